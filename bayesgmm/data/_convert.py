@@ -1,0 +1,126 @@
+"""Columns of any numeric type become one float64 array, or an error that names the first value that cannot."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import reprlib
+from collections.abc import Sequence
+from decimal import Decimal
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.data._check import RESCALE, SUBTRACT_FIRST
+from bayesgmm.data._labels import describe_columns, describe_row
+
+_REMEDIES = {
+    "b": "Booleans are categories, not Gaussian measurements; if 0.0 and 1.0 are meant, convert with astype(float).",
+    "c": "Give the parts of complex numbers as two columns, values.real and values.imag.",
+    "M": "Turn times into numbers first, for example (t - t.min()) / numpy.timedelta64(1, 's').",
+    "m": "Turn durations into numbers first, for example t / numpy.timedelta64(1, 's').",
+}
+
+
+def to_float64(blocks: Sequence[np.ndarray], feature_names: Sequence[str], obs_names: np.ndarray | None) -> np.ndarray:
+    """Return a new C-contiguous float64 array, shape (n_obs, n_features), of the blocks side by side.
+
+    Parameters
+    ----------
+    blocks : sequence of ndarray, each of shape (n_obs, width), widths adding up to n_features
+    feature_names : sequence of str, length n_features
+    obs_names : ndarray, shape (n_obs,), or None
+        For messages only.
+
+    Raises
+    ------
+    InputError
+        If a column is not numeric, or its numbers are different but become one double.
+    """
+    check_kinds(
+        feature_names,
+        [block.dtype.kind for block in blocks for _ in range(block.shape[1])],
+        [block.dtype for block in blocks for _ in range(block.shape[1])],
+    )
+    values = np.empty((blocks[0].shape[0], len(feature_names)))
+    start = 0
+    for block in blocks:
+        stop = start + block.shape[1]
+        names, out = feature_names[start:stop], values[:, start:stop]
+        if block.dtype.kind == "O":
+            for j, name in enumerate(names):
+                out[:, j] = [_to_float(value, name, row, obs_names) for row, value in enumerate(block[:, j])]
+        else:
+            # numpy converts before anything is added or subtracted, so no integer can wrap around.
+            with np.errstate(all="ignore"):
+                out[...] = block
+            if block.dtype.itemsize > 8:
+                _check_overflow(block, out, names, obs_names)
+        if block.dtype.kind == "O" or (block.dtype.itemsize >= 8 and block.dtype != np.float64):
+            _check_distinct(block, out, names)
+        start = stop
+    return values
+
+
+def check_kinds(feature_names: Sequence[str], kinds: Sequence[str], dtypes: Sequence[object]) -> None:
+    """Raise `InputError` naming all columns whose kind (numpy's letter) cannot hold real numbers."""
+    bad = [j for j, kind in enumerate(kinds) if kind not in "iufO"]
+    if not bad:
+        return
+    columns = describe_columns([feature_names[j] for j in bad], [dtypes[j] for j in bad])
+    special = [_REMEDIES[kind] for kind in sorted({kinds[j] for j in bad}) if kind in _REMEDIES]
+    raise InputError(
+        "values",
+        f"{columns} {'does' if len(bad) == 1 else 'do'} not hold real numbers",
+        " ".join(["Drop what is not a measurement, or encode it as numbers.", *special]),
+    )
+
+
+def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None) -> float:
+    """Return one entry of an object column; None, NA and NaT are missing (NaN)."""
+    if type(value) is float:
+        return value
+    # pandas' markers are known by name so that pandas need not be loaded to look at a list.
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return math.nan
+    where = f"column {name!r} has the value {reprlib.repr(value)} ({type(value).__name__}) in "
+    where += describe_row(row, obs_names)
+    # numpy registers timedelta64 as an integer, and Python makes bool one.
+    if not isinstance(value, (numbers.Real, Decimal)) or isinstance(value, (bool, np.timedelta64)):
+        kind = "b" if isinstance(value, (bool, np.bool_)) else "c" if isinstance(value, numbers.Complex) else ""
+        remedy = _REMEDIES.get(kind, "Correct the entry, drop the row, or leave the column out.")
+        raise InputError("values", f"{where}, which is not a real number", remedy)
+    try:
+        with np.errstate(all="ignore"):
+            number = float(value)
+    except OverflowError:
+        number = math.inf
+    except ValueError:  # a signalling NaN of decimal
+        return math.nan
+    if math.isinf(number) and value not in (math.inf, -math.inf):
+        raise InputError("values", f"{where}, which overflows double precision", RESCALE)
+    return number
+
+
+def _check_overflow(block: np.ndarray, out: np.ndarray, names: Sequence[str], obs_names: np.ndarray | None) -> None:
+    """Raise where a finite longdouble became infinite."""
+    overflowed = np.argwhere(np.isinf(out) & np.isfinite(block))
+    if overflowed.size:
+        row, j = overflowed[0]
+        raise InputError(
+            "values",
+            f"column {names[j]!r} has the value {block[row, j]!s} in {describe_row(row, obs_names)}, "
+            "which overflows double precision",
+            RESCALE,
+        )
+
+
+def _check_distinct(block: np.ndarray, out: np.ndarray, names: Sequence[str]) -> None:
+    """Raise where different numbers became one double: the column would look constant and its spread be lost."""
+    for j in np.flatnonzero(out.min(axis=0) == out.max(axis=0)).tolist():
+        if np.any(block[:, j] != block[0, j]):
+            raise InputError(
+                "values",
+                f"column {names[j]!r} has different values that all become {out[0, j]!s} in double precision",
+                SUBTRACT_FIRST,
+            )

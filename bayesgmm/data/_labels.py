@@ -1,0 +1,59 @@
+"""Names of rows and columns: how they are stored, and how messages spell them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_SHOWN_COLUMNS = 5
+
+
+def label_text(label: object) -> str:
+    """Return a label as a string; the levels of a tuple (a MultiIndex entry) are joined as ``"a, 1"``."""
+    if isinstance(label, tuple):
+        return ", ".join(label_text(level) for level in label)
+    if isinstance(label, bytes):  # fixed-width characters of a netCDF file
+        return label.decode(errors="replace")
+    return str(label)
+
+
+def label_array(labels: Any) -> np.ndarray:
+    """Return row labels with a dtype that xarray writes to netCDF: integers, float64, strings or datetime64.
+
+    Everything else (booleans, durations, time zones, mixtures) becomes strings, which lose nothing that identifies
+    a row.
+    """
+    labels = np.asarray(labels)
+    if labels.dtype.kind in "iuMU":
+        return labels
+    if labels.dtype.kind == "f":
+        return labels.astype(np.float64)
+    if labels.dtype.kind == "m":
+        return labels.astype(np.str_)
+    return np.array([label_text(label) for label in labels.tolist()], dtype=np.str_)
+
+
+def index_labels(index: Any) -> np.ndarray:
+    """Return the row labels that a pandas index (also one behind an xarray coordinate) holds, shape (n_obs,)."""
+    if index.nlevels > 1:
+        return np.array([label_text(label) for label in index], dtype=np.str_)
+    if index.dtype.kind == "m":  # "0 days 00:00:01" says more than a bare number whose unit is gone
+        return np.array([str(label) for label in index], dtype=np.str_)
+    return label_array(index.to_numpy())
+
+
+def describe_columns(names: Sequence[str], details: Sequence[object] = ()) -> str:
+    """Return ``"column 'a' (detail)"`` or ``"columns 'a' (detail), 'b' (detail) and 7 more"``."""
+    shown = [repr(name) for name in names[:_SHOWN_COLUMNS]]
+    shown = [f"{name} ({detail})" for name, detail in zip(shown, details, strict=False)] if details else shown
+    if len(names) > _SHOWN_COLUMNS:
+        shown.append(f"{len(names) - _SHOWN_COLUMNS} more")
+    listed = ", ".join(shown[:-1]) + " and " + shown[-1] if len(shown) > 1 else shown[0]
+    return f"{'column' if len(names) == 1 else 'columns'} {listed}"
+
+
+def describe_row(row: int, obs_names: np.ndarray | None) -> str:
+    """Return ``"row 3"`` (positions count from 0), with the row's label where it has one."""
+    return f"row {row}" if obs_names is None else f"row {row} (label {str(obs_names[row])!r})"

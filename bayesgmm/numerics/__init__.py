@@ -1,0 +1,1 @@
+"""Pure array code: no names, no tables, no plots."""

@@ -1,0 +1,156 @@
+"""The one pass over the data: expected sufficient statistics of a Gaussian mixture.
+
+Every engine reads the same four numbers or arrays: EM as an M-step, a quasi-Newton optimiser as a gradient
+(Fisher's identity), variational Bayes as the data part of its bound.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Below this many multiplications a pass is over before a second thread has started.
+_WORK_WORTH_A_THREAD = 4_000_000
+# Largest |precision| * |x|^2 for which expanding the quadratic form keeps about 11 digits.
+_LARGEST_EXPANSION = 5e4
+_SMALLEST_EXPANDED_DIMENSION = 4
+# Small problems do without the second kernel: loading it takes longer than they do.
+_WORK_WORTH_EXPANDING = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What one pass returns.
+
+    Attributes
+    ----------
+    log_normaliser : float
+        Sum over rows of log sum_k exp(c_k) N(x; m_k, .). The log-likelihood when c = log weights.
+    counts : (K,) array
+        Expected number of rows of each component.
+    first : (K, d) array
+        Expected sums of x - m_k.
+    second : (K, d, d) array
+        Expected sums of (x - m_k)(x - m_k)', symmetric.
+    """
+
+    log_normaliser: float
+    counts: Array
+    first: Array
+    second: Array
+
+
+def expected_statistics(
+    x: Array, log_scales: Array, means: Array, precision_choleskys: Array, *, n_threads: int = 1
+) -> Statistics:
+    """Do one pass.
+
+    Parameters
+    ----------
+    x : (d, N) array
+        The data, feature-major and C-contiguous. For speed, centred and scaled to order one.
+    log_scales : (K,) array
+        Log factor c_k of the *normalised* Gaussian density of each component.
+    means : (K, d) array
+    precision_choleskys : (K, d, d) array
+        Lower triangular A_k with A_k' A_k the precision.
+    n_threads : int
+        Rows are shared out to so many threads where the work is worth it. The sums are added in a fixed order,
+        so the result is the same bit for bit at a fixed number of threads.
+    """
+    from bayesgmm.numerics import _kernels
+
+    d, n = x.shape
+    log_scales = np.ascontiguousarray(log_scales, dtype=float)
+    means = np.ascontiguousarray(means, dtype=float)
+    precision_choleskys = np.ascontiguousarray(precision_choleskys, dtype=float)
+    K = log_scales.size
+
+    work = n * K * (d + 1) * (d + 2)
+    if d >= _SMALLEST_EXPANDED_DIMENSION and work > _WORK_WORTH_EXPANDING and _may_expand(x, precision_choleskys):
+        coefficients = _coefficients(
+            _kernels.log_constants(log_scales, precision_choleskys), means, precision_choleskys
+        )
+
+        def one_chunk(part: Array) -> tuple[float, tuple[Array, ...]]:
+            moments = np.zeros_like(coefficients)
+            return _kernels.feature_pass(part, coefficients, moments), (moments,)
+
+    else:
+        no_rows = np.empty((K, 0)), np.empty(0)
+
+        def one_chunk(part: Array) -> tuple[float, tuple[Array, ...]]:
+            sums = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
+            return _kernels.direct_pass(part, log_scales, means, precision_choleskys, *sums, *no_rows), sums
+
+    n_chunks = max(1, min(n_threads, work // _WORK_WORTH_A_THREAD))
+    if n_chunks == 1:
+        value, sums = one_chunk(x)
+    else:
+        edges = np.linspace(0, n, n_chunks + 1).astype(int)
+        chunks = [x[:, a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        with ThreadPoolExecutor(n_chunks) as pool:
+            parts = list(pool.map(one_chunk, chunks))
+        value = sum(part[0] for part in parts)
+        sums = tuple(sum(arrays) for arrays in zip(*(part[1] for part in parts), strict=True))
+
+    if len(sums) == 1:
+        sums = _centred(sums[0], means)
+    counts, first, second = sums
+    lower = np.tril(second, -1)
+    second = np.tril(second) + np.swapaxes(lower, -1, -2)
+    return Statistics(log_normaliser=float(value), counts=counts, first=first, second=second)
+
+
+def rowwise(x: Array, log_scales: Array, means: Array, precision_choleskys: Array) -> tuple[Array, Array]:
+    """Responsibilities (K, N) and log normalisers (N,) of every row; arguments as in `expected_statistics`."""
+    from bayesgmm.numerics import _kernels
+
+    K, (d, n) = len(log_scales), x.shape
+    r, log_density = np.empty((K, n)), np.empty(n)
+    _kernels.direct_pass(
+        x,
+        np.ascontiguousarray(log_scales, dtype=float),
+        np.ascontiguousarray(means, dtype=float),
+        np.ascontiguousarray(precision_choleskys, dtype=float),
+        np.zeros(K),
+        np.zeros((K, d)),
+        np.zeros((K, d, d)),
+        r,
+        log_density,
+    )
+    return r, log_density
+
+
+def _may_expand(x: Array, precision_choleskys: Array) -> bool:
+    largest = np.einsum("kij,kij->k", precision_choleskys, precision_choleskys).max()
+    # The corner of the bounding box bounds |x|^2 without another pass; it is cheap next to the pass itself.
+    corner = np.maximum(np.abs(x.min(axis=1)), np.abs(x.max(axis=1)))
+    return bool(largest * (corner @ corner) / x.shape[0] < _LARGEST_EXPANSION)
+
+
+def _coefficients(constants: Array, means: Array, precision_choleskys: Array) -> Array:
+    """Log joint density of each component as coefficients of (lower(xx'), x, 1), shape (K, D)."""
+    precisions = np.swapaxes(precision_choleskys, -1, -2) @ precision_choleskys
+    linear = np.einsum("kij,kj->ki", precisions, means)
+    rows, columns = np.tril_indices(means.shape[1])
+    quadratic = np.where(rows == columns, -0.5, -1.0) * precisions[:, rows, columns]
+    constant = constants - 0.5 * np.einsum("ki,ki->k", linear, means)
+    return np.ascontiguousarray(np.concatenate([quadratic, linear, constant[:, None]], axis=1))
+
+
+def _centred(moments: Array, means: Array) -> tuple[Array, Array, Array]:
+    """Split raw feature moments (K, D) into counts and moments about the means."""
+    K, d = means.shape
+    rows, columns = np.tril_indices(d)
+    counts, raw_first = moments[:, -1], moments[:, -1 - d : -1]
+    raw = np.zeros((K, d, d))
+    raw[:, rows, columns] = moments[:, : rows.size]
+    first = raw_first - counts[:, None] * means
+    second = raw - np.einsum("ki,kj->kij", means, raw_first) - np.einsum("ki,kj->kij", first, means)
+    return counts.copy(), first, second
