@@ -1,1 +1,1 @@
-"""."""
+"""Bayesian Gaussian mixtures."""

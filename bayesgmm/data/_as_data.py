@@ -87,7 +87,7 @@ def as_data(
     if 0 in shape:
         raise InputError(
             "values",
-            f"is empty: {shape[0]} rows and {shape[1]} columns",
+            f"the table is empty: {shape[0]} rows and {shape[1]} columns",
             "Pass at least one row (observation) and one column (feature).",
         )
     converted = to_float64(table.blocks, table.feature_names, table.obs_names)

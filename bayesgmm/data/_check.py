@@ -74,20 +74,20 @@ def _raise_not_finite(values: np.ndarray, feature_names: Sequence[str], obs_name
     counts = bad.sum(axis=0)
     columns = np.flatnonzero(counts).tolist()
     row = int(bad.any(axis=1).argmax())
-    value = values[row, bad[row].argmax()]
     where = describe_columns([feature_names[j] for j in columns], [str(counts[j]) for j in columns])
-    place = f"the first ({value}) in {describe_row(row, obs_names)}"
+    place = f"in {describe_row(row, obs_names)}"
     total = int(counts.sum())
     if infinite.any():
+        first = values[row, bad[row].argmax()]
         raise InputError(
             "values",
-            f"{total} infinite {'value' if total == 1 else 'values'} in {where}, {place}",
+            f"{total} infinite {'value' if total == 1 else 'values'} in {where}, the first ({first}) {place}",
             "Drop these rows, or correct what made them (a division by 0, log(0), a sentinel for off-scale readings).",
         )
     rows = int(bad.any(axis=1).sum())
     raise InputError(
         "values",
-        f"{total} missing {'value' if total == 1 else 'values'} (NaN) in {where}, {place}",
+        f"{total} missing {'value' if total == 1 else 'values'} (NaN) in {where}, the first {place}",
         f"Missing values are not supported yet in this version: drop the {rows} "
         f"{'row' if rows == 1 else 'rows'} with NaN, for example with dropna() or "
         "values[~numpy.isnan(values).any(axis=1)].",

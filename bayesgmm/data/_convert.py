@@ -80,15 +80,16 @@ def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None) 
     """Return one entry of an object column; None, NA and NaT are missing (NaN)."""
     if type(value) is float:
         return value
+    if type(value) is int and abs(value) < 2**53:  # the common cases first: columns may have millions of entries
+        return float(value)
     # pandas' markers are known by name so that pandas need not be loaded to look at a list.
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return math.nan
-    where = f"column {name!r} has the value {reprlib.repr(value)} ({type(value).__name__}) in "
-    where += describe_row(row, obs_names)
     # numpy registers timedelta64 as an integer, and Python makes bool one.
     if not isinstance(value, (numbers.Real, Decimal)) or isinstance(value, (bool, np.timedelta64)):
-        kind = "b" if isinstance(value, (bool, np.bool_)) else "c" if isinstance(value, numbers.Complex) else ""
+        kind = value.dtype.kind if isinstance(value, np.generic) else {bool: "b", complex: "c"}.get(type(value), "")
         remedy = _REMEDIES.get(kind, "Correct the entry, drop the row, or leave the column out.")
+        where = _describe_entry(value, name, row, obs_names)
         raise InputError("values", f"{where}, which is not a real number", remedy)
     try:
         with np.errstate(all="ignore"):
@@ -98,8 +99,14 @@ def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None) 
     except ValueError:  # a signalling NaN of decimal
         return math.nan
     if math.isinf(number) and value not in (math.inf, -math.inf):
+        where = _describe_entry(value, name, row, obs_names)
         raise InputError("values", f"{where}, which overflows double precision", RESCALE)
     return number
+
+
+def _describe_entry(value: object, name: str, row: int, obs_names: np.ndarray | None) -> str:
+    shown = " ".join(reprlib.repr(value).split())  # some representations have several lines
+    return f"column {name!r} has the value {shown} ({type(value).__name__}) in {describe_row(row, obs_names)}"
 
 
 def _check_overflow(block: np.ndarray, out: np.ndarray, names: Sequence[str], obs_names: np.ndarray | None) -> None:

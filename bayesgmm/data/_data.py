@@ -10,7 +10,7 @@ import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import check_values
-from bayesgmm.data._labels import describe_columns, label_array
+from bayesgmm.data._labels import are_positions, describe_columns, label_array
 
 _SHOWN_NAMES = 6
 
@@ -80,7 +80,7 @@ class Data:
 
         object.__setattr__(self, "values", _private(self.values))
         object.__setattr__(self, "feature_names", names)
-        object.__setattr__(self, "obs_names", None if labels is None or _are_positions(labels) else _private(labels))
+        object.__setattr__(self, "obs_names", None if labels is None or are_positions(labels) else _private(labels))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickle and deepcopy give arrays back writeable; a copy in a worker must be as read-only as the original.
@@ -113,10 +113,6 @@ def _private(array: np.ndarray) -> np.ndarray:
     private = np.array(array, order="C", copy=True, subok=False)
     private.flags.writeable = False
     return private
-
-
-def _are_positions(labels: np.ndarray) -> bool:
-    return labels.dtype.kind in "iu" and np.array_equal(labels, np.arange(labels.size))
 
 
 def _describe(value: object) -> str:

@@ -35,13 +35,24 @@ def label_array(labels: Any) -> np.ndarray:
     return np.array([label_text(label) for label in labels.tolist()], dtype=np.str_)
 
 
-def index_labels(index: Any) -> np.ndarray:
-    """Return the row labels that a pandas index (also one behind an xarray coordinate) holds, shape (n_obs,)."""
+def are_positions(labels: np.ndarray) -> bool:
+    """Return whether labels say no more than 0, 1, ..., n_obs - 1."""
+    return labels.dtype.kind in "iu" and np.array_equal(labels, np.arange(labels.size))
+
+
+def index_labels(index: Any) -> np.ndarray | None:
+    """Return the row labels of a pandas index (also one behind an xarray coordinate), shape (n_obs,).
+
+    None if there is no index, or if it holds the positions only.
+    """
+    if index is None:
+        return None
     if index.nlevels > 1:
         return np.array([label_text(label) for label in index], dtype=np.str_)
     if index.dtype.kind == "m":  # "0 days 00:00:01" says more than a bare number whose unit is gone
         return np.array([str(label) for label in index], dtype=np.str_)
-    return label_array(index.to_numpy())
+    labels = label_array(index.to_numpy())
+    return None if are_positions(labels) else labels
 
 
 def describe_columns(names: Sequence[str], details: Sequence[object] = ()) -> str:

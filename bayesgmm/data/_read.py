@@ -71,7 +71,8 @@ def read(values: Any, argument: str = "values") -> Table:
         # A stream of named columns also has __array__, which would lose the names.
         if hasattr(values, "__array__") and not hasattr(values, "__arrow_c_stream__"):
             return _from_array(np.asarray(values), argument)
-    raise InputError(argument, f"got {reprlib.repr(values)}, a {type(values).__name__}", _ACCEPTED)
+    shown = " ".join(reprlib.repr(values).split())  # some representations have several lines
+    raise InputError(argument, f"got {shown} of type {type(values).__name__}", _ACCEPTED)
 
 
 def _from_array(array: np.ndarray, argument: str) -> Table:
@@ -142,22 +143,23 @@ def _from_dataframe(values: Any) -> Table | None:
 
     # By the table's own types, since numpy shows the codes of categories and the objects of strings.
     dtypes = [column.dtype for column in series]
-    check_kinds(names, [_kind(dtype) for dtype in dtypes], dtypes)
+    check_kinds(names, [_kind(column) for column in series], dtypes)
     wide = (nw.Int128, nw.UInt128)  # which numpy does not have
     blocks = [(c.cast(nw.Float64) if isinstance(c.dtype, wide) else c).to_numpy()[:, None] for c in series]
     if not blocks:
         blocks = [np.empty((len(frame), 0))]
-    index = nw.maybe_get_index(frame)
-    return Table(blocks=blocks, feature_names=names, obs_names=None if index is None else index_labels(index))
+    return Table(blocks=blocks, feature_names=names, obs_names=index_labels(nw.maybe_get_index(frame)))
 
 
-def _kind(dtype: Any) -> str:
-    """Return numpy's letter for the kind of a narwhals type; what narwhals does not know is left to numpy."""
+def _kind(column: Any) -> str:
+    """Return numpy's letter for the kind of a narwhals Series; what narwhals does not know is left to numpy."""
     import narwhals as nw
 
+    dtype = column.dtype
     if dtype.is_numeric():
         return "f"
-    if isinstance(dtype, (nw.Object, nw.Unknown)):
+    # An object column of nothing but None is taken for text, although what is wrong with it is missing values.
+    if isinstance(dtype, (nw.Object, nw.Unknown)) or column.null_count() == len(column) > 0:
         return "O"
     if isinstance(dtype, nw.Boolean):
         return "b"
@@ -169,7 +171,7 @@ def _kind(dtype: Any) -> str:
 def _from_columns(columns: Mapping[Any, Any], argument: str) -> Table:
     """Read a mapping of names to one-dimensional columns; row labels are kept where all columns have the same."""
     if not columns:
-        raise InputError(argument, f"the {type(columns).__name__} holds no columns", _ACCEPTED)
+        raise InputError(argument, "there are no columns in it", _ACCEPTED)
     blocks, names, labels = [], [], []
     for key, column in columns.items():
         name = f"{argument}[{key!r}]"
@@ -206,8 +208,7 @@ def _from_dataarray(array: Any, argument: str) -> Table:
         names = names if array.name is None else [label_text(array.name)]
     elif array.dims[1] in array.indexes:
         names = [label_text(name) for name in array.indexes[array.dims[1]]]
-    index = array.indexes.get(array.dims[0])
-    return Table(blocks=table.blocks, feature_names=names, obs_names=None if index is None else index_labels(index))
+    return Table(blocks=table.blocks, feature_names=names, obs_names=index_labels(array.indexes.get(array.dims[0])))
 
 
 def _from_dataset(dataset: Any, argument: str) -> Table:

@@ -78,6 +78,19 @@ def exp_in_place(x, work):
     _scale_by_power(x.view(np.int64), work.view(np.int64))
 
 
+# Assigning to a slice makes numba compile a broadcasting error with its message, which costs a second.
+@njit(nogil=True, **_INNER)
+def _fill(out, value):
+    for i in range(out.size):
+        out[i] = value
+
+
+@njit(nogil=True, **_INNER)
+def _copy(out, x):
+    for i in range(out.size):
+        out[i] = x[i]
+
+
 @njit(nogil=True, fastmath=_SUMS, **_INNER)
 def _subtract(out, x, m):
     for i in range(x.size):
@@ -206,10 +219,10 @@ def _normalise(R, w, peak, total, work):
     """
     # Slices R[k, :w] are contiguous to the compiler, those of R[:, :w] are not.
     n_components = R.shape[0]
-    peak[:w] = R[0, :w]
+    _copy(peak[:w], R[0, :w])
     for k in range(1, n_components):
         _maximum(peak[:w], R[k, :w])
-    total[:w] = 0.0
+    _fill(total[:w], 0.0)
     for k in range(n_components):
         _minus(R[k, :w], peak[:w])
         exp_in_place(R[k, :w], work[:w])
@@ -242,7 +255,7 @@ def _log_joint(out, residual, w, work, constant, A):
     elif d == 2:
         _quadratic_2(out, residual[0, :w], residual[1, :w], A[0, 0], A[1, 0], A[1, 1], constant)
     else:
-        out[:] = constant
+        _fill(out, constant)
         for j in range(d):
             _scaled(work, residual[j, :w], A[j, j])
             last = j - j % 4
@@ -307,7 +320,7 @@ def direct_pass(x, log_scales, means, precision_choleskys, counts, first, second
             for i in range(w):
                 log_density[start + i] = peak[i] - math.log(total[i])  # total holds reciprocals by now
             for k in range(K):
-                responsibilities[k, start:end] = R[k, :w]
+                _copy(responsibilities[k, start:end], R[k, :w])
         for k in range(K):
             counts[k] += _total(R[k, :w])
             for j in range(d):
@@ -326,7 +339,7 @@ def feature_pass(x, coefficients, moments):
     d, n = x.shape
     K, D = coefficients.shape
     F, R = np.empty((D, FEATURE_BLOCK)), np.empty((K, FEATURE_BLOCK))
-    F[D - 1] = 1.0
+    _fill(F[D - 1], 1.0)
     work, peak, total = np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK)
     block_moments = np.empty((K, D))
     value = 0.0
@@ -335,16 +348,17 @@ def feature_pass(x, coefficients, moments):
         w = end - start
         if w < FEATURE_BLOCK:  # the matrix product wants contiguous arrays
             F, R = np.empty((D, w)), np.empty((K, w))
-            F[D - 1] = 1.0
+            _fill(F[D - 1], 1.0)
         f = 0
         for j in range(d):
             for i in range(j + 1):
                 _product(F[f], x[j, start:end], x[i, start:end])
                 f += 1
         for j in range(d):
-            F[f + j] = x[j, start:end]
+            _copy(F[f + j], x[j, start:end])
         np.dot(coefficients, F, R)
         value += _normalise(R, w, peak, total, work)
         np.dot(R, F.T, block_moments)
-        moments += block_moments
+        for k in range(K):
+            _plus(moments[k], block_moments[k])
     return value

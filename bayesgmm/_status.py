@@ -1,0 +1,33 @@
+"""How a fit, or one of its starts, ended. Each value is a sentence with a remedy."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Status(Enum):
+    """How an optimisation ended.
+
+    The name goes into tables; the value is the sentence to print.
+    """
+
+    CONVERGED = "Converged: the estimated gain left is below the tolerance."
+    MAX_STEPS = "Not converged: the passes ran out; raise `max_steps`."
+    STALLED = (
+        "Not converged: no step improves the objective any more although a gain is estimated to be left; "
+        "the objective is flat or badly scaled here. Use a stronger prior or fewer components."
+    )
+    SINGULAR = (
+        "Singular: a component collapsed onto too few distinct rows, where the objective has no maximum; "
+        "this end is not used. Use a proper covariance prior such as InverseWishart, or Tied covariances."
+    )
+    TOO_FEW_ROWS = (
+        "Spurious: a component holds at most d + 1 effective rows, so its covariance is not supported by the data; "
+        "this end is not used. Use a proper covariance prior such as InverseWishart, or fewer components."
+    )
+    SCREENED_OUT = "Not followed to the end: after the short run other starts were ahead; raise `n_polish` to follow it."
+
+    @property
+    def usable(self) -> bool:
+        """Whether parameters that ended this way may be reported as a result."""
+        return self in (Status.CONVERGED, Status.MAX_STEPS, Status.STALLED)

@@ -1,0 +1,1 @@
+"""Engines: options objects that fit a declaration. None knows another."""

@@ -1,0 +1,172 @@
+"""The log posterior of a mixture as a function of unconstrained coordinates, with its gradient from one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesgmm.engines.base import Array, Parameters, Problem
+from bayesgmm.model import FilledMixture
+from bayesgmm.numerics.linalg import inverse_from_cholesky
+from bayesgmm.numerics.passes import Statistics
+from bayesgmm.numerics.simplex import isometric_basis
+
+# Weights of empty components are kept this far from 0 (as logs) so that coordinates stay finite.
+_SMALLEST_LOG_WEIGHT = -60.0
+
+
+class Coordinates:
+    """Unconstrained coordinates u round a reference point, in units of its complete-data information.
+
+    Means are moved in units of the component's own Cholesky factor, factors multiply the reference factor from the
+    right, and every coordinate is divided by the square root of the information it would have if the labels were
+    known. The Hessian of the log posterior at the reference is then minus the identity plus what the unknown labels
+    take away, whatever the units, the sizes and the shapes of the components, so that quasi-Newton steps start
+    well scaled and are equivariant.
+    """
+
+    def __init__(self, model: FilledMixture, reference: Parameters, counts: Array) -> None:
+        K, d = reference.means.shape
+        log_weights = np.maximum(reference.log_weights, _SMALLEST_LOG_WEIGHT)
+        log_weights = log_weights - np.logaddexp.reduce(log_weights)
+        if model.weights.n_free(K) == 0:
+            log_weights = reference.log_weights
+        self.model = model
+        self.reference = Parameters(
+            log_weights=log_weights, means=reference.means, choleskys=reference.choleskys
+        )
+        rows = counts + 1.0
+        self._split = np.cumsum([model.weights.n_free(K), K * d if model.means.free else 0])
+        self._mean_scale = 1.0 / np.sqrt(rows)[:, None]
+        self._covariance_scale = 1.0 / np.sqrt(model.covariances.information(rows, d))
+        w, V = np.exp(log_weights), isometric_basis(K)
+        information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(K - 1)
+        self._weight_map = np.linalg.inv(np.linalg.cholesky(information)).T if self._split[0] else np.zeros((0, 0))
+        self.size = int(self._split[1] + self._covariance_scale.size)
+
+    def parameters(self, u: Array) -> Parameters:
+        """The point at coordinates u; u = 0 is the reference."""
+        by_weights, by_means, by_covariances = np.split(u, self._split)
+        at = self.reference
+        means = at.means
+        if by_means.size:
+            moved = (by_means.reshape(means.shape) * self._mean_scale)[..., None]
+            means = means + (at.choleskys @ moved)[..., 0]
+        return Parameters(
+            log_weights=self.model.weights.from_free(self._weight_map @ by_weights, at.log_weights),
+            means=means,
+            choleskys=self.model.covariances.from_free(by_covariances * self._covariance_scale, at.choleskys),
+        )
+
+    def gradient(self, parameters: Parameters, slopes: Slopes) -> Array:
+        """Gradient in u from slopes with respect to log weights, means and Sigma at `parameters`."""
+        by_weights = self._weight_map.T @ self.model.weights.pullback(slopes.log_weights, parameters.log_weights)
+        by_means = np.zeros(0)
+        if self.model.means.free:
+            pulled = np.swapaxes(self.reference.choleskys, -1, -2) @ slopes.means[..., None]
+            by_means = (pulled[..., 0] * self._mean_scale).ravel()
+        covariances = self.model.covariances
+        by_covariances = covariances.pullback(slopes.sigma, parameters.choleskys, self.reference.choleskys)
+        return np.concatenate([by_weights, by_means, by_covariances * self._covariance_scale])
+
+    def covariance_part(self, gradient: Array) -> Array:
+        """A gradient in the structure's own coordinates, placed and scaled as part of a gradient in u."""
+        return np.concatenate([np.zeros(self._split[1]), gradient * self._covariance_scale])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slopes:
+    """Derivatives with respect to log weights (K,), means (K, d) and Sigma (K, d, d)."""
+
+    log_weights: Array
+    means: Array
+    sigma: Array
+
+
+class Objective:
+    """Log-likelihood plus log prior density, in standard units.
+
+    With ``unconstrained=False`` the density is that of each part's own parameters, without Jacobian. With True it is
+    the density of the unconstrained coordinates, which is bounded for Dirichlet concentrations below 1 as well.
+    """
+
+    def __init__(self, problem: Problem, *, unconstrained: bool) -> None:
+        self.problem = problem
+        self.unconstrained = unconstrained
+        self.passes = 0
+
+    def value(self, at: Parameters) -> tuple[float, Statistics]:
+        """Objective and statistics at a point."""
+        self.passes += 1
+        statistics = self.problem.statistics(at)
+        return statistics.log_normaliser + log_prior(self.problem.model, at, self.unconstrained), statistics
+
+    def value_and_gradient(self, coordinates: Coordinates, u: Array) -> tuple[float, Array, Parameters, Statistics]:
+        """Objective and its gradient in u, the point and its statistics."""
+        model = self.problem.model
+        at = coordinates.parameters(u)
+        self.passes += 1
+        statistics = self.problem.statistics(at)
+        precisions = inverse_from_cholesky(at.choleskys)
+        by_sigma = precisions @ statistics.second @ precisions - statistics.counts[:, None, None] * precisions
+        weights_value, weights_slope = model.weights.log_density(at.log_weights)
+        means_value, means_slope, means_sigma = model.means.log_density(at.means, at.choleskys)
+        sigma_value, sigma_slope = model.covariances.log_density(at.choleskys)
+        value = statistics.log_normaliser + weights_value + means_value + sigma_value
+        by_weights = statistics.counts + weights_slope
+        extra = np.zeros(coordinates.size)
+        if self.unconstrained:
+            jacobian, slope = model.weights.log_jacobian(at.log_weights)
+            value, by_weights = value + jacobian, by_weights + slope
+            jacobian, slope = model.covariances.log_jacobian(at.choleskys, coordinates.reference.choleskys)
+            value, extra = value + jacobian, coordinates.covariance_part(slope)
+        slopes = Slopes(
+            log_weights=by_weights,
+            means=(precisions @ statistics.first[..., None])[..., 0] + means_slope,
+            sigma=0.5 * by_sigma + means_sigma + sigma_slope,
+        )
+        return value, coordinates.gradient(at, slopes) + extra, at, statistics
+
+
+def log_prior(model: FilledMixture, at: Parameters, unconstrained: bool) -> float:
+    """Log prior density at a point, all constants included."""
+    value = model.weights.log_density(at.log_weights)[0]
+    value += model.means.log_density(at.means, at.choleskys)[0]
+    value += model.covariances.log_density(at.choleskys)[0]
+    if unconstrained:
+        value += model.weights.log_jacobian(at.log_weights)[0]
+        value += model.covariances.log_jacobian(at.choleskys, at.choleskys)[0]
+    return value
+
+
+def scatter_about(statistics: Statistics, old_means: Array, new_means: Array) -> Array:
+    """Expected scatter (K, d, d) about new means from moments about the old ones."""
+    shift = new_means - old_means
+    cross = np.einsum("ki,kj->kij", statistics.first, shift)
+    square = statistics.counts[:, None, None] * np.einsum("ki,kj->kij", shift, shift)
+    return statistics.second - cross - np.swapaxes(cross, -1, -2) + square
+
+
+def row_means(statistics: Statistics, means: Array) -> Array:
+    """Weighted means of the rows of each component; its old mean where it has no rows."""
+    return means + statistics.first / np.maximum(statistics.counts, np.finfo(float).tiny)[:, None]
+
+
+def maximise(model: FilledMixture, at: Parameters, statistics: Statistics, *, unconstrained: bool = False) -> Parameters:
+    """One M-step (conditional maximisation where there is no joint form; Meng & Rubin 1993).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a covariance is no longer positive definite.
+    """
+    means = model.means.mode(statistics.counts, row_means(statistics, at.means), at.choleskys)
+    rows, scatter = model.means.pseudo_scatter(means)
+    scatter = scatter + scatter_about(statistics, at.means, means)
+    covariances = model.covariances.mode(statistics.counts + rows, scatter)
+    return Parameters(
+        log_weights=model.weights.mode(statistics.counts, unconstrained=unconstrained),
+        means=means,
+        choleskys=np.linalg.cholesky(covariances),
+    )

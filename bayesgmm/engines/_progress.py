@@ -1,0 +1,43 @@
+"""A progress bar that appears only when there is something to wait for."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+# Shorter fits are over before anyone would look; they do not even load the library.
+_PATIENCE_S = 1.0
+
+
+class Progress:
+    """Context manager; `step` reports how far a named piece of work is."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._began = time.monotonic()
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Report that `done` of `total` units of `what` are finished."""
+        if not self._enabled or (self._bar is None and time.monotonic() - self._began < _PATIENCE_S):
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

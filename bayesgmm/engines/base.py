@@ -1,0 +1,293 @@
+"""What every engine works on and what it hands back: pure arrays in standardised units, no names."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm._errors import InputError
+from bayesgmm._status import Status
+from bayesgmm.model import FilledMixture, GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
+from bayesgmm.numerics.linalg import inverse_lower, outer
+from bayesgmm.numerics.passes import Statistics, expected_statistics
+
+Array = NDArray[np.float64]
+
+# Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
+_COLLINEAR = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """One point: log weights (K,), means (K, d) and covariance Choleskys (K, d, d)."""
+
+    log_weights: Array
+    means: Array
+    choleskys: Array
+
+    @property
+    def precision_choleskys(self) -> Array:
+        """Lower triangular A_k with A_k' A_k the precision."""
+        return inverse_lower(self.choleskys)
+
+    @property
+    def covariances(self) -> Array:
+        """(K, d, d)."""
+        return outer(self.choleskys)
+
+    def reordered(self, order: Array) -> Parameters:
+        """The same point with components permuted."""
+        return Parameters(
+            log_weights=self.log_weights[order], means=self.means[order], choleskys=self.choleskys[order]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """Standardised units z = (x - center) / scale, in which the engines work whatever the units of the data."""
+
+    center: Array
+    scale: Array
+
+    def standardised(self, values: Array) -> Array:
+        """Feature-major data (d, N) in standard units from rows (N, d)."""
+        return np.ascontiguousarray(((values - self.center) / self.scale).T)
+
+    def to_data(self, parameters: Parameters) -> Parameters:
+        """Parameters in the data's units."""
+        return Parameters(
+            log_weights=parameters.log_weights,
+            means=self.center + self.scale * parameters.means,
+            choleskys=self.scale[:, None] * parameters.choleskys,
+        )
+
+    def to_standard(self, parameters: Parameters) -> Parameters:
+        """Parameters in standard units."""
+        return Parameters(
+            log_weights=parameters.log_weights,
+            means=(parameters.means - self.center) / self.scale,
+            choleskys=parameters.choleskys / self.scale[:, None],
+        )
+
+    def log_volume(self) -> float:
+        """Log of the density factor |dx/dz| of one row."""
+        return float(np.log(self.scale).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A model and data, both in standard units.
+
+    Attributes
+    ----------
+    x : (d, N) array
+    model : FilledMixture
+        In standard units.
+    declared : FilledMixture
+        The same in the data's units: what is stored and printed.
+    units : Units
+    data_cholesky : (d, d) array
+        Cholesky factor of the data covariance in standard units; the yardstick for collapse.
+    n_threads : int
+    """
+
+    x: Array
+    model: FilledMixture
+    declared: FilledMixture
+    units: Units
+    data_cholesky: Array
+    n_threads: int
+
+    @property
+    def n_obs(self) -> int:
+        """Number of rows."""
+        return self.x.shape[1]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return self.x.shape[0]
+
+    @property
+    def K(self) -> int:  # noqa: N802
+        """Number of components."""
+        return self.model.n_components
+
+    def statistics(self, parameters: Parameters) -> Statistics:
+        """One pass at a point; the sum of log normalisers is the log-likelihood in standard units."""
+        return expected_statistics(
+            self.x,
+            parameters.log_weights,
+            parameters.means,
+            parameters.precision_choleskys,
+            n_threads=self.n_threads,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartReport:
+    """How one start went.
+
+    `end` is None where the start was not followed to its end; `values` are log posterior (EM) or bound (VB).
+    """
+
+    method: str
+    status: Status
+    short_value: float
+    end_value: float = np.nan
+    passes: int = 0
+    gain_left: float = np.nan
+    trace: Array = field(default_factory=lambda: np.empty(0))
+    end: Parameters | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Posterior draws in the data's units; the leading axis runs over draws.
+
+    `log_joint` and `log_proposal` are log p(x, parameters) and log q(parameters), with respect to the same measure.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    log_joint: Array
+    log_proposal: Array
+    expected_counts: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an engine hands back; parameters are in the data's units.
+
+    Attributes
+    ----------
+    point : Parameters
+        The mode (EM) or the mean of q (VB).
+    status : Status
+    starts : list of StartReport
+    best_start : int
+    objective : dict
+        Named numbers at the end: log-likelihood, log posterior or bound.
+    draws : Draws, optional
+    variational : dict of arrays, optional
+        Parameters of q.
+    notes : dict
+        Further facts for the result's attributes.
+    """
+
+    point: Parameters
+    status: Status
+    starts: list[StartReport]
+    best_start: int
+    objective: dict[str, float]
+    draws: Draws | None = None
+    variational: dict[str, Array] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(ABC):
+    """An engine is its options: frozen, without state, never changed by a fit."""
+
+    name: ClassVar[str]
+    # What the numbers in `StartReport` are.
+    objective_name: ClassVar[str]
+
+    @abstractmethod
+    def check(self, model: FilledMixture) -> None:
+        """Raise `UnsupportedError` if this engine cannot fit the model, naming what works instead."""
+
+    @abstractmethod
+    def run(self, problem: Problem, rng: np.random.Generator, progress: Any) -> Outcome:
+        """Fit."""
+
+
+def build_problem(
+    model: GaussianMixture, values: Array, names: tuple[str, ...], *, n_threads: int | None = None
+) -> Problem:
+    """Standardise data (N, d), fill the model's left-out parts from them and bring both to the same units.
+
+    Raises
+    ------
+    InputError
+        If there are fewer rows than components, or the data cannot supply the scale that the model needs.
+    """
+    n, d = values.shape
+    if n < model.n_components:
+        raise InputError(
+            "n_components",
+            f"got {model.n_components} for {n} row{'s' if n > 1 else ''} of data",
+            f"Give at most {n}, or more data",
+        )
+    # A few components of huge columns must not overflow when squared, so spread is measured after division.
+    center = values.mean(axis=0)
+    width = np.abs(values - center).max(axis=0)
+    safe = np.where(width > 0, width, 1.0)
+    spread = safe * np.sqrt(np.square((values - center) / safe).mean(axis=0))
+    constant = values.min(axis=0) == values.max(axis=0)
+    scale = np.where(constant, 1.0, spread)
+
+    z = (values - center) / scale
+    z[:, constant] = 0.0
+    correlation = z.T @ z / n
+    _check_scale(model, names, correlation, constant, n)
+    data_covariance = correlation * np.outer(scale, scale)
+
+    covariances = model.covariances
+    if covariances is not None and covariances.common_scale():  # type: ignore[union-attr]
+        scale = np.full(d, np.sqrt(np.mean(np.square(np.where(constant, 0.0, spread)))))
+        scale[scale == 0] = 1.0
+    declared = model.filled(center, data_covariance)
+    units = Units(center=center, scale=scale)
+    in_units = data_covariance / np.outer(scale, scale)
+    return Problem(
+        x=units.standardised(values),
+        model=declared.rescaled(center, scale),
+        declared=declared,
+        units=units,
+        data_cholesky=np.linalg.cholesky(in_units + 1e-13 * np.eye(d) * max(np.trace(in_units) / d, 1e-300)),
+        n_threads=n_threads or os.cpu_count() or 1,
+    )
+
+
+def _check_scale(
+    model: GaussianMixture, names: tuple[str, ...], correlation: Array, constant: Array, n_rows: int
+) -> None:
+    covariances = model.covariances
+    structure = covariances.structure if isinstance(covariances, Tied) else covariances
+    prior = covariances.innermost if covariances is not None else InverseWishart()  # type: ignore[union-attr]
+    fills_covariance = prior is not None and getattr(prior, "scale", 0) is None
+    unbounded = prior is not None and not prior.bounded()
+    fills_means = isinstance(model.means, NormalMeans) and model.means.sigma is None
+    if not (fills_covariance or unbounded or fills_means):
+        return
+    everything = isinstance(structure, Spherical) and not fills_means
+    if constant.all() if everything else constant.any():
+        listed = ", ".join(repr(name) for name, flag in zip(names, constant, strict=True) if flag)
+        what = "there is only one row" if n_rows == 1 else f"column{'s' if constant.sum() > 1 else ''} {listed} constant"
+        raise InputError(
+            "data",
+            f"{what}, so the data give no scale for the covariances",
+            "Drop constant columns, give more rows, or give every prior explicitly, with InverseWishart covariances",
+        )
+    correlated = structure is None or not getattr(structure, "separate", True)
+    if not correlated or not (fills_covariance or unbounded):
+        return
+    eigenvalues, vectors = np.linalg.eigh(correlation)
+    if eigenvalues[0] < _COLLINEAR * len(names):
+        if n_rows <= len(names):
+            what = f"{n_rows} rows cannot give a covariance of {len(names)} columns"
+        else:
+            involved = np.abs(vectors[:, 0]) > 1e-3
+            listed = ", ".join(repr(name) for name, flag in zip(names, involved, strict=True) if flag)
+            what = f"columns {listed} are linearly dependent, so their covariance is singular"
+        raise InputError(
+            "data",
+            what,
+            "Drop one of the columns, use Diagonal or Spherical covariances, or give InverseWishart(df, scale) explicitly",
+        )

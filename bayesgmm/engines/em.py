@@ -1,0 +1,174 @@
+"""Maximum likelihood and maximum a posteriori by EM with a quasi-Newton finish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._status import Status
+from bayesgmm.engines._objective import Objective, log_prior
+from bayesgmm.engines._polish import polish
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._search import short_runs
+from bayesgmm.engines.base import Engine, Outcome, Problem, StartReport
+from bayesgmm.model import FilledMixture
+
+# EM steps between a short run and the quasi-Newton finish.
+_BURN_IN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class EM(Engine):
+    """The mode: maximum likelihood under `Flat` parts, maximum a posteriori otherwise.
+
+    Many starts make a few EM steps (Biernacki, Celeux & Govaert 2003); the best are followed to the end by EM and
+    L-BFGS on unconstrained coordinates, and every end is reported. Where the objective is unbounded (maximum
+    likelihood, and LKJ priors whose scale density is positive at 0), the best *proper* optimum is returned.
+
+    Parameters
+    ----------
+    n_init : int
+        Number of starts.
+    short_steps : int
+        EM steps of each start before the best are chosen.
+    n_polish : int
+        How many of the best are followed to the end; more if none of them is proper.
+    max_steps : int
+        Passes over the data that one of them may take.
+    tolerance : float
+        In nats. A run has converged when its estimated gain left, g' H^-1 g / 2, is below it.
+    eigenvalue_floor : float
+        A covariance with an eigenvalue below this, relative to the data covariance, counts as collapsed.
+    density : {"parameters", "unconstrained"}
+        Which posterior density has its mode taken: that of the parameters themselves (no Jacobian), or that of the
+        unconstrained coordinates, which stays bounded for Dirichlet concentrations below 1.
+    threads : int, optional
+        Threads for one pass; all processors if left out.
+    """
+
+    n_init: int = 32
+    short_steps: int = 10
+    n_polish: int = 5
+    max_steps: int = 400
+    tolerance: float = 1e-4
+    eigenvalue_floor: float = 1e-6
+    density: Literal["parameters", "unconstrained"] = "parameters"
+    threads: int | None = None
+
+    name: ClassVar[str] = "EM"
+    objective_name: ClassVar[str] = "log_posterior"
+
+    def __post_init__(self) -> None:
+        for option in ("n_init", "n_polish", "max_steps"):
+            check_whole(self, option, least=1)
+        check_whole(self, "short_steps", least=0)
+        for option in ("tolerance", "eigenvalue_floor"):
+            check_positive(self, option)
+        if self.density not in ("parameters", "unconstrained"):
+            raise InputError("EM.density", f"got {self.density!r}", "Give 'parameters' or 'unconstrained'")
+
+    def check(self, model: FilledMixture) -> None:
+        if self.density == "unconstrained" and not model.proper:
+            raise UnsupportedError(
+                "EM(density='unconstrained')",
+                f"Flat() {' and '.join(model.improper_parts())}",
+                "Use density='parameters' for maximum likelihood, or proper priors.",
+            )
+        if self.density == "parameters" and not model.weights.bounded():
+            raise UnsupportedError(
+                "EM",
+                f"weights={model.weights.describe()}",
+                "Its density grows without bound where a weight goes to 0, so there is no mode to find. Use VB, which "
+                "needs none (NUTS will do as well), a concentration of at least 1, or EM(density='unconstrained').",
+            )
+
+    def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
+        unconstrained = self.density == "unconstrained"
+        starts, screening = short_runs(
+            problem,
+            n_init=self.n_init,
+            short_steps=self.short_steps,
+            floor=self.eigenvalue_floor,
+            unconstrained=unconstrained,
+            rng=rng,
+            progress=progress,
+        )
+        reports: list[StartReport] = []
+        proper = 0
+        objective = Objective(problem, unconstrained=unconstrained)
+        for start in starts:
+            if start.status is Status.SINGULAR or proper >= self.n_polish:
+                reports.append(StartReport(method=start.method, status=start.status, short_value=start.value))
+                continue
+            report = polish(
+                objective,
+                start,
+                em_steps=_BURN_IN,
+                max_steps=self.max_steps,
+                tolerance=self.tolerance,
+                floor=self.eigenvalue_floor,
+            )
+            reports.append(report)
+            proper += report.status.usable
+            progress.step("to the optimum", proper, self.n_polish)
+        usable = [i for i, report in enumerate(reports) if report.status.usable]
+        if not usable:
+            raise FitError(_no_proper_optimum(reports))
+        best = max(usable, key=lambda i: reports[i].end_value)
+        report = reports[best]
+        assert report.end is not None
+        point = problem.units.to_data(report.end)
+        prior = log_prior(problem.declared, point, unconstrained)
+        loglik = problem.statistics(report.end).log_normaliser - problem.n_obs * problem.units.log_volume()
+        # Starts were followed in standard units; the change of units adds the same constant to all of them.
+        shift = loglik + prior - report.end_value
+        return Outcome(
+            point=point,
+            status=report.status,
+            starts=[in_data_units(entry, problem, shift) for entry in reports],
+            best_start=best,
+            objective={"log_likelihood": loglik, "log_prior": prior, "log_posterior": loglik + prior},
+            notes={"density": self.density, "screening_passes": screening},
+        )
+
+
+def in_data_units(report: StartReport, problem: Problem, shift: float) -> StartReport:
+    """A report with its parameters and values in the data's units."""
+    return StartReport(
+        method=report.method,
+        status=report.status,
+        short_value=report.short_value + shift,
+        end_value=report.end_value + shift,
+        passes=report.passes,
+        gain_left=report.gain_left,
+        trace=report.trace + shift,
+        end=None if report.end is None else problem.units.to_data(report.end),
+    )
+
+
+def check_whole(engine: Engine, option: str, *, least: int) -> None:
+    """Raise unless an option is a whole number of at least `least`."""
+    value = getattr(engine, option)
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{engine.name}.{option}", f"got {value!r}", f"Give a whole number of at least {least}")
+
+
+def check_positive(engine: Engine, option: str) -> None:
+    """Raise unless an option is a positive finite number."""
+    value = getattr(engine, option)
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
+        raise InputError(f"{engine.name}.{option}", f"got {value!r}", "Give a positive number")
+
+
+def _no_proper_optimum(reports: list[StartReport]) -> str:
+    singular = sum(report.status is Status.SINGULAR for report in reports)
+    few = sum(report.status is Status.TOO_FEW_ROWS for report in reports)
+    return (
+        f"None of {len(reports)} starts reached a proper optimum: in {singular} a component collapsed onto too few "
+        f"distinct rows and in {few} a component held at most d + 1 rows. The objective has no usable maximum for this "
+        "model and these data. Use a proper covariance prior such as InverseWishart(), Tied, Diagonal or Spherical "
+        "covariances, or fewer components."
+    )

@@ -1,0 +1,37 @@
+"""Declarations: Gaussian mixtures and the priors of their parts."""
+
+from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means, Weights
+from bayesgmm.model.covariance_priors import LKJ, InverseWishart
+from bayesgmm.model.flat import Flat
+from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
+from bayesgmm.model.mixture import FilledMixture, GaussianMixture
+from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal
+from bayesgmm.model.structures import Diagonal, FixedCovariances, Full, Spherical, Tied
+from bayesgmm.model.weights import Dirichlet, FixedWeights, StickBreaking
+
+__all__ = [
+    "LKJ",
+    "ConjugateMeans",
+    "CovariancePrior",
+    "Covariances",
+    "Diagonal",
+    "Dirichlet",
+    "Exponential",
+    "FilledMixture",
+    "FixedCovariances",
+    "FixedMeans",
+    "FixedWeights",
+    "Flat",
+    "Full",
+    "Gamma",
+    "GaussianMixture",
+    "HalfNormal",
+    "InverseWishart",
+    "LogNormal",
+    "Means",
+    "NormalMeans",
+    "Spherical",
+    "StickBreaking",
+    "Tied",
+    "Weights",
+]

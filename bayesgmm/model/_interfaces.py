@@ -1,0 +1,266 @@
+"""The three seams of a declaration: weights, means and covariances, as the engines see them.
+
+A part sees statistics and parameters, never data. The parameters are
+
+    log_weights (K,),  means (K, d),  choleskys (K, d, d)    lower triangular L_k with L_k L_k' = Sigma_k
+
+Densities are those of each part's own parameters (weights on the simplex, Sigma for `InverseWishart`,
+correlation and scales for `LKJ`) with all constants; `log_jacobian` adds what turns them into densities on the
+unconstrained coordinates. A gradient with respect to Sigma is the symmetric G with dF = tr(G dSigma).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Hashable
+from typing import Self
+
+import numpy as np
+
+from bayesgmm._errors import UnsupportedError
+from bayesgmm.model._spec import Array, Spec
+from bayesgmm.numerics.simplex import isometric_basis
+
+
+class Weights(Spec):
+    """Prior on the mixture weights."""
+
+    proper: bool = True
+
+    @abstractmethod
+    def resolved(self, n_components: int) -> Self:
+        """This prior with every number written out for K components."""
+
+    @abstractmethod
+    def keys(self, n_components: int) -> list[Hashable]:
+        """One key a component; the prior does not change when components with equal keys swap places."""
+
+    @abstractmethod
+    def log_density(self, log_weights: Array) -> tuple[float, Array]:
+        """Log density and its gradient with respect to log weights (as K free numbers)."""
+
+    @abstractmethod
+    def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
+        """Log weights that maximise sum counts log w + log density (with Jacobian if `unconstrained`)."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
+        """Weights drawn from the prior, shape (size, K)."""
+
+    def posterior(self, counts: Array) -> WeightsPosterior:
+        """The conditional distribution of the weights given expected counts, for conjugate priors."""
+        raise UnsupportedError(f"weights={self}", "engine=VB", "Use Dirichlet, StickBreaking or FixedWeights weights.")
+
+    def bounded(self) -> bool:
+        """Whether the density on the simplex is bounded, so that it has a mode."""
+        return True
+
+    def n_free(self, n_components: int) -> int:
+        """Number of unconstrained coordinates."""
+        return n_components - 1
+
+    def from_free(self, theta: Array, reference: Array) -> Array:
+        """Log weights at coordinates `theta` (isometric log-ratios) from the reference point."""
+        moved = reference + isometric_basis(reference.size) @ theta
+        return moved - np.logaddexp.reduce(moved)
+
+    def pullback(self, gradient: Array, log_weights: Array) -> Array:
+        """Gradient in the coordinates from a gradient with respect to K free log weights."""
+        return isometric_basis(log_weights.size).T @ (gradient - np.exp(log_weights) * gradient.sum())
+
+    def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
+        """Log |d weights / d coordinates| and its gradient with respect to log weights."""
+        K = log_weights.size
+        return float(log_weights.sum() + 0.5 * np.log(K)), np.ones(K)
+
+
+class WeightsPosterior(Spec):
+    """A distribution of the weights, as variational Bayes updates it."""
+
+    @abstractmethod
+    def expected_log(self) -> Array:
+        """E[log w], shape (K,)."""
+
+    @abstractmethod
+    def mean(self) -> Array:
+        """E[w], shape (K,)."""
+
+    @abstractmethod
+    def divergence(self) -> float:
+        """Kullback-Leibler divergence from the prior that it came from."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
+        """Draws, shape (size, K)."""
+
+    @abstractmethod
+    def log_density(self, log_weights: Array) -> Array:
+        """Log density on the simplex at log weights (..., K)."""
+
+    def reordered(self, order: Array) -> Self:
+        """The same distribution with components permuted (exchangeable priors only)."""
+        return self
+
+
+class Means(Spec):
+    """Prior on the component means."""
+
+    proper: bool = True
+    free: bool = True
+
+    def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
+        """This prior with the parts that were left out taken from the data's mean and covariance."""
+        return self
+
+    @abstractmethod
+    def resolved(self, n_components: int, n_features: int) -> Self:
+        """This prior with every number written out as (K, d) or (d,) arrays; checks the sizes."""
+
+    @abstractmethod
+    def rescaled(self, center: Array, scale: Array) -> Self:
+        """This prior in units z = (x - center) / scale."""
+
+    @abstractmethod
+    def keys(self, n_components: int) -> list[Hashable]:
+        """One key a component, as in `Weights.keys`."""
+
+    @abstractmethod
+    def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
+        """Log density, its gradient with respect to means (K, d) and with respect to Sigma (K, d, d)."""
+
+    @abstractmethod
+    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
+        """Means that maximise the expected complete log density given counts and weighted row means (K, d)."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
+        """Means drawn from the prior given covariance Choleskys (size, K, d, d), shape (size, K, d)."""
+
+    def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
+        """Rows and scatter that this prior adds to each component's covariance update (0 and zeros if none)."""
+        K, d = means.shape
+        return 0.0, np.zeros((K, d, d))
+
+
+class CovariancePrior(Spec):
+    """Prior on one covariance matrix, or on separate variances in the diagonal and spherical structures."""
+
+    proper: bool = True
+    # Whether `matrix_mode` and `variance_mode` are exact; otherwise they only serve short starts.
+    closed_form: bool = True
+
+    def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
+        """This prior with the parts that were left out taken from the data.
+
+        `covariance` is (d, d) for a matrix and holds the variances (m,) if `separate`.
+        """
+        return self
+
+    @abstractmethod
+    def resolved(self, n_features: int, *, separate: bool) -> Self:
+        """Every number written out: for a matrix, or `separate` for n_features variances."""
+
+    @abstractmethod
+    def rescaled(self, scale: Array, *, separate: bool) -> Self:
+        """This prior in units z = x / scale."""
+
+    @abstractmethod
+    def bounded(self) -> bool:
+        """Whether likelihood times prior stays bounded when a component collapses onto few rows."""
+
+    @abstractmethod
+    def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
+        """Sum over k of the log density at Sigma_k, and its gradient with respect to Sigma (K, d, d)."""
+
+    @abstractmethod
+    def variance_log_density(self, variances: Array) -> tuple[float, Array]:
+        """Sum over all entries (K, m) of the log density of each variance, and its gradient."""
+
+    def matrix_volume(self, choleskys: Array) -> tuple[float, Array]:
+        """Sum of log |d own parameters / d Sigma_k| and its gradient with respect to Sigma (K, d, d)."""
+        return 0.0, np.zeros_like(choleskys)
+
+    def variance_volume(self, variances: Array) -> tuple[float, Array]:
+        """Sum of log |d own parameter / d variance| and its gradient with respect to the variances (K, m)."""
+        return 0.0, np.zeros_like(variances)
+
+    @abstractmethod
+    def matrix_mode(self, count: Array, scatter: Array) -> Array:
+        """Covariances (K, d, d) that maximise the expected complete log density."""
+
+    @abstractmethod
+    def variance_mode(self, count: Array, scatter: Array) -> Array:
+        """Variances (K, m) that maximise the expected complete log density."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int, n_features: int, *, separate: bool) -> Array:
+        """Covariances (size, d, d), or variances (size, m) if `separate`."""
+
+
+class Covariances(Spec):
+    """A structure: which covariances are allowed, and the prior inside it."""
+
+    prior: CovariancePrior | Spec
+    free: bool = True
+    tied: bool = False
+
+    @property
+    @abstractmethod
+    def innermost(self) -> CovariancePrior | None:
+        """The prior inside the structure, or None where covariances are fixed."""
+
+    @abstractmethod
+    def filled(self, covariance: Array, n_components: int) -> Covariances:
+        """This structure with the parts that were left out taken from the data's covariance."""
+
+    @abstractmethod
+    def resolved(self, n_components: int, n_features: int) -> Self:
+        """Every number written out; checks the sizes."""
+
+    @abstractmethod
+    def rescaled(self, scale: Array) -> Self:
+        """This structure and its prior in units z = x / scale."""
+
+    def common_scale(self) -> bool:
+        """Whether all features must keep one common unit (spherical covariances)."""
+        return False
+
+    def keys(self, n_components: int) -> list[Hashable]:
+        """One key a component, as in `Weights.keys`."""
+        return [None] * n_components
+
+    @abstractmethod
+    def log_density(self, choleskys: Array) -> tuple[float, Array]:
+        """Log prior density and its gradient with respect to Sigma (K, d, d)."""
+
+    @abstractmethod
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
+        """Log |d own parameters / d coordinates from the identity|, and its gradient in those from `reference`."""
+
+    @abstractmethod
+    def mode(self, counts: Array, scatter: Array) -> Array:
+        """Covariances (K, d, d) that maximise the expected complete log density given weighted scatters."""
+
+    @abstractmethod
+    def n_free(self, n_components: int, n_features: int) -> int:
+        """Number of unconstrained coordinates."""
+
+    @abstractmethod
+    def from_free(self, theta: Array, reference: Array) -> Array:
+        """Choleskys at coordinates `theta` from reference Choleskys: L = L_reference A(theta), A(0) = I."""
+
+    @abstractmethod
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
+        """Gradient in the coordinates from a gradient with respect to Sigma (K, d, d)."""
+
+    @abstractmethod
+    def information(self, counts: Array, n_features: int) -> Array:
+        """Diagonal of the complete-data information in the coordinates at A = I."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
+        """Covariances drawn from the prior, (size, K, d, d)."""
+
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Free numbers, as information criteria count them."""
+        return self.n_free(n_components, n_features)

@@ -1,0 +1,286 @@
+"""Priors on a covariance matrix, or on separate variances where the structure has no correlations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.model._interfaces import CovariancePrior
+from bayesgmm.model._spec import Array, Numbers, freeze, show
+from bayesgmm.model.scale_priors import HalfNormal, ScalePrior
+from bayesgmm.numerics.linalg import inverse_from_cholesky, inverse_lower, log_det, outer
+from bayesgmm.numerics.special import inverse_wishart_log_normaliser, lkj_log_normaliser
+
+
+@dataclass(frozen=True)
+class InverseWishart(CovariancePrior):
+    """Inverse-Wishart prior, Sigma ~ InverseWishart(df, scale), with mean scale / (df - d - 1).
+
+    In the diagonal and spherical structures each variance has the one-dimensional form, the inverse-gamma with
+    shape df/2 and rate scale/2.
+
+    Parameters
+    ----------
+    df : float, optional
+        Degrees of freedom, greater than d - 1 (0 for separate variances); d + 2 (3) if left out, which makes
+        ``scale`` the prior mean.
+    scale : float, (d,) or (d, d) array-like, optional
+        Positive-definite scale matrix (a number or vector means a diagonal matrix), in squared units of the data;
+        cov(data) K^(-2/d) if left out (Fraley & Raftery 2007).
+    """
+
+    df: float | None = None
+    scale: Numbers | None = None
+
+    def __post_init__(self) -> None:
+        self._freeze("df", optional=True, positive=True, most_axes=0)
+        self._freeze("scale", optional=True, most_axes=2)
+        if self.scale is not None:
+            array = np.asarray(self.scale)
+            square = array.ndim == 2 and array.shape[0] == array.shape[1]
+            self._check(
+                "scale", array.ndim < 2 or square, f"has shape {array.shape}", "Give a number, a vector or a d x d matrix"
+            )
+            definite = bool((array > 0).all()) if array.ndim < 2 else _positive_definite(array)
+            self._check(
+                "scale", definite, f"got {show(self.scale)}", "It must be symmetric and positive definite"
+            )
+
+    def describe(self) -> str:
+        df = "d + 2" if self.df is None else show(self.df)
+        scale = "cov(data) K^(-2/d)" if self.scale is None else show(self.scale)
+        return f"InverseWishart({df}, {scale})"
+
+    def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
+        df = self.df if self.df is not None else float((1 if separate else n_features) + 2)
+        scale = self.scale if self.scale is not None else freeze(covariance * n_components ** (-2.0 / n_features))
+        return self._replace(df=df, scale=scale)
+
+    def resolved(self, n_features: int, *, separate: bool) -> Self:
+        smallest = 0 if separate else n_features - 1
+        self._check("df", (self.df or 0) > smallest, f"got {self.df}", f"It must be greater than {smallest}")
+        scale = np.asarray(self.scale, dtype=float)
+        if separate:
+            if scale.ndim == 2 and np.array_equal(scale, np.diag(np.diag(scale))):
+                scale = np.diag(scale)
+            wanted: tuple[int, ...] = (n_features,)
+        else:
+            scale = scale * np.eye(n_features) if scale.ndim == 0 else np.diag(scale) if scale.ndim == 1 else scale
+            wanted = (n_features, n_features)
+        try:
+            scale = np.broadcast_to(scale, wanted)
+        except ValueError:
+            raise InputError(
+                "InverseWishart.scale",
+                f"has shape {np.shape(self.scale)}, the structure needs {wanted}",
+                "Give a number or an array of that shape",
+            ) from None
+        return self._replace(scale=freeze(scale))
+
+    def rescaled(self, scale: Array, *, separate: bool) -> Self:
+        factor = np.square(scale) if separate else np.outer(scale, scale)
+        return self._replace(scale=freeze(np.asarray(self.scale) / factor))
+
+    def bounded(self) -> bool:
+        return True
+
+    def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
+        d = choleskys.shape[-1]
+        df, scale = self.numbers()
+        precisions = inverse_from_cholesky(choleskys)
+        half = inverse_lower(choleskys) @ np.linalg.cholesky(scale)
+        value = inverse_wishart_log_normaliser(df, np.linalg.slogdet(scale)[1], d) * len(choleskys)
+        value = float(value - 0.5 * (df + d + 1) * log_det(choleskys).sum() - 0.5 * np.square(half).sum())
+        return value, 0.5 * (precisions @ scale @ precisions - (df + d + 1) * precisions)
+
+    def variance_log_density(self, variances: Array) -> tuple[float, Array]:
+        df, scale = self.numbers()
+        constants = inverse_wishart_log_normaliser(df, np.log(scale), 1)
+        terms = constants - 0.5 * (df + 2) * np.log(variances) - 0.5 * scale / variances
+        return float(terms.sum()), 0.5 * (scale / variances - (df + 2)) / variances
+
+    def matrix_mode(self, count: Array, scatter: Array) -> Array:
+        df, scale = self.numbers()
+        return (scatter + scale) / (count + df + scatter.shape[-1] + 1)[:, None, None]
+
+    def variance_mode(self, count: Array, scatter: Array) -> Array:
+        df, scale = self.numbers()
+        return (scatter + scale) / (count + df + 2)[:, None]
+
+    def draw(self, rng: np.random.Generator, size: int, n_features: int, *, separate: bool) -> Array:
+        df, scale = self.numbers()
+        if separate:
+            return scale / rng.chisquare(df, size=(size, n_features))
+        return outer(draw_inverse_wishart_cholesky(rng, np.full(size, df), np.linalg.cholesky(scale)))
+
+    def numbers(self) -> tuple[float, Array]:
+        """Degrees of freedom and scale as an array."""
+        return float(self.df or 0.0), np.asarray(self.scale, dtype=float)
+
+
+@dataclass(frozen=True)
+class LKJ(CovariancePrior):
+    """Covariance from a correlation matrix and standard deviations, Sigma = diag(s) R diag(s).
+
+    R ~ LKJ(eta) with density proportional to |R|^(eta - 1) (Lewandowski, Kurowicka & Joe 2009), and the
+    standard deviations s have independent priors. Where the structure has no correlations only the priors on s act.
+
+    Parameters
+    ----------
+    eta : float
+        Positive. 1 is uniform over correlation matrices; larger values favour weak correlations.
+    scale : HalfNormal, Exponential, Gamma or LogNormal, optional
+        Prior on the standard deviations; HalfNormal(sd(data) K^(-1/d)) if left out.
+    """
+
+    eta: float = 2.0
+    scale: ScalePrior | None = None
+    closed_form = False
+
+    def __post_init__(self) -> None:
+        self._freeze("eta", positive=True, most_axes=0)
+        self._check(
+            "scale",
+            self.scale is None or isinstance(self.scale, ScalePrior),
+            f"got {self.scale!r}",
+            "Give HalfNormal(sigma), Exponential(lam), Gamma(alpha, beta) or LogNormal(mu, sigma)",
+        )
+
+    def describe(self) -> str:
+        scale = "HalfNormal(sd(data) K^(-1/d))" if self.scale is None else self.scale.describe()
+        return f"LKJ({show(self.eta)}), sd ~ {scale}"
+
+    def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
+        if self.scale is not None:
+            return self
+        variances = covariance if separate else np.diag(covariance)
+        return self._replace(scale=HalfNormal(freeze(np.sqrt(variances) * n_components ** (-1.0 / n_features))))
+
+    def resolved(self, n_features: int, *, separate: bool) -> Self:  # noqa: ARG002
+        return self._replace(scale=self._scale.resolved(n_features))
+
+    def rescaled(self, scale: Array, *, separate: bool) -> Self:  # noqa: ARG002
+        return self._replace(scale=self._scale.rescaled(scale))
+
+    def bounded(self) -> bool:
+        return self._scale.vanishes_at_zero()
+
+    def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
+        K, d = choleskys.shape[:2]
+        variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
+        s = np.sqrt(variances)
+        logs, slopes = self._scale.log_density(s)
+        log_det_r = log_det(choleskys) - np.log(variances).sum(axis=-1)
+        value = K * lkj_log_normaliser(self.eta, d) + (self.eta - 1) * float(log_det_r.sum()) + float(logs.sum())
+        diagonal = slopes / (2 * s) - (self.eta - 1) / variances
+        gradient = (self.eta - 1) * inverse_from_cholesky(choleskys) + diagonal[..., None] * np.eye(d)
+        return value, gradient
+
+    def variance_log_density(self, variances: Array) -> tuple[float, Array]:
+        s = np.sqrt(variances)
+        logs, slopes = self._scale.log_density(s)
+        return float(logs.sum()), slopes / (2 * s)
+
+    def matrix_volume(self, choleskys: Array) -> tuple[float, Array]:
+        K, d = choleskys.shape[:2]
+        variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
+        value = -K * d * np.log(2.0) - 0.5 * d * float(np.log(variances).sum())
+        return value, (-0.5 * d / variances)[..., None] * np.eye(d)
+
+    def variance_volume(self, variances: Array) -> tuple[float, Array]:
+        return -float((np.log(2.0) + 0.5 * np.log(variances)).sum()), -0.5 / variances
+
+    def matrix_mode(self, count: Array, scatter: Array) -> Array:
+        d = scatter.shape[-1]
+        typical = np.square(self._scale.typical()) * np.eye(d)
+        return (scatter + typical) / (count + 2 * d + 3)[:, None, None]
+
+    def variance_mode(self, count: Array, scatter: Array) -> Array:
+        return (scatter + np.square(self._scale.typical())) / (count + 5)[:, None]
+
+    def draw(self, rng: np.random.Generator, size: int, n_features: int, *, separate: bool) -> Array:
+        s = self._scale.draw(rng, (size, n_features))
+        if separate:
+            return np.square(s)
+        return outer(s[..., None] * _draw_correlation_cholesky(rng, self.eta, size, n_features))
+
+    @property
+    def _scale(self) -> ScalePrior:
+        if self.scale is None:
+            raise InputError("LKJ.scale", "was left out", "Fit the model to data, which fill it, or give a prior")
+        return self.scale
+
+
+@dataclass(frozen=True)
+class FlatCovariance(CovariancePrior):
+    """No prior: maximum likelihood. Written `Flat()` by users."""
+
+    proper = False
+
+    def describe(self) -> str:
+        return "Flat()"
+
+    def resolved(self, n_features: int, *, separate: bool) -> Self:  # noqa: ARG002
+        return self
+
+    def rescaled(self, scale: Array, *, separate: bool) -> Self:  # noqa: ARG002
+        return self
+
+    def bounded(self) -> bool:
+        return False
+
+    def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
+        return 0.0, np.zeros_like(choleskys)
+
+    def variance_log_density(self, variances: Array) -> tuple[float, Array]:
+        return 0.0, np.zeros_like(variances)
+
+    def matrix_mode(self, count: Array, scatter: Array) -> Array:
+        return scatter / np.maximum(count, np.finfo(float).tiny)[:, None, None]
+
+    def variance_mode(self, count: Array, scatter: Array) -> Array:
+        return scatter / np.maximum(count, np.finfo(float).tiny)[:, None]
+
+    def draw(self, rng: np.random.Generator, size: int, n_features: int, *, separate: bool) -> Any:
+        raise InputError("covariances", "Flat() is no distribution to draw from", "Give a proper prior")
+
+
+def draw_inverse_wishart_cholesky(rng: np.random.Generator, df: Array, scale_choleskys: Array) -> Array:
+    """Square roots M (..., d, d), not triangular, with M M' ~ InverseWishart(df, S), by Bartlett's decomposition.
+
+    `df` has the shape of the leading axes; `scale_choleskys` (..., d, d) broadcasts against it.
+    """
+    d = scale_choleskys.shape[-1]
+    shape = np.shape(df)
+    B = np.tril(rng.standard_normal((*shape, d, d)), -1)
+    B[..., np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(np.asarray(df)[..., None] - np.arange(d)))
+    # S^-1 = L^-T L^-1 and W = L^-T B B' L^-1, so Sigma = (L B^-T)(L B^-T)'.
+    return scale_choleskys @ np.swapaxes(inverse_lower(B), -1, -2)
+
+
+def _draw_correlation_cholesky(rng: np.random.Generator, eta: float, size: int, d: int) -> Array:
+    # Canonical partial correlations of row i with column j have Beta(b, b) marginals, b = eta + (d - 2 - j) / 2.
+    L = np.zeros((size, d, d))
+    L[:, 0, 0] = 1.0
+    for i in range(1, d):
+        left = np.ones(size)
+        for j in range(i):
+            b = eta + (d - 2 - j) / 2
+            L[:, i, j] = (2 * rng.beta(b, b, size=size) - 1) * np.sqrt(left)
+            left = np.maximum(left - np.square(L[:, i, j]), 0.0)
+        L[:, i, i] = np.sqrt(left)
+    return L
+
+
+def _positive_definite(matrix: Array) -> bool:
+    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=0.0):
+        return False
+    s = np.sqrt(np.abs(np.diag(matrix)))
+    try:
+        np.linalg.cholesky(matrix / np.outer(s, s))
+    except (np.linalg.LinAlgError, FloatingPointError):
+        return False
+    return bool(np.all(np.diag(matrix) > 0))

@@ -1,0 +1,196 @@
+"""Priors on the component means."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.model._interfaces import Means
+from bayesgmm.model._spec import Array, Numbers, freeze, rows_as_keys, show
+from bayesgmm.numerics.linalg import inverse_from_cholesky, log_det
+
+_LOG_TWO_PI = float(np.log(2 * np.pi))
+# The prior is as informative as this many rows of a component; its means are 10 component sds wide.
+DEFAULT_PRECISION_SCALE = 0.01
+
+
+@dataclass(frozen=True)
+class ConjugateMeans(Means):
+    """Means that are Normal given the component's own covariance, mu_k ~ Normal(loc, Sigma_k / precision_scale).
+
+    Parameters
+    ----------
+    loc : (d,) array-like, optional
+        Prior mean; the data mean if left out.
+    precision_scale : float
+        Positive; how many rows the prior is worth (the shrinkage of Fraley & Raftery 2007).
+    """
+
+    loc: Numbers | None = None
+    precision_scale: float = DEFAULT_PRECISION_SCALE
+
+    def __post_init__(self) -> None:
+        self._freeze("loc", optional=True, most_axes=1)
+        self._freeze("precision_scale", positive=True, most_axes=0)
+
+    def describe(self) -> str:
+        loc = "data mean" if self.loc is None else show(self.loc)
+        return f"Normal({loc}, Sigma_k / {show(self.precision_scale)})"
+
+    def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:  # noqa: ARG002
+        return self._replace(loc=freeze(mean)) if self.loc is None else self
+
+    def resolved(self, n_components: int, n_features: int) -> Self:  # noqa: ARG002
+        return self._replace(loc=freeze(self._shaped("loc", (n_features,), "(n_features,)")))
+
+    def rescaled(self, center: Array, scale: Array) -> Self:
+        return self._replace(loc=freeze((np.asarray(self.loc) - center) / scale))
+
+    def keys(self, n_components: int) -> list[Hashable]:
+        return [None] * n_components
+
+    def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
+        K, d = means.shape
+        kappa = self.precision_scale
+        delta = means - np.asarray(self.loc)
+        precisions = inverse_from_cholesky(choleskys)
+        pulled = np.einsum("kij,kj->ki", precisions, delta)
+        value = 0.5 * K * d * (np.log(kappa) - _LOG_TWO_PI) - 0.5 * float(log_det(choleskys).sum())
+        value -= 0.5 * kappa * float((pulled * delta).sum())
+        gradient = -0.5 * precisions + 0.5 * kappa * np.einsum("ki,kj->kij", pulled, pulled)
+        return value, -kappa * pulled, gradient
+
+    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:  # noqa: ARG002
+        n = counts[:, None]
+        return (self.precision_scale * np.asarray(self.loc) + n * row_means) / (self.precision_scale + n)
+
+    def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
+        delta = means - np.asarray(self.loc)
+        return 1.0, self.precision_scale * np.einsum("ki,kj->kij", delta, delta)
+
+    def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
+        noise = rng.standard_normal(choleskys.shape[:-1])
+        return np.asarray(self.loc) + np.einsum("...ij,...j->...i", choleskys, noise) / np.sqrt(self.precision_scale)
+
+
+@dataclass(frozen=True)
+class NormalMeans(Means):
+    """Independent Normal priors on every coordinate of every mean.
+
+    Parameters
+    ----------
+    mu : float, (d,) or (K, d) array-like, optional
+        Prior means; the data mean if left out. Rows that differ make components distinguishable.
+    sigma : float, (d,) or (K, d) array-like, optional
+        Positive prior standard deviations; 10 sd(data) K^(-1/d) if left out.
+    """
+
+    mu: Numbers | None = None
+    sigma: Numbers | None = None
+
+    def __post_init__(self) -> None:
+        self._freeze("mu", optional=True, most_axes=2)
+        self._freeze("sigma", optional=True, positive=True, most_axes=2)
+
+    def describe(self) -> str:
+        mu = "data mean" if self.mu is None else _show_rows(self.mu)
+        sigma = "10 sd(data) K^(-1/d)" if self.sigma is None else _show_rows(self.sigma)
+        return f"Normal({mu}, sd {sigma})"
+
+    def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
+        mu, sigma = self.mu, self.sigma
+        if mu is None:
+            mu = freeze(mean)
+        if sigma is None:
+            width = n_components ** (-1.0 / mean.size) / np.sqrt(DEFAULT_PRECISION_SCALE)
+            sigma = freeze(np.sqrt(np.diag(covariance)) * width)
+        return self._replace(mu=mu, sigma=sigma)
+
+    def resolved(self, n_components: int, n_features: int) -> Self:
+        shape = (n_components, n_features)
+        mu, sigma = (self._shaped(name, shape, "(n_components, n_features)") for name in ("mu", "sigma"))
+        return self._replace(mu=freeze(mu), sigma=freeze(sigma))
+
+    def rescaled(self, center: Array, scale: Array) -> Self:
+        return self._replace(
+            mu=freeze((np.asarray(self.mu) - center) / scale), sigma=freeze(np.asarray(self.sigma) / scale)
+        )
+
+    def keys(self, n_components: int) -> list[Hashable]:
+        mu, sigma = np.asarray(self.mu), np.asarray(self.sigma)
+        if mu.ndim < 2 and sigma.ndim < 2:
+            return [None] * n_components
+        return rows_as_keys(np.hstack(np.broadcast_arrays(mu, sigma)))
+
+    def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
+        z = (means - np.asarray(self.mu)) / np.asarray(self.sigma)
+        value = -0.5 * float((z * z).sum()) - float(np.log(self.sigma).sum()) - 0.5 * means.size * _LOG_TWO_PI
+        return value, -z / np.asarray(self.sigma), np.zeros_like(choleskys)
+
+    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
+        prior_precision = 1.0 / np.square(self.sigma)
+        precisions = counts[:, None, None] * inverse_from_cholesky(choleskys)
+        right = np.einsum("kij,kj->ki", precisions, row_means) + prior_precision * np.asarray(self.mu)
+        d = row_means.shape[1]
+        return np.linalg.solve(precisions + prior_precision[:, :, None] * np.eye(d), right[..., None])[..., 0]
+
+    def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
+        return np.asarray(self.mu) + np.asarray(self.sigma) * rng.standard_normal(choleskys.shape[:-1])
+
+
+@dataclass(frozen=True)
+class FixedMeans(Means):
+    """Means that are known.
+
+    Parameters
+    ----------
+    values : (K, d) array-like
+        One row a component; (K,) for one feature.
+    """
+
+    values: Numbers
+    free = False
+
+    def __post_init__(self) -> None:
+        self._freeze("values", most_axes=2)
+
+    def describe(self) -> str:
+        return f"fixed at {show(self.values)}"
+
+    def resolved(self, n_components: int, n_features: int) -> Self:
+        values = np.asarray(self.values)
+        if values.ndim < 2:
+            values = values.reshape(-1, 1)
+        if values.shape != (n_components, n_features):
+            raise InputError(
+                "FixedMeans.values",
+                f"has shape {np.shape(self.values)}, expected (n_components, n_features) = {(n_components, n_features)}",
+                "Give one row for each component and one column for each feature",
+            )
+        return self._replace(values=freeze(values))
+
+    def rescaled(self, center: Array, scale: Array) -> Self:
+        return self._replace(values=freeze((np.asarray(self.values) - center) / scale))
+
+    def keys(self, n_components: int) -> list[Hashable]:
+        return rows_as_keys(np.asarray(self.values).reshape(n_components, -1))
+
+    def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
+        return 0.0, np.zeros_like(means), np.zeros_like(choleskys)
+
+    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:  # noqa: ARG002
+        return np.asarray(self.values, dtype=float)
+
+    def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:  # noqa: ARG002
+        return np.broadcast_to(np.asarray(self.values), choleskys.shape[:-1]).copy()
+
+
+
+
+def _show_rows(value: Numbers) -> str:
+    array = np.asarray(value)
+    return show(array[0]) if array.ndim == 2 and np.all(array == array[0]) else show(array)

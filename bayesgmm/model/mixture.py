@@ -1,0 +1,185 @@
+"""The declaration: what is believed about a Gaussian mixture before the data."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.model._interfaces import Covariances, Means, Weights
+from bayesgmm.model._spec import Array, Spec
+from bayesgmm.model.covariance_priors import InverseWishart
+from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
+from bayesgmm.model.means import ConjugateMeans, NormalMeans
+from bayesgmm.model.structures import Full
+from bayesgmm.model.weights import Dirichlet
+
+
+@dataclass(frozen=True)
+class GaussianMixture(Spec):
+    """A Gaussian mixture with priors.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of components K.
+    weights : Dirichlet, StickBreaking, FixedWeights or Flat, optional
+        ``Dirichlet(1)`` if left out.
+    means : ConjugateMeans, NormalMeans, FixedMeans or Flat, optional
+        If left out, ``ConjugateMeans()`` where covariances are inverse-Wishart and ``NormalMeans()`` elsewhere, with
+        numbers from the data.
+    covariances : Full, Diagonal, Spherical, Tied, FixedCovariances, a bare prior (meaning ``Full(prior)``), optional
+        ``Full(InverseWishart())`` with numbers from the data if left out.
+    component_names : sequence of K str, optional
+        Names for the table; components are called 0, 1, ... otherwise.
+
+    Raises
+    ------
+    InputError
+        If a part is of the wrong kind or a number is out of range.
+
+    Examples
+    --------
+    >>> model = GaussianMixture(2)
+    >>> GaussianMixture.from_json(model.to_json()) == model
+    True
+    """
+
+    n_components: int
+    weights: Weights | Flat | None = None
+    means: Means | Flat | None = None
+    covariances: Covariances | Spec | None = None
+    component_names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        K = self.n_components
+        whole = isinstance(K, (int, np.integer)) and not isinstance(K, bool)
+        self._check("n_components", whole and K >= 1, f"got {K!r}", "Give a whole number of at least 1")
+        self._set("n_components", int(K))
+        if self.weights is not None:
+            self._set("weights", as_weights(self.weights))
+            self.weights.resolved(K)  # type: ignore[union-attr]  # sizes are known here, so a wrong one is caught here
+        if self.means is not None:
+            self._set("means", as_means(self.means))
+        if self.covariances is not None and not isinstance(self.covariances, Covariances):
+            self._set("covariances", Full(as_covariance_prior(self.covariances, "covariances")))
+        if self.component_names is not None:
+            names = self.component_names
+            names = (names,) if isinstance(names, str) else tuple(str(name) for name in names)
+            self._check(
+                "component_names",
+                len(names) == K and len(set(names)) == K,
+                f"got {names!r} for n_components = {K}",
+                "Give one name for each component, all different",
+            )
+            self._set("component_names", names)
+
+    def filled(self, mean: Array, covariance: Array) -> FilledMixture:
+        """This model with every part that was left out taken from the data's mean (d,) and covariance (d, d).
+
+        The defaults are weak and change with the data's units as the structure does (Fraley & Raftery 2007):
+        weights Dirichlet(1); means Normal(mean, Sigma_k / 0.01) for inverse-Wishart covariances and otherwise
+        independent Normals of the same width; covariances InverseWishart(d + 2, cov K^(-2/d)), or its
+        one-dimensional form with 3 degrees of freedom where the structure has separate variances. Because they are
+        centred and scaled by the data this is empirical Bayes.
+        """
+        K, d = self.n_components, mean.size
+        covariances = self.covariances if self.covariances is not None else Full(InverseWishart())
+        assert isinstance(covariances, Covariances)
+        means = self.means
+        if means is None:
+            conjugate = isinstance(covariances.innermost, InverseWishart)
+            means = ConjugateMeans() if conjugate else NormalMeans()
+        weights = self.weights if self.weights is not None else Dirichlet(1.0)
+        return FilledMixture(
+            n_components=K,
+            weights=as_weights(weights).resolved(K),
+            means=as_means(means).filled(mean, covariance, K).resolved(K, d),
+            covariances=covariances.filled(covariance, K).resolved(K, d),
+            component_names=self.component_names,
+        )
+
+    def to_json(self) -> str:
+        """The declaration as JSON."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Rebuild a declaration from ``to_json``; `FilledMixture` where every number is known."""
+        return Spec.from_dict(json.loads(text))
+
+    def describe(self) -> str:
+        K = self.n_components
+        covariances = self.covariances if isinstance(self.covariances, Covariances) else Full(InverseWishart())
+        shared = covariances.tied
+        sigma = "Sigma" if shared else "Sigma_k"
+        if self.means is not None:
+            means = self.means.describe()
+        elif isinstance(covariances.innermost, InverseWishart):
+            means = ConjugateMeans().describe()
+        else:
+            means = NormalMeans().describe()
+        conditional = self.means is None or isinstance(self.means, ConjugateMeans)
+        names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
+        kind = type(getattr(covariances, "structure", covariances)).__name__
+        kind = {"FixedCovariances": "known"}.get(kind, kind.lower()) + (", shared" if shared else "")
+        lines = [
+            (f"x_i | z_i = k", f"Normal(mu_k, {sigma})"),
+            ("z_i", "Categorical(w)"),
+            ("w", (self.weights or Dirichlet(1.0)).describe()),
+            (f"mu_k | {sigma}" if conditional else "mu_k", means.replace("Sigma_k", sigma)),
+            (sigma, f"{covariances.describe()}   ({kind})"),
+        ]
+        width = max(len(left) for left, _ in lines)
+        body = "\n".join(f"  {left:<{width}} ~ {right}" for left, right in lines)
+        return f"Gaussian mixture of {K} component{'s' if K > 1 else ''}{names}\n{body}"
+
+
+@dataclass(frozen=True)
+class FilledMixture(GaussianMixture):
+    """A `GaussianMixture` in which every number is written out. Made by fitting, not by hand."""
+
+    weights: Weights  # type: ignore[assignment]
+    means: Means  # type: ignore[assignment]
+    covariances: Covariances  # type: ignore[assignment]
+
+    @property
+    def proper(self) -> bool:
+        """Whether every part is a probability distribution."""
+        prior = self.covariances.innermost
+        return self.weights.proper and self.means.proper and (prior is None or prior.proper)
+
+    def improper_parts(self) -> list[str]:
+        """Names of the parts that are `Flat`."""
+        prior = self.covariances.innermost
+        flags = {"weights": self.weights.proper, "means": self.means.proper, "covariances": not prior or prior.proper}
+        return [name for name, proper in flags.items() if not proper]
+
+    def rescaled(self, center: Array, scale: Array) -> Self:
+        """The same beliefs in units z = (x - center) / scale."""
+        return self._replace(
+            means=self.means.rescaled(center, scale), covariances=self.covariances.rescaled(scale)
+        )
+
+    def keys(self) -> list[Hashable]:
+        """One key a component; the prior does not change when components with equal keys swap places."""
+        K = self.n_components
+        return list(zip(self.weights.keys(K), self.means.keys(K), self.covariances.keys(K), strict=True))
+
+    def log_symmetries(self) -> float:
+        """Log of the number of permutations of components that leave the prior unchanged."""
+        return sum(math.lgamma(count + 1) for count in Counter(self.keys()).values())
+
+    def n_parameters(self, n_features: int) -> int:
+        """Free numbers in the model, as BIC counts them."""
+        K = self.n_components
+        means = K * n_features if self.means.free else 0
+        return self.weights.n_free(K) + means + self.covariances.n_parameters(K, n_features)
+
+

@@ -1,0 +1,357 @@
+"""Covariance structures: which covariances are allowed, round a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.model._interfaces import CovariancePrior, Covariances
+from bayesgmm.model._spec import Array, Numbers, freeze, rows_as_keys, show
+from bayesgmm.model.covariance_priors import InverseWishart
+from bayesgmm.model.flat import as_covariance_prior
+from bayesgmm.numerics.linalg import diagonal_matrices
+
+
+@dataclass(frozen=True)
+class _Structured(Covariances):
+    """What `Full`, `Diagonal` and `Spherical` share: one prior, applied to every component alike."""
+
+    prior: CovariancePrior = field(default_factory=InverseWishart)
+    separate = False  # whether the prior acts on separate variances
+
+    def __post_init__(self) -> None:
+        self._set("prior", as_covariance_prior(self.prior, type(self).__name__))
+
+    def describe(self) -> str:
+        return self.prior.describe()
+
+    @property
+    def innermost(self) -> CovariancePrior:
+        return self.prior
+
+    def filled(self, covariance: Array, n_components: int) -> Self:
+        d = len(covariance)
+        prior = self.prior.filled(self._own(covariance), n_components, d, separate=self.separate)
+        return self._replace(prior=prior)
+
+    def resolved(self, n_components: int, n_features: int) -> Self:  # noqa: ARG002
+        return self._replace(prior=self.prior.resolved(self._n_own(n_features), separate=self.separate))
+
+    def rescaled(self, scale: Array) -> Self:
+        return self._replace(prior=self.prior.rescaled(scale[: self._n_own(scale.size)], separate=self.separate))
+
+    def _n_own(self, n_features: int) -> int:
+        return n_features
+
+    def _own(self, covariance: Array) -> Array:
+        """The data's covariance as this structure's prior wants it."""
+        return np.diag(covariance).copy()
+
+
+@dataclass(frozen=True)
+class Full(_Structured):
+    """A covariance matrix of its own for every component, all entries free.
+
+    Parameters
+    ----------
+    prior : InverseWishart, LKJ or Flat
+    """
+
+    def _own(self, covariance: Array) -> Array:
+        return covariance
+
+    def log_density(self, choleskys: Array) -> tuple[float, Array]:
+        return self.prior.matrix_log_density(choleskys)
+
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
+        # |dSigma / dL| = 2^d prod L_jj^(d-j) for j = 0..d-1, and log-diagonal coordinates add one power of L_jj.
+        K, d = choleskys.shape[:2]
+        powers = d + 1.0 - np.arange(d)
+        value, slope = self.prior.matrix_volume(choleskys)
+        value += K * d * np.log(2.0) + float((np.log(np.diagonal(choleskys, axis1=1, axis2=2)) * powers).sum())
+        gradient = self.pullback(slope, choleskys, reference).reshape(K, -1)
+        gradient[:, :d] += powers
+        return value, gradient.ravel()
+
+    def mode(self, counts: Array, scatter: Array) -> Array:
+        return self.prior.matrix_mode(counts, scatter)
+
+    def n_free(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features * (n_features + 1) // 2
+
+    def from_free(self, theta: Array, reference: Array) -> Array:
+        K, d = reference.shape[:2]
+        theta = theta.reshape(K, -1)
+        A = diagonal_matrices(np.exp(theta[:, :d]))
+        rows, columns = np.tril_indices(d, -1)
+        A[:, rows, columns] = theta[:, d:]
+        return reference @ A
+
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
+        d = choleskys.shape[-1]
+        by_factor = 2.0 * np.swapaxes(reference, -1, -2) @ gradient @ choleskys
+        relative = np.diagonal(choleskys, axis1=1, axis2=2) / np.diagonal(reference, axis1=1, axis2=2)
+        rows, columns = np.tril_indices(d, -1)
+        diagonal = np.diagonal(by_factor, axis1=1, axis2=2) * relative
+        return np.concatenate([diagonal, by_factor[:, rows, columns]], axis=1).ravel()
+
+    def information(self, counts: Array, n_features: int) -> Array:
+        powers = np.ones(n_features * (n_features + 1) // 2)
+        powers[:n_features] = 2.0
+        return np.outer(counts, powers).ravel()
+
+    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
+        drawn = self.prior.draw(rng, size * n_components, n_features, separate=False)
+        return drawn.reshape(size, n_components, n_features, n_features)
+
+
+@dataclass(frozen=True)
+class Diagonal(_Structured):
+    """Variances of its own for every component and feature, no correlations.
+
+    Parameters
+    ----------
+    prior : InverseWishart, LKJ or Flat
+        Acts on each variance (inverse-gamma) or standard deviation (the scale prior of `LKJ`) separately.
+    """
+
+    separate = True
+
+    def log_density(self, choleskys: Array) -> tuple[float, Array]:
+        value, gradient = self.prior.variance_log_density(_variances(choleskys))
+        return value, diagonal_matrices(gradient)
+
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:  # noqa: ARG002
+        variances = _variances(choleskys)
+        value, slope = self.prior.variance_volume(variances)
+        return value + float(np.log(2.0 * variances).sum()), (2.0 + 2.0 * variances * slope).ravel()
+
+    def mode(self, counts: Array, scatter: Array) -> Array:
+        return diagonal_matrices(self.prior.variance_mode(counts, np.diagonal(scatter, axis1=1, axis2=2)))
+
+    def n_free(self, n_components: int, n_features: int) -> int:
+        return n_components * n_features
+
+    def from_free(self, theta: Array, reference: Array) -> Array:
+        return reference * np.exp(theta.reshape(len(reference), 1, -1))
+
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:  # noqa: ARG002
+        return (2.0 * np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).ravel()
+
+    def information(self, counts: Array, n_features: int) -> Array:
+        return np.repeat(2.0 * counts, n_features)
+
+    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
+        drawn = self.prior.draw(rng, size * n_components, n_features, separate=True)
+        return diagonal_matrices(drawn.reshape(size, n_components, n_features))
+
+
+@dataclass(frozen=True)
+class Spherical(_Structured):
+    """One variance for every component, the same for all features.
+
+    Parameters
+    ----------
+    prior : InverseWishart, LKJ or Flat
+        Acts on the variance (inverse-gamma) or the standard deviation (the scale prior of `LKJ`).
+    """
+
+    separate = True
+
+    def _n_own(self, n_features: int) -> int:  # noqa: ARG002
+        return 1
+
+    def _own(self, covariance: Array) -> Array:
+        return np.array([np.trace(covariance) / len(covariance)])
+
+    def common_scale(self) -> bool:
+        return True
+
+    def log_density(self, choleskys: Array) -> tuple[float, Array]:
+        d = choleskys.shape[-1]
+        value, gradient = self.prior.variance_log_density(_variances(choleskys)[:, :1])
+        return value, diagonal_matrices(np.repeat(gradient / d, d, axis=1))
+
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:  # noqa: ARG002
+        variances = _variances(choleskys)[:, :1]
+        value, slope = self.prior.variance_volume(variances)
+        return value + float(np.log(2.0 * variances).sum()), (2.0 + 2.0 * variances * slope).ravel()
+
+    def mode(self, counts: Array, scatter: Array) -> Array:
+        d = scatter.shape[-1]
+        variance = self.prior.variance_mode(counts * d, np.trace(scatter, axis1=1, axis2=2)[:, None])
+        return diagonal_matrices(np.repeat(variance, d, axis=1))
+
+    def n_free(self, n_components: int, n_features: int) -> int:  # noqa: ARG002
+        return n_components
+
+    def from_free(self, theta: Array, reference: Array) -> Array:
+        return reference * np.exp(theta)[:, None, None]
+
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:  # noqa: ARG002
+        return 2.0 * (np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).sum(axis=1)
+
+    def information(self, counts: Array, n_features: int) -> Array:
+        return 2.0 * n_features * counts
+
+    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
+        drawn = self.prior.draw(rng, size * n_components, 1, separate=True)
+        return diagonal_matrices(np.repeat(drawn.reshape(size, n_components, 1), n_features, axis=2))
+
+
+@dataclass(frozen=True)
+class Tied(Covariances):
+    """All components share one covariance of the given structure; its prior counts once.
+
+    Parameters
+    ----------
+    structure : Full, Diagonal or Spherical
+        A bare prior means ``Full(prior)``.
+    """
+
+    structure: Any = field(default_factory=Full)
+    tied = True
+
+    def __post_init__(self) -> None:
+        structure = self.structure
+        if not isinstance(structure, Covariances):
+            structure = Full(structure)
+        if not isinstance(structure, _Structured):
+            raise UnsupportedError("Tied", structure.describe(), "Use Tied(Full(...)), Tied(Diagonal(...)) and the like.")
+        self._set("structure", structure)
+
+    def describe(self) -> str:
+        return self.structure.describe()
+
+    @property
+    def innermost(self) -> CovariancePrior:
+        return self.structure.prior
+
+    def filled(self, covariance: Array, n_components: int) -> Self:
+        return self._replace(structure=self.structure.filled(covariance, n_components))
+
+    def resolved(self, n_components: int, n_features: int) -> Self:
+        return self._replace(structure=self.structure.resolved(n_components, n_features))
+
+    def rescaled(self, scale: Array) -> Self:
+        return self._replace(structure=self.structure.rescaled(scale))
+
+    def common_scale(self) -> bool:
+        return self.structure.common_scale()
+
+    def log_density(self, choleskys: Array) -> tuple[float, Array]:
+        value, gradient = self.structure.log_density(choleskys[:1])
+        # The shared matrix is stored K times; only the sum of the K gradients matters, so one entry holds it all.
+        return value, np.concatenate([gradient, np.zeros_like(choleskys[1:])])
+
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
+        return self.structure.log_jacobian(choleskys[:1], reference[:1])
+
+    def mode(self, counts: Array, scatter: Array) -> Array:
+        shared = self.structure.mode(counts.sum(keepdims=True), scatter.sum(axis=0, keepdims=True))
+        return np.repeat(shared, counts.size, axis=0)
+
+    def n_free(self, n_components: int, n_features: int) -> int:  # noqa: ARG002
+        return self.structure.n_free(1, n_features)
+
+    def from_free(self, theta: Array, reference: Array) -> Array:
+        return np.repeat(self.structure.from_free(theta, reference[:1]), len(reference), axis=0)
+
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
+        return self.structure.pullback(gradient.sum(axis=0, keepdims=True), choleskys[:1], reference[:1])
+
+    def information(self, counts: Array, n_features: int) -> Array:
+        return self.structure.information(counts.sum(keepdims=True), n_features)
+
+    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
+        return np.repeat(self.structure.draw(rng, size, 1, n_features), n_components, axis=1)
+
+
+@dataclass(frozen=True)
+class FixedCovariances(Covariances):
+    """Covariances that are known.
+
+    Parameters
+    ----------
+    values : float, (d, d) or (K, d, d) array-like
+        A number means that multiple of the identity; for one feature (K,) variances are taken as well.
+    """
+
+    values: Numbers
+    free = False
+
+    def __post_init__(self) -> None:
+        self._freeze("values")
+
+    def describe(self) -> str:
+        return f"fixed at {show(self.values)}"
+
+    @property
+    def innermost(self) -> None:
+        return None
+
+    def filled(self, covariance: Array, n_components: int) -> Self:  # noqa: ARG002
+        return self
+
+    def resolved(self, n_components: int, n_features: int) -> Self:
+        values = np.asarray(self.values)
+        shape = (n_components, n_features, n_features)
+        if values.ndim == 0:
+            values = values * np.eye(n_features)
+        elif values.ndim == 1 and n_features == 1:
+            values = values[:, None, None]
+        try:
+            values = np.broadcast_to(values, shape)
+            np.linalg.cholesky(values)
+        except ValueError:
+            raise InputError(
+                "FixedCovariances.values",
+                f"has shape {np.shape(self.values)}, expected (n_components, n_features, n_features) = {shape}",
+                "Give one matrix for all components or one for each",
+            ) from None
+        except np.linalg.LinAlgError:
+            raise InputError(
+                "FixedCovariances.values", f"got {show(self.values)}", "Every matrix must be positive definite"
+            ) from None
+        if not np.allclose(values, np.swapaxes(values, -1, -2), rtol=1e-8, atol=0.0):
+            raise InputError("FixedCovariances.values", f"got {show(self.values)}", "Every matrix must be symmetric")
+        return self._replace(values=freeze(values))
+
+    def rescaled(self, scale: Array) -> Self:
+        return self._replace(values=freeze(np.asarray(self.values) / np.outer(scale, scale)))
+
+    def keys(self, n_components: int) -> list[Hashable]:
+        return rows_as_keys(np.asarray(self.values).reshape(n_components, -1))
+
+    def log_density(self, choleskys: Array) -> tuple[float, Array]:
+        return 0.0, np.zeros_like(choleskys)
+
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:  # noqa: ARG002
+        return 0.0, np.zeros(0)
+
+    def mode(self, counts: Array, scatter: Array) -> Array:  # noqa: ARG002
+        return np.asarray(self.values, dtype=float)
+
+    def n_free(self, n_components: int, n_features: int) -> int:  # noqa: ARG002
+        return 0
+
+    def from_free(self, theta: Array, reference: Array) -> Array:  # noqa: ARG002
+        return reference
+
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:  # noqa: ARG002
+        return np.zeros(0)
+
+    def information(self, counts: Array, n_features: int) -> Array:  # noqa: ARG002
+        return np.zeros(0)
+
+    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:  # noqa: ARG002
+        values = np.asarray(self.values, dtype=float)
+        return np.broadcast_to(values, (size, *values.shape)).copy()
+
+
+def _variances(choleskys: Array) -> Array:
+    return np.square(np.diagonal(choleskys, axis1=-2, axis2=-1))
