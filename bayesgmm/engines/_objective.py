@@ -8,7 +8,6 @@ import numpy as np
 
 from bayesgmm.engines.base import Array, Parameters, Problem
 from bayesgmm.model import FilledMixture
-from bayesgmm.numerics.linalg import inverse_from_cholesky
 from bayesgmm.numerics.passes import Statistics
 from bayesgmm.numerics.simplex import isometric_basis
 
@@ -47,7 +46,8 @@ class Coordinates:
 
     def parameters(self, u: Array) -> Parameters:
         """The point at coordinates u; u = 0 is the reference."""
-        by_weights, by_means, by_covariances = np.split(u, self._split)
+        by_weights, by_means = u[: self._split[0]], u[self._split[0] : self._split[1]]
+        by_covariances = u[self._split[1] :]
         at = self.reference
         means = at.means
         if by_means.size:
@@ -107,8 +107,9 @@ class Objective:
         model = self.problem.model
         at = coordinates.parameters(u)
         self.passes += 1
-        statistics = self.problem.statistics(at)
-        precisions = inverse_from_cholesky(at.choleskys)
+        factors = at.precision_choleskys
+        statistics = self.problem.statistics_at(at.log_weights, at.means, factors)
+        precisions = np.swapaxes(factors, -1, -2) @ factors
         by_sigma = precisions @ statistics.second @ precisions - statistics.counts[:, None, None] * precisions
         weights_value, weights_slope = model.weights.log_density(at.log_weights)
         means_value, means_slope, means_sigma = model.means.log_density(at.means, at.choleskys)

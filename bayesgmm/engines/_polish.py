@@ -14,6 +14,7 @@ from bayesgmm.numerics.passes import Statistics
 
 # In the coordinates used, a gradient g leaves a gain of about |g|^2 / (2 lambda) with lambda at most 1.
 _GRADIENT_TOLERANCE = 1e-5
+_LOOSE_TOLERANCE = 0.03
 _ROUNDS = 8
 _PASSES_PER_ROUND = 150
 _MEMORY = 30
@@ -32,30 +33,60 @@ class _Collapse(Exception):  # noqa: N818
     pass
 
 
-def polish(
-    objective: Objective, start: Start, *, em_steps: int, max_steps: int, tolerance: float, floor: float
-) -> StartReport:
-    """Follow a start to the optimum of its basin.
+@dataclass(kw_only=True)
+class Climb:
+    """A start on its way up: where it is, what it saw, how many passes it took and whether it fell off."""
 
-    EM steps (exact ones only, so that the objective never falls), then rounds of L-BFGS, each in coordinates laid
-    round the point where the last one ended. After each round the estimated gain left, g' H^-1 g / 2, is found by
-    conjugate gradients on differences of gradients; the run has converged when it is below `tolerance`.
+    start: Start
+    point: _Point
+    trace: list[float]
+    passes: int = 0
+    collapsed: bool = False
+
+
+def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: int, floor: float) -> Climb:
+    """Follow a start most of the way: far enough to compare optima, not far enough to certify one.
+
+    EM steps (exact ones only, so that the objective never falls), then L-BFGS to a loose tolerance.
     """
-    problem = objective.problem
     before = objective.passes
     statistics = start.statistics
     value = start.value
     if statistics is None:
         value, statistics = objective.value(start.at)
     point = _Point(at=start.at, value=value, statistics=statistics)
-    trace = [point.value]
-    gain = np.inf
+    climb = Climb(start=start, point=point, trace=[value])
     try:
         if _exact_steps(objective):
             for _ in range(em_steps):
-                point = _em_step(objective, point, floor)
-                trace.append(point.value)
-        status = Status.MAX_STEPS
+                climb.point = _em_step(objective, climb.point, floor)
+                climb.trace.append(climb.point.value)
+        coordinates = Coordinates(objective.problem.model, climb.point.at, climb.point.statistics.counts)
+        if coordinates.size:
+            passes = min(max_steps - (objective.passes - before), _PASSES_PER_ROUND)
+            moved = _quasi_newton(objective, coordinates, passes, floor, climb.trace, _LOOSE_TOLERANCE)
+            climb.point = moved if moved.value >= climb.point.value else climb.point
+    except (_Collapse, np.linalg.LinAlgError):
+        climb.collapsed = True
+    climb.passes = objective.passes - before
+    return climb
+
+
+def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: float, floor: float) -> StartReport:
+    """Follow a climb to the optimum of its basin and certify it.
+
+    Rounds of L-BFGS, each in coordinates laid round the point where the last one ended. After each round the
+    estimated gain left, g' H^-1 g / 2, is found by conjugate gradients on differences of gradients; the run has
+    converged when it is below `tolerance`.
+    """
+    problem = objective.problem
+    before = objective.passes - climb.passes
+    point, trace = climb.point, climb.trace
+    gain = np.inf
+    status = Status.MAX_STEPS
+    try:
+        if climb.collapsed:
+            raise _Collapse
         for _ in range(_ROUNDS):
             left = max_steps - (objective.passes - before)
             if left < 3:
@@ -64,7 +95,8 @@ def polish(
             if coordinates.size == 0:
                 gain = 0.0
             else:
-                moved = _quasi_newton(objective, coordinates, min(left, _PASSES_PER_ROUND), floor, trace)
+                passes = min(left, _PASSES_PER_ROUND)
+                moved = _quasi_newton(objective, coordinates, passes, floor, trace, _GRADIENT_TOLERANCE)
                 point = moved if moved.value >= point.value else point
                 left = max_steps - (objective.passes - before)
                 coordinates = Coordinates(problem.model, point.at, point.statistics.counts)
@@ -85,9 +117,9 @@ def polish(
         elif too_few_rows(problem, point.statistics.counts):
             status = Status.TOO_FEW_ROWS
     return StartReport(
-        method=start.method,
+        method=climb.start.method,
         status=status,
-        short_value=start.value,
+        short_value=climb.start.value,
         end_value=point.value,
         passes=objective.passes - before,
         gain_left=gain,
@@ -110,7 +142,12 @@ def _em_step(objective: Objective, point: _Point, floor: float) -> _Point:
 
 
 def _quasi_newton(
-    objective: Objective, coordinates: Coordinates, passes: int, floor: float, trace: list[float]
+    objective: Objective,
+    coordinates: Coordinates,
+    passes: int,
+    floor: float,
+    trace: list[float],
+    gradient_tolerance: float,
 ) -> _Point:
     from scipy.optimize import minimize
 
@@ -143,7 +180,7 @@ def _quasi_newton(
         jac=True,
         method="L-BFGS-B",
         callback=watch,
-        options={"maxcor": _MEMORY, "ftol": 0.0, "gtol": _GRADIENT_TOLERANCE, "maxfun": passes, "maxiter": passes},
+        options={"maxcor": _MEMORY, "ftol": 0.0, "gtol": gradient_tolerance, "maxfun": passes, "maxiter": passes},
     )
     return best[0]
 

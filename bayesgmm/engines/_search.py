@@ -10,7 +10,7 @@ from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, maximise
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Array, Parameters, Problem
-from bayesgmm.numerics.linalg import smallest_relative_eigenvalue
+from bayesgmm.numerics.linalg import any_below
 from bayesgmm.numerics.passes import Statistics
 from bayesgmm.numerics.starts import partitions
 
@@ -39,7 +39,7 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
     if prior is None or prior.bounded():
         return False
     choleskys = at.choleskys[:1] if model.covariances.tied else at.choleskys
-    return bool(smallest_relative_eigenvalue(choleskys, problem.data_cholesky).min() < floor)
+    return any_below(choleskys, problem.data_cholesky, floor)
 
 
 def too_few_rows(problem: Problem, counts: Array) -> bool:

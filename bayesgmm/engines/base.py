@@ -120,13 +120,11 @@ class Problem:
 
     def statistics(self, parameters: Parameters) -> Statistics:
         """One pass at a point; the sum of log normalisers is the log-likelihood in standard units."""
-        return expected_statistics(
-            self.x,
-            parameters.log_weights,
-            parameters.means,
-            parameters.precision_choleskys,
-            n_threads=self.n_threads,
-        )
+        return self.statistics_at(parameters.log_weights, parameters.means, parameters.precision_choleskys)
+
+    def statistics_at(self, log_scales: Array, means: Array, precision_choleskys: Array) -> Statistics:
+        """One pass with any log scales c and lower triangular A_k with A_k' A_k the precisions."""
+        return expected_statistics(self.x, log_scales, means, precision_choleskys, n_threads=self.n_threads)
 
 
 @dataclass(frozen=True, kw_only=True)

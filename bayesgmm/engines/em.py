@@ -10,14 +10,16 @@ import numpy as np
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, log_prior
-from bayesgmm.engines._polish import polish
+from bayesgmm.engines._polish import Climb, approach, finish
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._search import short_runs
+from bayesgmm.engines._search import Start, short_runs
 from bayesgmm.engines.base import Engine, Outcome, Problem, StartReport
 from bayesgmm.model import FilledMixture
 
 # EM steps between a short run and the quasi-Newton finish.
 _BURN_IN = 5
+# How many starts are followed near their ends for each one that is finished.
+_APPROACHED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,24 +98,8 @@ class EM(Engine):
             rng=rng,
             progress=progress,
         )
-        reports: list[StartReport] = []
-        proper = 0
         objective = Objective(problem, unconstrained=unconstrained)
-        for start in starts:
-            if start.status is Status.SINGULAR or proper >= self.n_polish:
-                reports.append(StartReport(method=start.method, status=start.status, short_value=start.value))
-                continue
-            report = polish(
-                objective,
-                start,
-                em_steps=_BURN_IN,
-                max_steps=self.max_steps,
-                tolerance=self.tolerance,
-                floor=self.eigenvalue_floor,
-            )
-            reports.append(report)
-            proper += report.status.usable
-            progress.step("to the optimum", proper, self.n_polish)
+        reports = self._follow(objective, starts, progress)
         usable = [i for i, report in enumerate(reports) if report.status.usable]
         if not usable:
             raise FitError(_no_proper_optimum(reports))
@@ -133,6 +119,43 @@ class EM(Engine):
             objective={"log_likelihood": loglik, "log_prior": prior, "log_posterior": loglik + prior},
             notes={"density": self.density, "screening_passes": screening},
         )
+
+
+    def _follow(self, objective: Objective, starts: list[Start], progress: Progress) -> list[StartReport]:
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        left = [start for start in starts if start.status is not Status.SINGULAR]
+        reports = [_not_followed(start) for start in starts if start.status is Status.SINGULAR]
+        climbs: list[Climb] = []
+        n_proper = 0
+        # Short runs do not rank overlapping components well, so more starts than are finished come near their ends.
+        while left and n_proper < self.n_polish:
+            while left and len(climbs) < _APPROACHED * self.n_polish:
+                climbs.append(approach(objective, left.pop(0), em_steps=_BURN_IN, **limits))
+                progress.step("climbing", len(climbs), _APPROACHED * self.n_polish)
+            climbs.sort(key=lambda climb: (climb.collapsed, -climb.point.value))
+            while climbs and n_proper < self.n_polish:
+                report = finish(objective, climbs.pop(0), tolerance=self.tolerance, **limits)
+                reports.append(report)
+                n_proper += report.status.usable
+                progress.step("to the optimum", n_proper, self.n_polish)
+        reports += [_not_finished(climb) for climb in climbs] + [_not_followed(start) for start in left]
+        return sorted(reports, key=lambda report: (not report.status.usable, -np.nan_to_num(report.end_value, nan=-np.inf)))
+
+
+def _not_followed(start: Start) -> StartReport:
+    return StartReport(method=start.method, status=start.status, short_value=start.value)
+
+
+def _not_finished(climb: Climb) -> StartReport:
+    return StartReport(
+        method=climb.start.method,
+        status=Status.SINGULAR if climb.collapsed else Status.SCREENED_OUT,
+        short_value=climb.start.value,
+        end_value=climb.point.value,
+        passes=climb.passes,
+        trace=np.array(climb.trace),
+        end=climb.point.at,
+    )
 
 
 def in_data_units(report: StartReport, problem: Problem, shift: float) -> StartReport:

@@ -81,6 +81,8 @@ class Spec(ABC):
     def _shaped(self, name: str, shape: tuple[int, ...], meaning: str) -> Array:
         """Broadcast a stored field to `shape`, or say which sizes were expected."""
         value = np.asarray(getattr(self, name), dtype=float)
+        if value.shape == shape:
+            return value
         try:
             return np.broadcast_to(value, shape)
         except ValueError:

@@ -13,7 +13,7 @@ from bayesgmm.model._interfaces import CovariancePrior, Covariances
 from bayesgmm.model._spec import Array, Numbers, freeze, rows_as_keys, show
 from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import as_covariance_prior
-from bayesgmm.numerics.linalg import diagonal_matrices
+from bayesgmm.numerics.linalg import below_diagonal, diagonal_matrices
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Full(_Structured):
         K, d = reference.shape[:2]
         theta = theta.reshape(K, -1)
         A = diagonal_matrices(np.exp(theta[:, :d]))
-        rows, columns = np.tril_indices(d, -1)
+        rows, columns = below_diagonal(d)
         A[:, rows, columns] = theta[:, d:]
         return reference @ A
 
@@ -95,7 +95,7 @@ class Full(_Structured):
         d = choleskys.shape[-1]
         by_factor = 2.0 * np.swapaxes(reference, -1, -2) @ gradient @ choleskys
         relative = np.diagonal(choleskys, axis1=1, axis2=2) / np.diagonal(reference, axis1=1, axis2=2)
-        rows, columns = np.tril_indices(d, -1)
+        rows, columns = below_diagonal(d)
         diagonal = np.diagonal(by_factor, axis1=1, axis2=2) * relative
         return np.concatenate([diagonal, by_factor[:, rows, columns]], axis=1).ravel()
 

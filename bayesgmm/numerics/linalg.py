@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+
+@lru_cache(maxsize=64)
+def lower_mask(d: int) -> Array:
+    """Ones on and below the diagonal."""
+    mask = np.tri(d)
+    mask.setflags(write=False)
+    return mask
+
+
+@lru_cache(maxsize=64)
+def below_diagonal(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the entries strictly below the diagonal, row by row."""
+    return np.tril_indices(d, -1)
 
 
 def log_det(choleskys: Array) -> Array:
@@ -15,7 +31,7 @@ def log_det(choleskys: Array) -> Array:
 
 def inverse_lower(choleskys: Array) -> Array:
     """Inverses of lower triangular matrices; exactly lower triangular."""
-    return np.tril(np.linalg.inv(choleskys))
+    return np.linalg.inv(choleskys) * lower_mask(choleskys.shape[-1])
 
 
 def inverse_from_cholesky(choleskys: Array) -> Array:
@@ -41,7 +57,10 @@ def diagonal_matrices(diagonals: Array) -> Array:
     return diagonals[..., None] * np.eye(diagonals.shape[-1])
 
 
-def smallest_relative_eigenvalue(choleskys: Array, reference: Array) -> Array:
-    """Smallest eigenvalue of L L' relative to R R', one for each L (K,)."""
-    whitened = np.linalg.solve(reference, choleskys)
-    return np.square(np.linalg.svd(whitened, compute_uv=False)[..., -1])
+def any_below(choleskys: Array, reference: Array, floor: float) -> bool:
+    """Whether some L L' (K, d, d) has an eigenvalue below `floor` relative to R R'."""
+    # The eigenvalue is 1 / |L^-1 R|^2 in the spectral norm; the Frobenius norm bounds it and usually settles it.
+    relative = np.linalg.solve(choleskys, reference)
+    if np.square(relative).sum(axis=(-2, -1)).max() < 1.0 / floor:
+        return False
+    return bool(np.linalg.svd(relative, compute_uv=False)[..., 0].max() ** 2 > 1.0 / floor)

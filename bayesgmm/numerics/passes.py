@@ -102,8 +102,8 @@ def expected_statistics(
     if len(sums) == 1:
         sums = _centred(sums[0], means)
     counts, first, second = sums
-    lower = np.tril(second, -1)
-    second = np.tril(second) + np.swapaxes(lower, -1, -2)
+    strictly_lower = second * np.tri(d, k=-1)
+    second = second + np.swapaxes(strictly_lower, -1, -2)
     return Statistics(log_normaliser=float(value), counts=counts, first=first, second=second)
 
 
@@ -153,4 +153,4 @@ def _centred(moments: Array, means: Array) -> tuple[Array, Array, Array]:
     raw[:, rows, columns] = moments[:, : rows.size]
     first = raw_first - counts[:, None] * means
     second = raw - np.einsum("ki,kj->kij", means, raw_first) - np.einsum("ki,kj->kij", first, means)
-    return counts.copy(), first, second
+    return counts.copy(), first, second * np.tri(d)

@@ -87,13 +87,14 @@ def _first_axis(rows: Array) -> Array:
 
 def _hierarchical(rows: Array, n_components: int, rng: np.random.Generator, *, gaussian: bool) -> Labels:
     """Ward's method, optionally finished by merging with a covariance for each group (Fraley 1998)."""
-    from scipy.cluster.hierarchy import cut_tree, ward
+    from scipy.cluster.hierarchy import fcluster, ward
 
     n = len(rows)
     seen = np.arange(n) if n <= _MOST_HIERARCHICAL else rng.choice(n, _MOST_HIERARCHICAL, replace=False)
     sample = rows[seen]
     n_groups = min(n_components * (_GROUPS_PER_COMPONENT if gaussian else 1), len(sample))
-    labels = cut_tree(ward(sample), n_groups)[:, 0].astype(np.int64)
+    labels = fcluster(ward(sample), n_groups, criterion="maxclust").astype(np.int64) - 1
+    n_groups = int(labels.max()) + 1  # ties can leave fewer groups than asked for
     if gaussian:
         labels = _merge_gaussian(sample, labels, n_groups, n_components)
     if n == len(sample):
@@ -124,7 +125,7 @@ def _merge_gaussian(rows: Array, labels: Labels, n_groups: int, n_components: in
     merged = cost(counts[:, None] + counts, first[:, None] + first, second[:, None] + second)
     rise = merged - own[:, None] - own
     rise[np.tril_indices(n_groups)] = np.inf
-    while alive.sum() > n_components:
+    while alive.sum() > min(n_components, n_groups):
         a, b = np.unravel_index(np.argmin(rise), rise.shape)
         counts[a] += counts[b]
         first[a] += first[b]
