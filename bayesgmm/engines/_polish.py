@@ -14,7 +14,7 @@ from bayesgmm.numerics.passes import Statistics
 
 # In the coordinates used, a gradient g leaves a gain of about |g|^2 / (2 lambda) with lambda at most 1.
 _GRADIENT_TOLERANCE = 1e-5
-_LOOSE_TOLERANCE = 0.03
+_LOOSE_TOLERANCE = 0.02
 _ROUNDS = 8
 _PASSES_PER_ROUND = 150
 _MEMORY = 30

@@ -78,7 +78,7 @@ def short_runs(
     starts = []
     for method, labels in partitions(rows, whitened, K, n_init, rng):
         begin = _from_partition(part, labels)
-        starts.append(_short_run(objective, begin, method, short_steps, floor))
+        starts.append(short_run(objective, begin, method, short_steps, floor))
         progress.step("short runs", len(starts), n_init if K > 1 else 1)
     starts.sort(key=_rank)
     share = part.n_obs / n
@@ -87,7 +87,7 @@ def short_runs(
         objective = Objective(problem, unconstrained=unconstrained)
         again = [start for start in starts[:_SECOND_ROUND] if start.status is Status.SCREENED_OUT]
         others = starts[len(again) :]  # collapsed runs are last, so `again` is a head of the list
-        rerun = [_short_run(objective, start.at, start.method, short_steps, floor) for start in again]
+        rerun = [short_run(objective, start.at, start.method, short_steps, floor) for start in again]
         # Values over a part of the rows cannot be compared with values over all, so the rest only keep their order.
         rest = [replace(start, statistics=None, value=start.value / share) for start in others]
         rerun.sort(key=_rank)
@@ -100,7 +100,7 @@ def _rank(start: Start) -> tuple[bool, float]:
     return start.status is Status.SINGULAR, -start.value
 
 
-def _short_run(objective: Objective, at: Parameters, method: str, steps: int, floor: float) -> Start:
+def short_run(objective: Objective, at: Parameters, method: str, steps: int, floor: float) -> Start:
     problem = objective.problem
     value, statistics = objective.value(at)
     status = Status.SCREENED_OUT

@@ -10,9 +10,10 @@ import numpy as np
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, log_prior
+from bayesgmm.engines._moves import moves
 from bayesgmm.engines._polish import Climb, approach, finish
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._search import Start, short_runs
+from bayesgmm.engines._search import Start, short_run, short_runs
 from bayesgmm.engines.base import Engine, Outcome, Problem, StartReport
 from bayesgmm.model import FilledMixture
 
@@ -20,6 +21,11 @@ from bayesgmm.model import FilledMixture
 _BURN_IN = 5
 # How many starts are followed near their ends for each one that is finished.
 _APPROACHED = 3
+# Rounds of split-and-merge moves, how many each tries for a few steps, and how many of those it follows.
+_MOST_IMPROVEMENTS = 3
+_MOVES = 16
+_MOVES_APPROACHED = 5
+_NEARLY_AS_GOOD = 2.0  # nats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +106,7 @@ class EM(Engine):
         )
         objective = Objective(problem, unconstrained=unconstrained)
         reports = self._follow(objective, starts, progress)
+        reports = self._improve(objective, reports, rng, progress)
         usable = [i for i, report in enumerate(reports) if report.status.usable]
         if not usable:
             raise FitError(_no_proper_optimum(reports))
@@ -139,7 +146,39 @@ class EM(Engine):
                 n_proper += report.status.usable
                 progress.step("to the optimum", n_proper, self.n_polish)
         reports += [_not_finished(climb) for climb in climbs] + [_not_followed(start) for start in left]
-        return sorted(reports, key=lambda report: (not report.status.usable, -np.nan_to_num(report.end_value, nan=-np.inf)))
+        return sorted(reports, key=_order)
+
+    def _improve(
+        self, objective: Objective, reports: list[StartReport], rng: np.random.Generator, progress: Progress
+    ) -> list[StartReport]:
+        """Split-and-merge moves from the best optimum, again from every better one that they find."""
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        for done in range(_MOST_IMPROVEMENTS if self.n_init > 1 else 0):
+            best = reports[0]
+            if not best.status.usable or best.end is None:
+                break
+            counts = objective.value(best.end)[1].counts
+            proposals = moves(objective.problem.model, best.end, counts, _MOVES, rng)
+            if not proposals:
+                break
+            runs = [
+                short_run(objective, at, "split and merge", self.short_steps, self.eigenvalue_floor) for at in proposals
+            ]
+            runs = sorted((run for run in runs if run.status is not Status.SINGULAR), key=lambda run: -run.value)
+            climbs = [approach(objective, run, em_steps=_BURN_IN, **limits) for run in runs[:_MOVES_APPROACHED]]
+            # A climb stops short of its optimum, so one that is a little below the best may still end above it.
+            near = best.end_value - _NEARLY_AS_GOOD
+            better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
+            progress.step("split and merge", done + 1, _MOST_IMPROVEMENTS)
+            finished = [finish(objective, climb, tolerance=self.tolerance, **limits) for climb in better]
+            reports = sorted(reports + finished, key=_order)
+            if reports[0].end_value <= best.end_value + self.tolerance:
+                break
+        return reports
+
+
+def _order(report: StartReport) -> tuple[bool, float]:
+    return not report.status.usable, -np.nan_to_num(report.end_value, nan=-np.inf)
 
 
 def _not_followed(start: Start) -> StartReport:

@@ -19,6 +19,20 @@ def lower_mask(d: int) -> Array:
 
 
 @lru_cache(maxsize=64)
+def strictly_lower_mask(d: int) -> Array:
+    """Ones below the diagonal."""
+    mask = np.tri(d, k=-1)
+    mask.setflags(write=False)
+    return mask
+
+
+@lru_cache(maxsize=64)
+def lower_indices(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the entries on and below the diagonal, row by row."""
+    return np.tril_indices(d)
+
+
+@lru_cache(maxsize=64)
 def below_diagonal(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the entries strictly below the diagonal, row by row."""
     return np.tril_indices(d, -1)

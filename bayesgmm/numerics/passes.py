@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.numerics.linalg import lower_indices, lower_mask, strictly_lower_mask
+
 Array = NDArray[np.float64]
 
 # Below this many multiplications a pass is over before a second thread has started.
@@ -102,8 +104,7 @@ def expected_statistics(
     if len(sums) == 1:
         sums = _centred(sums[0], means)
     counts, first, second = sums
-    strictly_lower = second * np.tri(d, k=-1)
-    second = second + np.swapaxes(strictly_lower, -1, -2)
+    second = second + np.swapaxes(second * strictly_lower_mask(d), -1, -2)
     return Statistics(log_normaliser=float(value), counts=counts, first=first, second=second)
 
 
@@ -138,7 +139,7 @@ def _coefficients(constants: Array, means: Array, precision_choleskys: Array) ->
     """Log joint density of each component as coefficients of (lower(xx'), x, 1), shape (K, D)."""
     precisions = np.swapaxes(precision_choleskys, -1, -2) @ precision_choleskys
     linear = np.einsum("kij,kj->ki", precisions, means)
-    rows, columns = np.tril_indices(means.shape[1])
+    rows, columns = lower_indices(means.shape[1])
     quadratic = np.where(rows == columns, -0.5, -1.0) * precisions[:, rows, columns]
     constant = constants - 0.5 * np.einsum("ki,ki->k", linear, means)
     return np.ascontiguousarray(np.concatenate([quadratic, linear, constant[:, None]], axis=1))
@@ -147,10 +148,10 @@ def _coefficients(constants: Array, means: Array, precision_choleskys: Array) ->
 def _centred(moments: Array, means: Array) -> tuple[Array, Array, Array]:
     """Split raw feature moments (K, D) into counts and moments about the means."""
     K, d = means.shape
-    rows, columns = np.tril_indices(d)
+    rows, columns = lower_indices(d)
     counts, raw_first = moments[:, -1], moments[:, -1 - d : -1]
     raw = np.zeros((K, d, d))
     raw[:, rows, columns] = moments[:, : rows.size]
     first = raw_first - counts[:, None] * means
     second = raw - np.einsum("ki,kj->kij", means, raw_first) - np.einsum("ki,kj->kij", first, means)
-    return counts.copy(), first, second * np.tri(d)
+    return counts.copy(), first, second * lower_mask(d)

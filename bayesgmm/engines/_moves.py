@@ -1,0 +1,63 @@
+"""Split-and-merge moves: new starts made from the best optimum found so far (Ueda et al. 2000).
+
+Where components overlap, most optima differ in which of them share a dense region, and random starts rarely
+change just that. A move merges two components into one with their common moments and splits another in two.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesgmm.engines.base import Array, Parameters
+from bayesgmm.model import FilledMixture
+
+# The halves of a split stand so many sds of the old component from its mean; their common mean and covariance
+# are those of the component.
+_HALF_DISTANCE = 0.7
+
+
+def moves(model: FilledMixture, at: Parameters, counts: Array, n_moves: int, rng: np.random.Generator) -> list[Parameters]:
+    """At most `n_moves` neighbours of a point, merge candidates close to each other first."""
+    K = model.n_components
+    if K < 2 or not model.means.free:
+        return []
+    triples = [(i, j, k) for i in range(K) for j in range(i + 1, K) for k in range(K) if k != j]
+    closeness = _overlap(at)
+    # Random order first, so that equally close pairs are not always split in the same component.
+    order = rng.permutation(len(triples))
+    ranked = sorted(order, key=lambda t: -closeness[triples[t][0], triples[t][1]])
+    chosen = ranked[: n_moves // 2]
+    rest = ranked[n_moves // 2 :]
+    chosen += list(rng.permutation(rest)[: n_moves - len(chosen)])
+    return [_moved(at, counts, *triples[t], rng) for t in chosen]
+
+
+def _overlap(at: Parameters) -> Array:
+    """Bhattacharyya coefficients of all pairs of components."""
+    sums = (at.covariances[:, None] + at.covariances[None]) / 2
+    delta = at.means[:, None] - at.means[None]
+    solved = np.linalg.solve(sums, delta[..., None])[..., 0]
+    log_dets = np.linalg.slogdet(at.covariances)[1]
+    log_ratio = np.linalg.slogdet(sums)[1] - 0.5 * (log_dets[:, None] + log_dets[None])
+    return np.exp(-(delta * solved).sum(axis=-1) / 8 - log_ratio / 2)
+
+
+def _moved(at: Parameters, counts: Array, i: int, j: int, k: int, rng: np.random.Generator) -> Parameters:
+    """Merge j into i, then split k between k and j."""
+    n = counts + 1e-3
+    means, covariances, log_weights = at.means.copy(), at.covariances.copy(), at.log_weights.copy()
+    share = n[i] / (n[i] + n[j])
+    delta = means[i] - means[j]
+    covariances[i] = share * covariances[i] + (1 - share) * covariances[j]
+    covariances[i] += share * (1 - share) * np.outer(delta, delta)
+    means[i] = share * means[i] + (1 - share) * means[j]
+    log_weights[i] = np.logaddexp(log_weights[i], log_weights[j])
+
+    direction = rng.standard_normal(means.shape[1])
+    L = np.linalg.cholesky(covariances[k])
+    offset = _HALF_DISTANCE * L @ (direction / np.sqrt(direction @ direction))
+    covariances[k] -= np.outer(offset, offset)
+    covariances[j] = covariances[k]
+    means[j], means[k] = means[k] - offset, means[k] + offset
+    log_weights[[j, k]] = log_weights[k] - np.log(2.0)
+    return Parameters(log_weights=log_weights, means=means, choleskys=np.linalg.cholesky(covariances))
