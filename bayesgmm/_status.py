@@ -25,7 +25,9 @@ class Status(Enum):
         "Spurious: a component holds at most d + 1 effective rows, so its covariance is not supported by the data; "
         "this end is not used. Use a proper covariance prior such as InverseWishart, or fewer components."
     )
-    SCREENED_OUT = "Not followed to the end: after the short run other starts were ahead; raise `n_polish` to follow it."
+    SCREENED_OUT = (
+        "Not followed to the end: after the short run other starts were ahead; raise `n_polish` to follow it."
+    )
 
     @property
     def usable(self) -> bool:

@@ -16,7 +16,9 @@ from bayesgmm.model import FilledMixture
 _HALF_DISTANCE = 0.7
 
 
-def moves(model: FilledMixture, at: Parameters, counts: Array, n_moves: int, rng: np.random.Generator) -> list[Parameters]:
+def moves(
+    model: FilledMixture, at: Parameters, counts: Array, n_moves: int, rng: np.random.Generator
+) -> list[Parameters]:
     """At most `n_moves` neighbours of a point, merge candidates close to each other first."""
     K = model.n_components
     if K < 2 or not model.means.free:

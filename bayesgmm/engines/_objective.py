@@ -32,9 +32,7 @@ class Coordinates:
         if model.weights.n_free(K) == 0:
             log_weights = reference.log_weights
         self.model = model
-        self.reference = Parameters(
-            log_weights=log_weights, means=reference.means, choleskys=reference.choleskys
-        )
+        self.reference = Parameters(log_weights=log_weights, means=reference.means, choleskys=reference.choleskys)
         rows = counts + 1.0
         self._split = np.cumsum([model.weights.n_free(K), K * d if model.means.free else 0])
         self._mean_scale = 1.0 / np.sqrt(rows)[:, None]
@@ -154,7 +152,9 @@ def row_means(statistics: Statistics, means: Array) -> Array:
     return means + statistics.first / np.maximum(statistics.counts, np.finfo(float).tiny)[:, None]
 
 
-def maximise(model: FilledMixture, at: Parameters, statistics: Statistics, *, unconstrained: bool = False) -> Parameters:
+def maximise(
+    model: FilledMixture, at: Parameters, statistics: Statistics, *, unconstrained: bool = False
+) -> Parameters:
     """One M-step (conditional maximisation where there is no joint form; Meng & Rubin 1993).
 
     Raises

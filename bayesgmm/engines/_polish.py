@@ -29,7 +29,7 @@ class _Point:
     statistics: Statistics
 
 
-class _Collapse(Exception):  # noqa: N818
+class _Collapse(Exception):
     pass
 
 

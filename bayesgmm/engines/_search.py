@@ -140,5 +140,3 @@ def _from_partition(problem: Problem, labels: Array) -> Parameters:
         log_weights=np.full(K, -np.log(K)), means=centers, choleskys=np.repeat(np.linalg.cholesky(pooled)[None], K, 0)
     )
     return maximise(problem.model, begin, statistics)
-
-

@@ -42,9 +42,7 @@ class Parameters:
 
     def reordered(self, order: Array) -> Parameters:
         """The same point with components permuted."""
-        return Parameters(
-            log_weights=self.log_weights[order], means=self.means[order], choleskys=self.choleskys[order]
-        )
+        return Parameters(log_weights=self.log_weights[order], means=self.means[order], choleskys=self.choleskys[order])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +112,7 @@ class Problem:
         return self.x.shape[0]
 
     @property
-    def K(self) -> int:  # noqa: N802
+    def K(self) -> int:
         """Number of components."""
         return self.model.n_components
 
@@ -197,7 +195,7 @@ class Engine(ABC):
     objective_name: ClassVar[str]
 
     @abstractmethod
-    def check(self, model: FilledMixture) -> None:
+    def check(self, model: FilledMixture, n_features: int) -> None:
         """Raise `UnsupportedError` if this engine cannot fit the model, naming what works instead."""
 
     @abstractmethod
@@ -267,7 +265,9 @@ def _check_scale(
     everything = isinstance(structure, Spherical) and not fills_means
     if constant.all() if everything else constant.any():
         listed = ", ".join(repr(name) for name, flag in zip(names, constant, strict=True) if flag)
-        what = "there is only one row" if n_rows == 1 else f"column{'s' if constant.sum() > 1 else ''} {listed} constant"
+        what = (
+            "there is only one row" if n_rows == 1 else f"column{'s' if constant.sum() > 1 else ''} {listed} constant"
+        )
         raise InputError(
             "data",
             f"{what}, so the data give no scale for the covariances",

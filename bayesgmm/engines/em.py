@@ -9,8 +9,9 @@ import numpy as np
 
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
-from bayesgmm.engines._objective import Objective, log_prior
 from bayesgmm.engines._moves import moves
+from bayesgmm.engines._objective import Objective, log_prior
+from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._polish import Climb, approach, finish
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start, short_run, short_runs
@@ -78,13 +79,7 @@ class EM(Engine):
         if self.density not in ("parameters", "unconstrained"):
             raise InputError("EM.density", f"got {self.density!r}", "Give 'parameters' or 'unconstrained'")
 
-    def check(self, model: FilledMixture) -> None:
-        if self.density == "unconstrained" and not model.proper:
-            raise UnsupportedError(
-                "EM(density='unconstrained')",
-                f"Flat() {' and '.join(model.improper_parts())}",
-                "Use density='parameters' for maximum likelihood, or proper priors.",
-            )
+    def check(self, model: FilledMixture, n_features: int) -> None:  # noqa: ARG002
         if self.density == "parameters" and not model.weights.bounded():
             raise UnsupportedError(
                 "EM",
@@ -126,7 +121,6 @@ class EM(Engine):
             objective={"log_likelihood": loglik, "log_prior": prior, "log_posterior": loglik + prior},
             notes={"density": self.density, "screening_passes": screening},
         )
-
 
     def _follow(self, objective: Objective, starts: list[Start], progress: Progress) -> list[StartReport]:
         limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
@@ -209,20 +203,6 @@ def in_data_units(report: StartReport, problem: Problem, shift: float) -> StartR
         trace=report.trace + shift,
         end=None if report.end is None else problem.units.to_data(report.end),
     )
-
-
-def check_whole(engine: Engine, option: str, *, least: int) -> None:
-    """Raise unless an option is a whole number of at least `least`."""
-    value = getattr(engine, option)
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{engine.name}.{option}", f"got {value!r}", f"Give a whole number of at least {least}")
-
-
-def check_positive(engine: Engine, option: str) -> None:
-    """Raise unless an option is a positive finite number."""
-    value = getattr(engine, option)
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
-        raise InputError(f"{engine.name}.{option}", f"got {value!r}", "Give a positive number")
 
 
 def _no_proper_optimum(reports: list[StartReport]) -> str:

@@ -94,12 +94,16 @@ class WeightsPosterior(Spec):
         """Draws, shape (size, K)."""
 
     @abstractmethod
-    def log_density(self, log_weights: Array) -> Array:
-        """Log density on the simplex at log weights (..., K)."""
+    def given(self, counts: Array) -> Self:
+        """The distribution given other expected counts, from the same prior."""
 
-    def reordered(self, order: Array) -> Self:
-        """The same distribution with components permuted (exchangeable priors only)."""
-        return self
+    @abstractmethod
+    def log_density(self, log_weights: Array, *, prior: bool = False) -> Array:
+        """Log density on the simplex of this distribution, or of its prior, at log weights (..., K)."""
+
+    def summary(self) -> dict[str, Array]:
+        """Its parameters by name, one entry a component."""
+        return {}
 
 
 class Means(Spec):

@@ -42,12 +42,13 @@ class InverseWishart(CovariancePrior):
             array = np.asarray(self.scale)
             square = array.ndim == 2 and array.shape[0] == array.shape[1]
             self._check(
-                "scale", array.ndim < 2 or square, f"has shape {array.shape}", "Give a number, a vector or a d x d matrix"
+                "scale",
+                array.ndim < 2 or square,
+                f"has shape {array.shape}",
+                "Give a number, a vector or a d x d matrix",
             )
             definite = bool((array > 0).all()) if array.ndim < 2 else _positive_definite(array)
-            self._check(
-                "scale", definite, f"got {show(self.scale)}", "It must be symmetric and positive definite"
-            )
+            self._check("scale", definite, f"got {show(self.scale)}", "It must be symmetric and positive definite")
 
     def describe(self) -> str:
         df = "d + 2" if self.df is None else show(self.df)

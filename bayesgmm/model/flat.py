@@ -48,7 +48,9 @@ class FlatWeights(Weights):
             return np.log(counts / counts.sum())
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
-        raise InputError("weights", "Flat() is no distribution to draw from", "Give a proper prior such as Dirichlet(1)")
+        raise InputError(
+            "weights", "Flat() is no distribution to draw from", "Give a proper prior such as Dirichlet(1)"
+        )
 
 
 @dataclass(frozen=True)

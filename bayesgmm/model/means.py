@@ -189,8 +189,6 @@ class FixedMeans(Means):
         return np.broadcast_to(np.asarray(self.values), choleskys.shape[:-1]).copy()
 
 
-
-
 def _show_rows(value: Numbers) -> str:
     array = np.asarray(value)
     return show(array[0]) if array.ndim == 2 and np.all(array == array[0]) else show(array)

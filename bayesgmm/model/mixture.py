@@ -7,11 +7,10 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import Covariances, Means, Weights
 from bayesgmm.model._spec import Array, Spec
 from bayesgmm.model.covariance_priors import InverseWishart
@@ -130,7 +129,7 @@ class GaussianMixture(Spec):
         kind = type(getattr(covariances, "structure", covariances)).__name__
         kind = {"FixedCovariances": "known"}.get(kind, kind.lower()) + (", shared" if shared else "")
         lines = [
-            (f"x_i | z_i = k", f"Normal(mu_k, {sigma})"),
+            ("x_i | z_i = k", f"Normal(mu_k, {sigma})"),
             ("z_i", "Categorical(w)"),
             ("w", (self.weights or Dirichlet(1.0)).describe()),
             (f"mu_k | {sigma}" if conditional else "mu_k", means.replace("Sigma_k", sigma)),
@@ -163,9 +162,7 @@ class FilledMixture(GaussianMixture):
 
     def rescaled(self, center: Array, scale: Array) -> Self:
         """The same beliefs in units z = (x - center) / scale."""
-        return self._replace(
-            means=self.means.rescaled(center, scale), covariances=self.covariances.rescaled(scale)
-        )
+        return self._replace(means=self.means.rescaled(center, scale), covariances=self.covariances.rescaled(scale))
 
     def keys(self) -> list[Hashable]:
         """One key a component; the prior does not change when components with equal keys swap places."""
@@ -181,5 +178,3 @@ class FilledMixture(GaussianMixture):
         K = self.n_components
         means = K * n_features if self.means.free else 0
         return self.weights.n_free(K) + means + self.covariances.n_parameters(K, n_features)
-
-

@@ -221,7 +221,9 @@ class Tied(Covariances):
         if not isinstance(structure, Covariances):
             structure = Full(structure)
         if not isinstance(structure, _Structured):
-            raise UnsupportedError("Tied", structure.describe(), "Use Tied(Full(...)), Tied(Diagonal(...)) and the like.")
+            raise UnsupportedError(
+                "Tied", structure.describe(), "Use Tied(Full(...)), Tied(Diagonal(...)) and the like."
+            )
         self._set("structure", structure)
 
     def describe(self) -> str:

@@ -13,6 +13,9 @@ from bayesgmm.model._interfaces import Weights, WeightsPosterior
 from bayesgmm.model._spec import Array, Numbers, rows_as_keys, show
 from bayesgmm.numerics.special import digamma, log_gamma
 
+# Drawn weights can underflow under small concentrations; their logs must stay finite.
+_SMALLEST_WEIGHT = 1e-300
+
 
 @dataclass(frozen=True)
 class Dirichlet(Weights):
@@ -113,8 +116,8 @@ class StickBreaking(Weights):
         return self.concentration >= 1.0
 
     def posterior(self, counts: Array) -> StickBreakingPosterior:
-        after = np.append(np.cumsum(counts[::-1])[::-1][1:], 0.0)[:-1]
-        return StickBreakingPosterior(tuple(1.0 + counts[:-1]), tuple(self.concentration + after), self.concentration)
+        none = tuple(np.ones(counts.size - 1))
+        return StickBreakingPosterior(none, none, self.concentration).given(counts)
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
         v = rng.beta(1.0, self.concentration, size=(size, n_components - 1))
@@ -213,14 +216,15 @@ class DirichletPosterior(WeightsPosterior):
     def draw(self, rng: np.random.Generator, size: int) -> Array:
         return _draw_dirichlet(rng, np.asarray(self.concentration), size)
 
-    def log_density(self, log_weights: Array) -> Array:
-        a = np.asarray(self.concentration)
-        return log_gamma(a.sum()) - log_gamma(a).sum() + ((a - 1.0) * log_weights).sum(axis=-1)
+    def given(self, counts: Array) -> Self:
+        return self._replace(concentration=tuple(np.asarray(self.prior) + counts))
 
-    def reordered(self, order: Array) -> Self:
-        return self._replace(
-            concentration=tuple(np.asarray(self.concentration)[order]), prior=tuple(np.asarray(self.prior)[order])
-        )
+    def summary(self) -> dict[str, Array]:
+        return {"weights_concentration": np.asarray(self.concentration)}
+
+    def log_density(self, log_weights: Array, *, prior: bool = False) -> Array:
+        a = np.asarray(self.prior if prior else self.concentration)
+        return log_gamma(a.sum()) - log_gamma(a).sum() + ((a - 1.0) * log_weights).sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -253,8 +257,22 @@ class StickBreakingPosterior(WeightsPosterior):
         a = np.asarray(self.taken)
         return _sticks_to_weights(rng.beta(a, np.asarray(self.left), size=(size, a.size)))
 
-    def log_density(self, log_weights: Array) -> Array:
+    def given(self, counts: Array) -> Self:
+        after = np.append(np.cumsum(counts[::-1])[::-1][1:], 0.0)[:-1]
+        return self._replace(taken=tuple(1.0 + counts[:-1]), left=tuple(self.prior_left + after))
+
+    def summary(self) -> dict[str, Array]:
+        # The last component takes what is left of the stick; it has no fraction of its own.
+        last = np.array([np.inf])
+        return {
+            "weights_stick_taken": np.append(np.asarray(self.taken), last),
+            "weights_stick_left": np.append(np.asarray(self.left), 0.0),
+        }
+
+    def log_density(self, log_weights: Array, *, prior: bool = False) -> Array:
         a, b = np.asarray(self.taken), np.asarray(self.left)
+        if prior:
+            a, b = np.ones_like(a), np.full_like(b, self.prior_left)
         w = np.exp(log_weights)
         log_rest = np.log(np.cumsum(w[..., ::-1], axis=-1)[..., ::-1])
         log_v, log_after = log_weights[..., :-1] - log_rest[..., :-1], log_rest[..., 1:] - log_rest[..., :-1]
@@ -283,11 +301,11 @@ class FixedWeightsPosterior(WeightsPosterior):
     def draw(self, rng: np.random.Generator, size: int) -> Array:  # noqa: ARG002
         return np.broadcast_to(self.mean(), (size, self.mean().size)).copy()
 
-    def log_density(self, log_weights: Array) -> Array:
-        return np.zeros(np.shape(log_weights)[:-1])
+    def given(self, counts: Array) -> Self:  # noqa: ARG002
+        return self
 
-    def reordered(self, order: Array) -> Self:
-        return self._replace(values=tuple(self.mean()[order]))
+    def log_density(self, log_weights: Array, *, prior: bool = False) -> Array:  # noqa: ARG002
+        return np.zeros(np.shape(log_weights)[:-1])
 
 
 def _log_normalised(weights: Array) -> Array:
@@ -299,9 +317,9 @@ def _draw_dirichlet(rng: np.random.Generator, a: Array, size: int) -> Array:
     # Gamma draws underflow for tiny concentrations; boosting by u^(1/a) in logs keeps them (Marsaglia & Tsang 2000).
     logs = np.log(rng.gamma(a + 1.0, size=(size, a.size))) + np.log1p(-rng.random((size, a.size))) / a
     weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    return np.maximum(weights / weights.sum(axis=1, keepdims=True), _SMALLEST_WEIGHT)
 
 
 def _sticks_to_weights(v: Array) -> Array:
     ones = np.ones((v.shape[0], 1))
-    return np.hstack([v, ones]) * np.hstack([ones, np.cumprod(1.0 - v, axis=1)])
+    return np.maximum(np.hstack([v, ones]) * np.hstack([ones, np.cumprod(1.0 - v, axis=1)]), _SMALLEST_WEIGHT)

@@ -1,0 +1,57 @@
+"""The one table of names in a result: groups, variables and their dimensions."""
+
+from __future__ import annotations
+
+CHAIN, DRAW = "chain", "draw"
+COMPONENT, FEATURE, FEATURE_BIS, OBS = "component", "feature", "feature_bis", "obs"
+START, STEP = "start", "step"
+# Name of the data in observed_data, log_likelihood and posterior_predictive.
+DATA = "x"
+
+POSTERIOR, POINT, VARIATIONAL = "posterior", "point_estimate", "variational"
+ASSIGNMENTS, OPTIMIZATION, SAMPLE_STATS = "assignments", "optimization", "sample_stats"
+OBSERVED, CONSTANT, LOG_LIKELIHOOD = "observed_data", "constant_data", "log_likelihood"
+POSTERIOR_PREDICTIVE = "posterior_predictive"
+
+_MATRIX = (COMPONENT, FEATURE, FEATURE_BIS)
+
+# Dimensions of every variable without (chain, draw), which the groups with draws put in front.
+DIMS: dict[str, tuple[str, ...]] = {
+    "weights": (COMPONENT,),
+    "means": (COMPONENT, FEATURE),
+    "covariances": _MATRIX,
+    "sds": (COMPONENT, FEATURE),
+    "correlations": _MATRIX,
+    "n_occupied": (),
+    "responsibilities": (OBS, COMPONENT),
+    "responsibilities_lower": (OBS, COMPONENT),
+    "responsibilities_upper": (OBS, COMPONENT),
+    "label": (OBS,),
+    "log_density": (OBS,),
+    DATA: (OBS, FEATURE),
+    "data_mean": (FEATURE,),
+    "data_sd": (FEATURE,),
+    "lp": (),
+    "log_q": (),
+    "log_weight": (),
+    "weights_mean": (COMPONENT,),
+    "weights_concentration": (COMPONENT,),
+    "weights_stick_taken": (COMPONENT,),
+    "weights_stick_left": (COMPONENT,),
+    "means_loc": (COMPONENT, FEATURE),
+    "means_precision_scale": (COMPONENT,),
+    "means_covariance": _MATRIX,
+    "covariance_df": (COMPONENT,),
+    "covariance_scale": _MATRIX,
+    "predictive_df": (COMPONENT,),
+    "predictive_loc": (COMPONENT, FEATURE),
+    "predictive_scale": _MATRIX,
+}
+SAMPLED_GROUPS = (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE)
+
+# Root attributes.
+MODEL, DECLARED = "model", "declared_model"
+ENGINE, ENGINE_OPTIONS, ENGINE_REASON = "engine", "engine_options", "engine_reason"
+STATUS, STATUS_MESSAGE, SEED = "status", "status_message", "random_seed"
+PREDICTIVE_FAMILY = "predictive_family"
+INTERVAL = "interval"

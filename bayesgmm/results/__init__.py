@@ -1,0 +1,6 @@
+"""Results: the only place that writes and reads DataTrees."""
+
+from bayesgmm.results.build import build_result
+from bayesgmm.results.read import FittedMixture, Mixtures, read_result
+
+__all__ = ["FittedMixture", "Mixtures", "build_result", "read_result"]

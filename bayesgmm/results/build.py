@@ -1,0 +1,215 @@
+"""From an engine's arrays to a DataTree in ArviZ's schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm import _schema as names
+from bayesgmm._status import Status
+from bayesgmm.engines.base import Draws, Engine, Outcome, Problem, StartReport
+from bayesgmm.model import GaussianMixture
+from bayesgmm.numerics.linalg import outer
+from bayesgmm.results.order import canonical_order
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = NDArray[np.float64]
+
+# A component counts as occupied in a draw when at least half a row is expected in it.
+OCCUPIED = 0.5
+# Ends closer than this, in nats, are counted as the same optimum.
+_SAME_OPTIMUM = 1e-3
+
+
+def build_result(
+    problem: Problem,
+    outcome: Outcome,
+    *,
+    engine: Engine,
+    reason: str,
+    declared: GaussianMixture,
+    values: Array,
+    feature_names: tuple[str, ...],
+    obs_names: NDArray[Any] | None,
+    seed: int | None,
+) -> xr.DataTree:
+    """Everything but the assignments, which need a prediction from what this returns."""
+    import xarray as xr
+
+    K = problem.K
+    order = canonical_order(problem, outcome.point)
+    components = declared.component_names if declared.component_names is not None else np.arange(K)
+    coords = {
+        names.COMPONENT: np.asarray(components),
+        names.FEATURE: np.asarray(feature_names),
+        names.FEATURE_BIS: np.asarray(feature_names),
+        names.OBS: np.arange(len(values)) if obs_names is None else obs_names,
+    }
+    point = outcome.point.reordered(order)
+    groups: dict[str, xr.Dataset] = {
+        names.POINT: dataset(
+            _parameters(np.exp(point.log_weights), point.means, point.covariances),
+            coords,
+            attrs={
+                "meaning": "mean of q" if outcome.draws is not None else "mode of the posterior density",
+                **{key: float(value) for key, value in outcome.objective.items()},
+                "n_parameters": problem.model.n_parameters(problem.n_features),
+            },
+        ),
+        names.OPTIMIZATION: _optimization(problem, outcome, engine, coords),
+        names.OBSERVED: dataset({names.DATA: values}, coords),
+        names.CONSTANT: dataset(
+            {"data_mean": problem.units.center, "data_sd": problem.units.scale},
+            coords,
+            attrs={"meaning": "center and scale of the standard units in which the engine worked"},
+        ),
+    }
+    if outcome.draws is not None:
+        n_chains = int(outcome.notes["n_chains"])
+        groups |= _sampled(outcome.draws, order, n_chains, coords)
+    if outcome.variational is not None:
+        variational = {key: value[order] for key, value in outcome.variational.items()}
+        groups[names.VARIATIONAL] = dataset(variational, coords)
+    attrs = {
+        names.MODEL: problem.declared.to_json(),
+        names.DECLARED: declared.to_json(),
+        names.ENGINE: engine.name,
+        names.ENGINE_OPTIONS: json.dumps(dataclasses.asdict(engine)),  # type: ignore[call-overload]
+        names.ENGINE_REASON: reason,
+        names.STATUS: outcome.status.name,
+        names.STATUS_MESSAGE: outcome.status.value,
+        names.SEED: "none" if seed is None else str(seed),
+        names.PREDICTIVE_FAMILY: str(outcome.notes.get("predictive_family", "plug_in")),
+        "inference_library": "bayesgmm",
+        "inference_library_version": importlib.metadata.version("bayesgmm"),
+        "numpy_version": np.__version__,
+        "xarray_version": xr.__version__,
+    }
+    attrs |= {key: str(outcome.notes[key]) for key in ("density", "screening_passes") if key in outcome.notes}
+    tree = xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
+    tree.attrs.update(attrs)
+    return tree
+
+
+def dataset(
+    variables: Mapping[str, Array],
+    coords: Mapping[str, Any],
+    *,
+    leading: tuple[str, ...] = (),
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """A Dataset whose variables have the dimensions of the schema, behind the `leading` ones."""
+    import xarray as xr
+
+    data = {name: ((*leading, *names.DIMS[name]), np.asarray(value)) for name, value in variables.items()}
+    used = {dim for dims, _ in data.values() for dim in dims}
+    own = {dim: coords[dim] for dim in coords if dim in used}
+    return xr.Dataset(
+        data, coords={dim: (dim, np.asarray(value)) for dim, value in own.items()}, attrs=dict(attrs or {})
+    )
+
+
+def _parameters(weights: Array, means: Array, covariances: Array) -> dict[str, Array]:
+    sds = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
+    correlations = covariances / sds[..., :, None] / sds[..., None, :]
+    d = sds.shape[-1]
+    correlations[..., np.arange(d), np.arange(d)] = 1.0  # exactly, so that constants can be told from draws
+    return {
+        "weights": weights,
+        "means": means,
+        "covariances": covariances,
+        "sds": sds,
+        "correlations": correlations,
+    }
+
+
+def _sampled(draws: Draws, order: Array, n_chains: int, coords: Mapping[str, Any]) -> dict[str, xr.Dataset]:
+    def chained(value: Array) -> Array:
+        return value.reshape(n_chains, -1, *value.shape[1:])
+
+    parameters = _parameters(draws.weights[:, order], draws.means[:, order], draws.covariances[:, order])
+    parameters["n_occupied"] = (draws.expected_counts >= OCCUPIED).sum(axis=1)
+    n_draws = len(draws.weights) // n_chains
+    coords = {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coords}
+    leading = (names.CHAIN, names.DRAW)
+    posterior = {name: chained(value) for name, value in parameters.items()}
+    stats = {
+        "lp": chained(draws.log_joint),
+        "log_q": chained(draws.log_proposal),
+        "log_weight": chained(draws.log_joint - draws.log_proposal),
+    }
+    independent = "independent draws from an approximation q: R-hat and ESS say nothing about their quality"
+    return {
+        names.POSTERIOR: dataset(posterior, coords, leading=leading, attrs={"sampling": independent}),
+        names.SAMPLE_STATS: dataset(
+            stats,
+            coords,
+            leading=leading,
+            attrs={"log_weight": "log p(x, parameters) - log q(parameters), for importance weights"},
+        ),
+    }
+
+
+def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Mapping[str, Any]) -> xr.Dataset:
+    import xarray as xr
+
+    starts = outcome.starts
+    K, d = problem.K, problem.n_features
+    n_steps = max((start.trace.size for start in starts), default=0) or 1
+    trace = np.full((len(starts), n_steps), np.nan)
+    weights, means = np.full((len(starts), K), np.nan), np.full((len(starts), K, d), np.nan)
+    covariances = np.full((len(starts), K, d, d), np.nan)
+    for i, start in enumerate(starts):
+        trace[i, : start.trace.size] = start.trace
+        if start.end is not None:
+            end = start.end.reordered(canonical_order(problem, start.end))
+            weights[i], means[i], covariances[i] = np.exp(end.log_weights), end.means, outer(end.choleskys)
+    optimum = _number_optima(starts)
+    by_start = (names.START,)
+    data = {
+        engine.objective_name: ((names.START, names.STEP), trace),
+        "method": (by_start, np.array([start.method for start in starts])),
+        "status": (by_start, np.array([start.status.name for start in starts])),
+        "passes": (by_start, np.array([start.passes for start in starts])),
+        "short_value": (by_start, np.array([start.short_value for start in starts])),
+        "end_value": (by_start, np.array([start.end_value for start in starts])),
+        "gain_left": (by_start, np.array([start.gain_left for start in starts])),
+        "optimum": (by_start, optimum),
+        "weights": ((names.START, *names.DIMS["weights"]), weights),
+        "means": ((names.START, *names.DIMS["means"]), means),
+        "covariances": ((names.START, *names.DIMS["covariances"]), covariances),
+    }
+    own = {dim: coords[dim] for dim in (names.COMPONENT, names.FEATURE, names.FEATURE_BIS)}
+    return xr.Dataset(
+        data,
+        coords={names.START: np.arange(len(starts)), names.STEP: np.arange(n_steps), **own},
+        attrs={
+            "best_start": outcome.best_start,
+            "times_best_reached": int((optimum == optimum[outcome.best_start]).sum()),
+            "n_optima": int(optimum.max() + 1),
+            "n_singular": sum(start.status is Status.SINGULAR for start in starts),
+            "n_spurious": sum(start.status is Status.TOO_FEW_ROWS for start in starts),
+            "optimum": "number of the optimum that a start reached, best first; -1 where it reached none that is usable",
+        },
+    )
+
+
+def _number_optima(starts: list[StartReport]) -> NDArray[np.int64]:
+    """0 for the best usable end, 1 for the next distinct one, ...; -1 for starts without a usable end."""
+    numbers = np.full(len(starts), -1, dtype=np.int64)
+    usable = [i for i, start in enumerate(starts) if start.status.usable]
+    number, last = -1, np.inf
+    for i in sorted(usable, key=lambda i: -starts[i].end_value):
+        if last - starts[i].end_value > _SAME_OPTIMUM:
+            number += 1
+            last = starts[i].end_value
+        numbers[i] = number
+    return numbers
