@@ -1,1 +1,75 @@
-"""Bayesian Gaussian mixtures."""
+"""Bayesian Gaussian mixtures: one declaration, fast native engines, one ArviZ result."""
+
+from bayesgmm import datasets
+from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
+from bayesgmm._status import Status
+from bayesgmm.data import Data, as_data
+from bayesgmm.engines.em import EM
+from bayesgmm.engines.vb import VB
+from bayesgmm.inference.diagnosis import diagnose
+from bayesgmm.inference.fitting import NotConvergedWarning, fit
+from bayesgmm.inference.likelihood import add_log_likelihood
+from bayesgmm.inference.prediction import predict
+from bayesgmm.inference.simulation import simulate
+from bayesgmm.inference.summaries import occupied_components, summary
+from bayesgmm.model import (
+    LKJ,
+    ConjugateMeans,
+    Diagonal,
+    Dirichlet,
+    Exponential,
+    FixedCovariances,
+    FixedMeans,
+    FixedWeights,
+    Flat,
+    Full,
+    Gamma,
+    GaussianMixture,
+    HalfNormal,
+    InverseWishart,
+    LogNormal,
+    NormalMeans,
+    Spherical,
+    StickBreaking,
+    Tied,
+)
+
+__all__ = [
+    "EM",
+    "LKJ",
+    "VB",
+    "BayesGMMError",
+    "ConjugateMeans",
+    "Data",
+    "Diagonal",
+    "Dirichlet",
+    "Exponential",
+    "FitError",
+    "FixedCovariances",
+    "FixedMeans",
+    "FixedWeights",
+    "Flat",
+    "Full",
+    "Gamma",
+    "GaussianMixture",
+    "HalfNormal",
+    "InputError",
+    "InverseWishart",
+    "LogNormal",
+    "NormalMeans",
+    "NotConvergedWarning",
+    "Spherical",
+    "Status",
+    "StickBreaking",
+    "Tied",
+    "UnsupportedError",
+    "add_log_likelihood",
+    "as_data",
+    "datasets",
+    "diagnose",
+    "fit",
+    "occupied_components",
+    "predict",
+    "simulate",
+    "summary",
+]

@@ -51,23 +51,23 @@ def a_mean_grid(K: int, d: int) -> Array:
 
 
 WEIGHTS: dict[str, Callable[[int], object]] = {
-    "dirichlet": lambda K: Dirichlet(1.0),  # noqa: ARG005
-    "dirichlet-scalar": lambda K: Dirichlet(2.5),  # noqa: ARG005
+    "dirichlet": lambda K: Dirichlet(1.0),
+    "dirichlet-scalar": lambda K: Dirichlet(2.5),
     "dirichlet-vector": lambda K: Dirichlet(1.0 + 0.75 * np.arange(K)),
-    "dirichlet-below-1": lambda K: Dirichlet(0.25),  # noqa: ARG005
-    "sticks": lambda K: StickBreaking(1.75),  # noqa: ARG005
-    "sticks-uniform": lambda K: StickBreaking(1.0),  # noqa: ARG005
+    "dirichlet-below-1": lambda K: Dirichlet(0.25),
+    "sticks": lambda K: StickBreaking(1.75),
+    "sticks-uniform": lambda K: StickBreaking(1.0),
     "fixed-weights": lambda K: FixedWeights((1.0 + np.arange(K)) / np.sum(1.0 + np.arange(K))),
-    "flat-weights": lambda K: Flat(),  # noqa: ARG005
+    "flat-weights": lambda K: Flat(),
 }
 
 MEANS: dict[str, Callable[[int, int], object]] = {
-    "conjugate": lambda K, d: ConjugateMeans(loc=0.2 * np.arange(d), precision_scale=0.5),  # noqa: ARG005
-    "normal": lambda K, d: NormalMeans(mu=0.5, sigma=2.0),  # noqa: ARG005
-    "normal-by-feature": lambda K, d: NormalMeans(mu=0.1 * np.arange(d), sigma=1.0 + np.arange(d)),  # noqa: ARG005
+    "conjugate": lambda K, d: ConjugateMeans(loc=0.2 * np.arange(d), precision_scale=0.5),
+    "normal": lambda K, d: NormalMeans(mu=0.5, sigma=2.0),
+    "normal-by-feature": lambda K, d: NormalMeans(mu=0.1 * np.arange(d), sigma=1.0 + np.arange(d)),
     "normal-by-component": lambda K, d: NormalMeans(mu=a_mean_grid(K, d), sigma=1.5),
     "fixed-means": lambda K, d: FixedMeans(a_mean_grid(K, d)),
-    "flat-means": lambda K, d: Flat(),  # noqa: ARG005
+    "flat-means": lambda K, d: Flat(),
 }
 
 # The argument is how many features the prior acts on: d, or 1 inside `Spherical`.
@@ -80,10 +80,10 @@ SCALES: dict[str, Callable[[int], object]] = {
 PRIORS: dict[str, Callable[[int, bool], object]] = {
     "iw": lambda m, separate: InverseWishart(m + 3.5, 0.4 + 0.3 * np.arange(m) if separate else a_scale_matrix(m)),
     **{
-        f"lkj-{name}": lambda m, separate, scale=scale: LKJ(1.7, scale=scale(m))  # noqa: ARG005
+        f"lkj-{name}": lambda m, separate, scale=scale: LKJ(1.7, scale=scale(m))
         for name, scale in SCALES.items()
     },
-    "flat": lambda m, separate: Flat(),  # noqa: ARG005
+    "flat": lambda m, separate: Flat(),
 }
 STRUCTURES = {"full": Full, "diagonal": Diagonal, "spherical": Spherical}
 
@@ -96,15 +96,15 @@ def structured(structure: str, prior: str, d: int) -> object:
 
 COVARIANCES: dict[str, Callable[[int, int], object]] = {
     **{
-        f"{structure}-{prior}": lambda K, d, structure=structure, prior=prior: structured(structure, prior, d)  # noqa: ARG005
+        f"{structure}-{prior}": lambda K, d, structure=structure, prior=prior: structured(structure, prior, d)
         for structure in (*STRUCTURES, *(f"tied-{name}" for name in STRUCTURES))
         for prior in PRIORS
     },
     "fixed-covariances": lambda K, d: FixedCovariances([(1.0 + 0.5 * k) * a_scale_matrix(d) for k in range(K)]),
-    "fixed-one-covariance": lambda K, d: FixedCovariances(a_scale_matrix(d)),  # noqa: ARG005
-    "fixed-one-number": lambda K, d: FixedCovariances(0.8),  # noqa: ARG005
-    "bare-lkj": lambda K, d: LKJ(0.8, scale=HalfNormal(1.2)),  # noqa: ARG005
-    "bare-iw": lambda K, d: InverseWishart(d + 2, 1.0),  # noqa: ARG005
+    "fixed-one-covariance": lambda K, d: FixedCovariances(a_scale_matrix(d)),
+    "fixed-one-number": lambda K, d: FixedCovariances(0.8),
+    "bare-lkj": lambda K, d: LKJ(0.8, scale=HalfNormal(1.2)),
+    "bare-iw": lambda K, d: InverseWishart(d + 2, 1.0),
 }
 
 

@@ -229,7 +229,7 @@ class KnownFactor(CovarianceFactor):
 
     values: Array
 
-    def updated(self, counts: Array, scatter: Array) -> Self:  # noqa: ARG002
+    def updated(self, counts: Array, scatter: Array) -> Self:
         return self
 
     def precisions(self) -> Array:
@@ -244,10 +244,10 @@ class KnownFactor(CovarianceFactor):
     def mean(self) -> Array:
         return self.values
 
-    def draw(self, rng: np.random.Generator, size: int) -> Array:  # noqa: ARG002
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
         return np.broadcast_to(self.values, (size, *self.values.shape)).copy()
 
-    def log_density(self, covariances: Array, *, prior: bool = False) -> Array:  # noqa: ARG002
+    def log_density(self, covariances: Array, *, prior: bool = False) -> Array:
         return np.zeros(len(covariances))
 
     def summary(self) -> dict[str, Array]:
@@ -258,13 +258,13 @@ class KnownFactor(CovarianceFactor):
 
 
 @singledispatch
-def covariance_factor(structure: object, n_components: int, n_features: int) -> CovarianceFactor:  # noqa: ARG001
+def covariance_factor(structure: object, n_components: int, n_features: int) -> CovarianceFactor:
     """The factor that a structure and its prior call for, at the prior. Register a structure of your own here."""
     raise UnsupportedError("VB", f"{type(structure).__name__} covariances", VB_INSTEAD)
 
 
 @covariance_factor.register
-def _(structure: Full, n_components: int, n_features: int) -> CovarianceFactor:  # noqa: ARG001
+def _(structure: Full, n_components: int, n_features: int) -> CovarianceFactor:
     df, scale = _conjugate(structure.prior)
     K = n_components
     return MatrixFactor(df=np.full(K, df), scale=np.repeat(scale[None], K, 0), prior_df=df, prior_scale=scale)
@@ -286,7 +286,7 @@ def _(structure: Tied, n_components: int, n_features: int) -> CovarianceFactor:
 
 
 @covariance_factor.register
-def _(structure: FixedCovariances, n_components: int, n_features: int) -> CovarianceFactor:  # noqa: ARG001
+def _(structure: FixedCovariances, n_components: int, n_features: int) -> CovarianceFactor:
     return KnownFactor(values=np.asarray(structure.values, dtype=float))
 
 

@@ -63,15 +63,15 @@ class ConjugateFactor(MeanFactor):
     prior_loc: Array
     prior_precision_scale: float
 
-    def updated(self, counts: Array, row_means: Array, precisions: Array) -> Self:  # noqa: ARG002
+    def updated(self, counts: Array, row_means: Array, precisions: Array) -> Self:
         total = self.prior_precision_scale + counts
         loc = (self.prior_precision_scale * self.prior_loc + counts[:, None] * row_means) / total[:, None]
         return replace(self, loc=loc, precision_scale=total)
 
-    def spread(self, precisions: Array) -> Array:  # noqa: ARG002
+    def spread(self, precisions: Array) -> Array:
         return self.loc.shape[1] / self.precision_scale
 
-    def extra_scatter(self, counts: Array) -> Array:  # noqa: ARG002
+    def extra_scatter(self, counts: Array) -> Array:
         delta = self.loc - self.prior_loc
         return self.prior_precision_scale * np.einsum("ki,kj->kij", delta, delta)
 
@@ -94,7 +94,7 @@ class ConjugateFactor(MeanFactor):
     def summary(self) -> dict[str, Array]:
         return {"means_loc": self.loc, "means_precision_scale": self.precision_scale}
 
-    def widened(self, family: str, scale: Array) -> Array | None:  # noqa: ARG002
+    def widened(self, family: str, scale: Array) -> Array | None:
         return scale * (1 + 1 / self.precision_scale)[:, None, None]
 
 
@@ -120,7 +120,7 @@ class IndependentFactor(MeanFactor):
     def extra_scatter(self, counts: Array) -> Array:
         return counts[:, None, None] * self.covariance
 
-    def divergence(self, precisions: Array) -> float:  # noqa: ARG002
+    def divergence(self, precisions: Array) -> float:
         d = self.loc.shape[1]
         z = (self.loc - self.prior_loc) / self.prior_sigma
         widths = np.diagonal(self.covariance, axis1=1, axis2=2) / np.square(self.prior_sigma)
@@ -131,7 +131,7 @@ class IndependentFactor(MeanFactor):
         noise = rng.standard_normal(covariances.shape[:-1])[..., None]
         return self.loc + (np.linalg.cholesky(self.covariance) @ noise)[..., 0]
 
-    def log_density(self, means: Array, covariances: Array, *, prior: bool = False) -> Array:  # noqa: ARG002
+    def log_density(self, means: Array, covariances: Array, *, prior: bool = False) -> Array:
         spread = diagonal_matrices(np.square(self.prior_sigma)) if prior else self.covariance
         return _normal_log_density(means - (self.prior_loc if prior else self.loc), spread)
 
@@ -148,7 +148,7 @@ class KnownMeansFactor(MeanFactor):
 
     loc: Array
 
-    def updated(self, counts: Array, row_means: Array, precisions: Array) -> Self:  # noqa: ARG002
+    def updated(self, counts: Array, row_means: Array, precisions: Array) -> Self:
         return self
 
     def spread(self, precisions: Array) -> Array:
@@ -158,30 +158,30 @@ class KnownMeansFactor(MeanFactor):
         d = self.loc.shape[1]
         return np.zeros((counts.size, d, d))
 
-    def divergence(self, precisions: Array) -> float:  # noqa: ARG002
+    def divergence(self, precisions: Array) -> float:
         return 0.0
 
-    def draw(self, rng: np.random.Generator, covariances: Array) -> Array:  # noqa: ARG002
+    def draw(self, rng: np.random.Generator, covariances: Array) -> Array:
         return np.broadcast_to(self.loc, covariances.shape[:-1]).copy()
 
-    def log_density(self, means: Array, covariances: Array, *, prior: bool = False) -> Array:  # noqa: ARG002
+    def log_density(self, means: Array, covariances: Array, *, prior: bool = False) -> Array:
         return np.zeros(len(means))
 
     def summary(self) -> dict[str, Array]:
         return {}
 
-    def widened(self, family: str, scale: Array) -> Array | None:  # noqa: ARG002
+    def widened(self, family: str, scale: Array) -> Array | None:
         return scale
 
 
 @singledispatch
-def mean_factor(means: object, n_components: int, n_features: int) -> MeanFactor:  # noqa: ARG001
+def mean_factor(means: object, n_components: int, n_features: int) -> MeanFactor:
     """The factor that a prior on means calls for, at the prior. Register a prior of your own here."""
     raise UnsupportedError("VB", f"means={means}", VB_INSTEAD)
 
 
 @mean_factor.register
-def _(means: ConjugateMeans, n_components: int, n_features: int) -> MeanFactor:  # noqa: ARG001
+def _(means: ConjugateMeans, n_components: int, n_features: int) -> MeanFactor:
     loc = np.asarray(means.loc, dtype=float)
     return ConjugateFactor(
         loc=np.repeat(loc[None], n_components, 0),
@@ -192,13 +192,13 @@ def _(means: ConjugateMeans, n_components: int, n_features: int) -> MeanFactor: 
 
 
 @mean_factor.register
-def _(means: NormalMeans, n_components: int, n_features: int) -> MeanFactor:  # noqa: ARG001
+def _(means: NormalMeans, n_components: int, n_features: int) -> MeanFactor:
     loc, sigma = np.asarray(means.mu, dtype=float), np.asarray(means.sigma, dtype=float)
     return IndependentFactor(loc=loc, covariance=diagonal_matrices(np.square(sigma)), prior_loc=loc, prior_sigma=sigma)
 
 
 @mean_factor.register
-def _(means: FixedMeans, n_components: int, n_features: int) -> MeanFactor:  # noqa: ARG001
+def _(means: FixedMeans, n_components: int, n_features: int) -> MeanFactor:
     return KnownMeansFactor(loc=np.asarray(means.values, dtype=float))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm.engines._covariance_factors import CovarianceFactor, covariance_factor, pass_precisions
 from bayesgmm.engines._mean_factors import MeanFactor, mean_factor
-from bayesgmm.engines._objective import row_means, scatter_about
+from bayesgmm.engines._objective import log_prior, row_means, scatter_about
 from bayesgmm.engines.base import Array, Draws, Parameters, Problem
 from bayesgmm.model import FilledMixture
 from bayesgmm.model._interfaces import WeightsPosterior
@@ -99,7 +99,7 @@ def draw(problem: Problem, q: Q, size: int, rng: np.random.Generator, volume: fl
     at = q.mean()
     # Densities of parameters change by a constant with their units; it is the same for p and q.
     with np.errstate(all="ignore"):
-        shift = logprior_of(problem.declared, problem.units.to_data(at), False) - logprior_of(problem.model, at, False)
+        shift = log_prior(problem.declared, problem.units.to_data(at), False) - log_prior(problem.model, at, False)
     shift = shift if np.isfinite(shift) else 0.0
     return Draws(
         weights=weights,

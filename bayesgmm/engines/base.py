@@ -287,5 +287,5 @@ def _check_scale(
         raise InputError(
             "data",
             what,
-            "Drop one of the columns, use Diagonal or Spherical covariances, or give InverseWishart(df, scale) explicitly",
+            "Drop one of the columns, use Diagonal or Spherical covariances, or give InverseWishart(df, scale)",
         )

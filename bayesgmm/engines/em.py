@@ -79,7 +79,7 @@ class EM(Engine):
         if self.density not in ("parameters", "unconstrained"):
             raise InputError("EM.density", f"got {self.density!r}", "Give 'parameters' or 'unconstrained'")
 
-    def check(self, model: FilledMixture, n_features: int) -> None:  # noqa: ARG002
+    def check(self, model: FilledMixture, n_features: int) -> None:
         if self.density == "parameters" and not model.weights.bounded():
             raise UnsupportedError(
                 "EM",

@@ -160,10 +160,10 @@ class LKJ(CovariancePrior):
         variances = covariance if separate else np.diag(covariance)
         return self._replace(scale=HalfNormal(freeze(np.sqrt(variances) * n_components ** (-1.0 / n_features))))
 
-    def resolved(self, n_features: int, *, separate: bool) -> Self:  # noqa: ARG002
+    def resolved(self, n_features: int, *, separate: bool) -> Self:
         return self._replace(scale=self._scale.resolved(n_features))
 
-    def rescaled(self, scale: Array, *, separate: bool) -> Self:  # noqa: ARG002
+    def rescaled(self, scale: Array, *, separate: bool) -> Self:
         return self._replace(scale=self._scale.rescaled(scale))
 
     def bounded(self) -> bool:
@@ -224,10 +224,10 @@ class FlatCovariance(CovariancePrior):
     def describe(self) -> str:
         return "Flat()"
 
-    def resolved(self, n_features: int, *, separate: bool) -> Self:  # noqa: ARG002
+    def resolved(self, n_features: int, *, separate: bool) -> Self:
         return self
 
-    def rescaled(self, scale: Array, *, separate: bool) -> Self:  # noqa: ARG002
+    def rescaled(self, scale: Array, *, separate: bool) -> Self:
         return self
 
     def bounded(self) -> bool:

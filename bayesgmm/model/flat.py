@@ -34,7 +34,7 @@ class FlatWeights(Weights):
     def describe(self) -> str:
         return "Flat()"
 
-    def resolved(self, n_components: int) -> Self:  # noqa: ARG002
+    def resolved(self, n_components: int) -> Self:
         return self
 
     def keys(self, n_components: int) -> list[Hashable]:
@@ -43,7 +43,7 @@ class FlatWeights(Weights):
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
         return 0.0, np.zeros_like(log_weights)
 
-    def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:  # noqa: ARG002
+    def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         with np.errstate(divide="ignore"):
             return np.log(counts / counts.sum())
 
@@ -62,10 +62,10 @@ class FlatMeans(Means):
     def describe(self) -> str:
         return "Flat()"
 
-    def resolved(self, n_components: int, n_features: int) -> Self:  # noqa: ARG002
+    def resolved(self, n_components: int, n_features: int) -> Self:
         return self
 
-    def rescaled(self, center: Array, scale: Array) -> Self:  # noqa: ARG002
+    def rescaled(self, center: Array, scale: Array) -> Self:
         return self
 
     def keys(self, n_components: int) -> list[Hashable]:
@@ -74,7 +74,7 @@ class FlatMeans(Means):
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         return 0.0, np.zeros_like(means), np.zeros_like(choleskys)
 
-    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:  # noqa: ARG002
+    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         return row_means
 
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:

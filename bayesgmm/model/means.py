@@ -41,10 +41,10 @@ class ConjugateMeans(Means):
         loc = "data mean" if self.loc is None else show(self.loc)
         return f"Normal({loc}, Sigma_k / {show(self.precision_scale)})"
 
-    def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:  # noqa: ARG002
+    def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
         return self._replace(loc=freeze(mean)) if self.loc is None else self
 
-    def resolved(self, n_components: int, n_features: int) -> Self:  # noqa: ARG002
+    def resolved(self, n_components: int, n_features: int) -> Self:
         return self._replace(loc=freeze(self._shaped("loc", (n_features,), "(n_features,)")))
 
     def rescaled(self, center: Array, scale: Array) -> Self:
@@ -64,7 +64,7 @@ class ConjugateMeans(Means):
         gradient = -0.5 * precisions + 0.5 * kappa * np.einsum("ki,kj->kij", pulled, pulled)
         return value, -kappa * pulled, gradient
 
-    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:  # noqa: ARG002
+    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         n = counts[:, None]
         return (self.precision_scale * np.asarray(self.loc) + n * row_means) / (self.precision_scale + n)
 
@@ -182,10 +182,10 @@ class FixedMeans(Means):
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         return 0.0, np.zeros_like(means), np.zeros_like(choleskys)
 
-    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:  # noqa: ARG002
+    def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         return np.asarray(self.values, dtype=float)
 
-    def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:  # noqa: ARG002
+    def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
         return np.broadcast_to(np.asarray(self.values), choleskys.shape[:-1]).copy()
 
 

@@ -38,7 +38,7 @@ class _Structured(Covariances):
         prior = self.prior.filled(self._own(covariance), n_components, d, separate=self.separate)
         return self._replace(prior=prior)
 
-    def resolved(self, n_components: int, n_features: int) -> Self:  # noqa: ARG002
+    def resolved(self, n_components: int, n_features: int) -> Self:
         return self._replace(prior=self.prior.resolved(self._n_own(n_features), separate=self.separate))
 
     def rescaled(self, scale: Array) -> Self:
@@ -125,7 +125,7 @@ class Diagonal(_Structured):
         value, gradient = self.prior.variance_log_density(_variances(choleskys))
         return value, diagonal_matrices(gradient)
 
-    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:  # noqa: ARG002
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         variances = _variances(choleskys)
         value, slope = self.prior.variance_volume(variances)
         return value + float(np.log(2.0 * variances).sum()), (2.0 + 2.0 * variances * slope).ravel()
@@ -139,7 +139,7 @@ class Diagonal(_Structured):
     def from_free(self, theta: Array, reference: Array) -> Array:
         return reference * np.exp(theta.reshape(len(reference), 1, -1))
 
-    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:  # noqa: ARG002
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return (2.0 * np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).ravel()
 
     def information(self, counts: Array, n_features: int) -> Array:
@@ -162,7 +162,7 @@ class Spherical(_Structured):
 
     separate = True
 
-    def _n_own(self, n_features: int) -> int:  # noqa: ARG002
+    def _n_own(self, n_features: int) -> int:
         return 1
 
     def _own(self, covariance: Array) -> Array:
@@ -176,7 +176,7 @@ class Spherical(_Structured):
         value, gradient = self.prior.variance_log_density(_variances(choleskys)[:, :1])
         return value, diagonal_matrices(np.repeat(gradient / d, d, axis=1))
 
-    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:  # noqa: ARG002
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         variances = _variances(choleskys)[:, :1]
         value, slope = self.prior.variance_volume(variances)
         return value + float(np.log(2.0 * variances).sum()), (2.0 + 2.0 * variances * slope).ravel()
@@ -186,13 +186,13 @@ class Spherical(_Structured):
         variance = self.prior.variance_mode(counts * d, np.trace(scatter, axis1=1, axis2=2)[:, None])
         return diagonal_matrices(np.repeat(variance, d, axis=1))
 
-    def n_free(self, n_components: int, n_features: int) -> int:  # noqa: ARG002
+    def n_free(self, n_components: int, n_features: int) -> int:
         return n_components
 
     def from_free(self, theta: Array, reference: Array) -> Array:
         return reference * np.exp(theta)[:, None, None]
 
-    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:  # noqa: ARG002
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return 2.0 * (np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).sum(axis=1)
 
     def information(self, counts: Array, n_features: int) -> Array:
@@ -257,7 +257,7 @@ class Tied(Covariances):
         shared = self.structure.mode(counts.sum(keepdims=True), scatter.sum(axis=0, keepdims=True))
         return np.repeat(shared, counts.size, axis=0)
 
-    def n_free(self, n_components: int, n_features: int) -> int:  # noqa: ARG002
+    def n_free(self, n_components: int, n_features: int) -> int:
         return self.structure.n_free(1, n_features)
 
     def from_free(self, theta: Array, reference: Array) -> Array:
@@ -296,7 +296,7 @@ class FixedCovariances(Covariances):
     def innermost(self) -> None:
         return None
 
-    def filled(self, covariance: Array, n_components: int) -> Self:  # noqa: ARG002
+    def filled(self, covariance: Array, n_components: int) -> Self:
         return self
 
     def resolved(self, n_components: int, n_features: int) -> Self:
@@ -332,25 +332,25 @@ class FixedCovariances(Covariances):
     def log_density(self, choleskys: Array) -> tuple[float, Array]:
         return 0.0, np.zeros_like(choleskys)
 
-    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:  # noqa: ARG002
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         return 0.0, np.zeros(0)
 
-    def mode(self, counts: Array, scatter: Array) -> Array:  # noqa: ARG002
+    def mode(self, counts: Array, scatter: Array) -> Array:
         return np.asarray(self.values, dtype=float)
 
-    def n_free(self, n_components: int, n_features: int) -> int:  # noqa: ARG002
+    def n_free(self, n_components: int, n_features: int) -> int:
         return 0
 
-    def from_free(self, theta: Array, reference: Array) -> Array:  # noqa: ARG002
+    def from_free(self, theta: Array, reference: Array) -> Array:
         return reference
 
-    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:  # noqa: ARG002
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return np.zeros(0)
 
-    def information(self, counts: Array, n_features: int) -> Array:  # noqa: ARG002
+    def information(self, counts: Array, n_features: int) -> Array:
         return np.zeros(0)
 
-    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:  # noqa: ARG002
+    def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
         values = np.asarray(self.values, dtype=float)
         return np.broadcast_to(values, (size, *values.shape)).copy()
 

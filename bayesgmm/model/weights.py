@@ -88,7 +88,7 @@ class StickBreaking(Weights):
     def describe(self) -> str:
         return f"StickBreaking({show(self.concentration)})"
 
-    def resolved(self, n_components: int) -> Self:  # noqa: ARG002
+    def resolved(self, n_components: int) -> Self:
         return self
 
     def keys(self, n_components: int) -> list[Hashable]:
@@ -162,28 +162,28 @@ class FixedWeights(Weights):
             )
         return self
 
-    def keys(self, n_components: int) -> list[Hashable]:  # noqa: ARG002
+    def keys(self, n_components: int) -> list[Hashable]:
         return list(np.atleast_1d(self.values))
 
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
         return 0.0, np.zeros_like(log_weights)
 
-    def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:  # noqa: ARG002
+    def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         return np.log(np.atleast_1d(self.values))
 
-    def posterior(self, counts: Array) -> FixedWeightsPosterior:  # noqa: ARG002
+    def posterior(self, counts: Array) -> FixedWeightsPosterior:
         return FixedWeightsPosterior(self.values)
 
-    def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:  # noqa: ARG002
+    def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
         return np.broadcast_to(np.atleast_1d(self.values), (size, n_components)).copy()
 
-    def n_free(self, n_components: int) -> int:  # noqa: ARG002
+    def n_free(self, n_components: int) -> int:
         return 0
 
-    def from_free(self, theta: Array, reference: Array) -> Array:  # noqa: ARG002
+    def from_free(self, theta: Array, reference: Array) -> Array:
         return reference
 
-    def pullback(self, gradient: Array, log_weights: Array) -> Array:  # noqa: ARG002
+    def pullback(self, gradient: Array, log_weights: Array) -> Array:
         return np.zeros(0)
 
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
@@ -298,13 +298,13 @@ class FixedWeightsPosterior(WeightsPosterior):
     def divergence(self) -> float:
         return 0.0
 
-    def draw(self, rng: np.random.Generator, size: int) -> Array:  # noqa: ARG002
+    def draw(self, rng: np.random.Generator, size: int) -> Array:
         return np.broadcast_to(self.mean(), (size, self.mean().size)).copy()
 
-    def given(self, counts: Array) -> Self:  # noqa: ARG002
+    def given(self, counts: Array) -> Self:
         return self
 
-    def log_density(self, log_weights: Array, *, prior: bool = False) -> Array:  # noqa: ARG002
+    def log_density(self, log_weights: Array, *, prior: bool = False) -> Array:
         return np.zeros(np.shape(log_weights)[:-1])
 
 

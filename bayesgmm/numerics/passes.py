@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,7 @@ def expected_statistics(
         value, sums = one_chunk(x)
     else:
         edges = np.linspace(0, n, n_chunks + 1).astype(int)
-        chunks = [x[:, a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        chunks = [x[:, a:b] for a, b in pairwise(edges)]
         with ThreadPoolExecutor(n_chunks) as pool:
             parts = list(pool.map(one_chunk, chunks))
         value = sum(part[0] for part in parts)

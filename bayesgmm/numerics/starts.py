@@ -1,5 +1,7 @@
-"""Partitions of the rows to start from. No single kind of start is uniformly best (Biernacki, Celeux & Govaert 2003;
-Scrucca & Raftery 2015), so several kinds are offered and all of them are tried for a few steps.
+"""Partitions of the rows to start from.
+
+No single kind of start is uniformly best (Biernacki, Celeux & Govaert 2003; Scrucca & Raftery 2015), so several kinds
+are offered and all of them are tried for a few steps.
 
 Rows are (n, d) arrays; a partition is an integer array (n,) with values 0..K-1.
 """

@@ -1,0 +1,1 @@
+"""The verbs: what a user does with a declaration and a fit."""

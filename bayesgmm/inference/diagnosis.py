@@ -1,0 +1,111 @@
+"""What to know before trusting a fit, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesgmm import _schema as names
+from bayesgmm._status import Status
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Yao et al. 2018: above, importance weights have no usable mean.
+_WORST_K_HAT = 0.7
+_CERTAIN = 0.95
+
+
+def diagnose(fit: xr.DataTree) -> xr.Dataset:
+    """Check a fit and say what was found.
+
+    Returns
+    -------
+    xarray.Dataset
+        For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``; ``starts``
+        (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
+        ``uncertain_rows``; and, where there are importance weights, ``k_hat`` (Pareto k of PSIS).
+    """
+    import xarray as xr
+
+    from bayesgmm.results.read import check_result
+
+    check_result(fit)
+    checks: list[tuple[str, float, bool, str]] = []
+    status = Status[fit.attrs[names.STATUS]]
+    search = fit[names.OPTIMIZATION].to_dataset()
+    best = int(search.attrs["best_start"])
+    gain = float(search["gain_left"][best])
+    checks.append(
+        ("converged", gain, status is Status.CONVERGED, f"{status.value} Estimated gain left: {gain:.1g} nats.")
+    )
+    checks.append(_starts(search))
+    singular, spurious = int(search.attrs["n_singular"]), int(search.attrs["n_spurious"])
+    if singular + spurious:
+        message = (
+            f"{singular} starts ended in a collapsed component and {spurious} in one with at most d + 1 rows. The "
+            "objective is unbounded there; the best proper optimum is reported. A proper covariance prior avoids this."
+        )
+    else:
+        message = "No start collapsed."
+    checks.append(("improper_ends", float(singular + spurious), singular + spurious == 0, message))
+    checks += _components(fit)
+    if names.SAMPLE_STATS in fit.children and "log_weight" in fit[names.SAMPLE_STATS]:
+        checks.append(_k_hat(fit))
+    ids, values, oks, messages = zip(*checks, strict=True)
+    return xr.Dataset(
+        {
+            "value": ("check", np.array(values, dtype=float)),
+            "ok": ("check", np.array(oks, dtype=bool)),
+            "message": ("check", np.array(messages)),
+        },
+        coords={"check": np.array(ids)},
+        attrs={"engine": fit.attrs[names.ENGINE]},
+    )
+
+
+def _starts(search: xr.Dataset) -> tuple[str, float, bool, str]:
+    reached, optima = int(search.attrs["times_best_reached"]), int(search.attrs["n_optima"])
+    finished = int((search["optimum"] >= 0).sum())
+    many = f"{search.sizes[names.START]} starts, {finished} followed to the end: {optima} distinct optima"
+    if finished == 1 or reached > 1:
+        return "starts", float(reached), True, f"{many}; {reached} reached the best one."
+    advice = "A better one may exist: raise n_init and n_polish, or use fewer components."
+    return "starts", float(reached), False, f"{many}; only one start reached the best one. {advice}"
+
+
+def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
+    assigned = fit[names.ASSIGNMENTS].to_dataset()
+    rows = assigned["responsibilities"].sum(names.OBS)
+    d = fit[names.POINT].sizes[names.FEATURE]
+    smallest = float(rows.min())
+    which = rows[names.COMPONENT].to_numpy()[int(rows.to_numpy().argmin())]
+    enough = smallest > d + 1
+    message = f"Component {which} holds {smallest:.3g} expected rows"
+    message += "." if enough else f", no more than d + 1 = {d + 1}: its covariance rests on the prior."
+    n = assigned.sizes[names.OBS]
+    unsure = int((assigned["responsibilities"].max(names.COMPONENT) < _CERTAIN).sum())
+    uncertain = f"{unsure} of {n} rows have no component with a responsibility of at least {_CERTAIN:g}."
+    return [
+        ("smallest_component", smallest, enough, message),
+        ("uncertain_rows", float(unsure), unsure < 0.5 * n, uncertain),
+    ]
+
+
+def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
+    from arviz_stats.base import array_stats
+
+    log_weight = fit[names.SAMPLE_STATS]["log_weight"].to_numpy().ravel()
+    if np.ptp(log_weight) < 1e-8:
+        return "k_hat", 0.0, True, "q equals the posterior: all importance weights are the same."
+    _, k_hat = array_stats.psislw(log_weight)
+    k = float(np.squeeze(k_hat))
+    if not k > _WORST_K_HAT:
+        text = f"Pareto k of the importance weights is {k:.2f}: draws from q are usable, reweighted where it matters."
+        return "k_hat", k, True, text
+    text = (
+        f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: q is far from the posterior (often too "
+        "narrow, or blind to relabelled or further modes). Do not trust its intervals; use NUTS."
+    )
+    return "k_hat", k, False, text

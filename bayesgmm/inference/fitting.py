@@ -1,0 +1,139 @@
+"""`fit`: from a declaration and data to a result."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm import _schema as names
+from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._status import Status
+from bayesgmm.data import as_data
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.base import Engine, build_problem
+from bayesgmm.engines.em import EM
+from bayesgmm.engines.vb import VB
+from bayesgmm.inference.prediction import assignments
+from bayesgmm.model import FilledMixture, GaussianMixture
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class NotConvergedWarning(UserWarning):
+    """A fit stopped before its optimum; the message says why and what would help."""
+
+
+def fit(
+    model: GaussianMixture,
+    data: Any,
+    *,
+    engine: Engine | None = None,
+    random_seed: int | None = None,
+    progressbar: bool = True,
+) -> xr.DataTree:
+    """Fit a Gaussian mixture to data.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        The declaration. Parts left out get weak priors scaled by the data (`GaussianMixture.filled`).
+    data : array-like, DataFrame, DataArray or Data
+        (n_obs, n_features); whatever `as_data` takes.
+    engine : EM or VB, optional
+        If left out: `VB` where the declaration is conjugate, otherwise `EM`. The result stores which and why.
+    random_seed : int, optional
+        Makes the result reproducible. Without it the starts, and the draws of `VB`, differ from call to call.
+    progressbar : bool
+        Show a progress bar where a fit takes longer than a second.
+
+    Returns
+    -------
+    xarray.DataTree
+        In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (responsibilities with their
+        interval), ``optimization`` (every start and how it ended), ``observed_data``, ``constant_data`` and, for
+        engines with draws, ``posterior``, ``sample_stats`` and ``variational``. Attributes hold the model with all
+        numbers, the engine with its options, versions and the seed.
+
+    Raises
+    ------
+    InputError
+        If an argument has a value that cannot be used.
+    UnsupportedError
+        If the engine asked for cannot fit this declaration; the message names what can.
+    FitError
+        If the objective has no proper optimum (maximum likelihood with collapsing components).
+
+    Warns
+    -----
+    NotConvergedWarning
+        If the best start ended before its optimum.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> result = bg.fit(bg.GaussianMixture(2), bg.datasets.load_faithful(), random_seed=1)
+    >>> [float(w) for w in result["point_estimate"]["weights"].round(2)]
+    [0.36, 0.64]
+    """
+    if not isinstance(model, GaussianMixture):
+        raise InputError(
+            "model", f"got {type(model).__name__}", "Give a GaussianMixture, as in fit(GaussianMixture(2), data)"
+        )
+    if engine is not None and not isinstance(engine, Engine):
+        hint = (
+            f"Write engine={engine.__name__}()" if isinstance(engine, type) else "Give EM(...), VB(...) or leave it out"
+        )
+        raise InputError("engine", f"got {engine!r}", hint)
+    if random_seed is not None and (isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer))):
+        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number, or None")
+    if random_seed is not None and random_seed < 0:
+        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
+    table = as_data(data)
+    problem = build_problem(
+        model, table.values, table.feature_names, n_threads=None if engine is None else getattr(engine, "threads", None)
+    )
+    if engine is None:
+        engine, reason = choose_engine(problem.declared, table.n_features)
+    else:
+        reason = "asked for by name"
+        engine.check(problem.declared, table.n_features)
+    rng = np.random.default_rng(random_seed)
+    # Results are written by a layer that loads xarray, which a first import of the package does not need.
+    from bayesgmm.results import build_result
+
+    with Progress(progressbar) as progress:
+        outcome = engine.run(problem, rng, progress)
+        result = build_result(
+            problem,
+            outcome,
+            engine=engine,
+            reason=reason,
+            declared=model,
+            values=table.values,
+            feature_names=table.feature_names,
+            obs_names=table.obs_names,
+            seed=None if random_seed is None else int(random_seed),
+        )
+        result[names.ASSIGNMENTS] = assignments(result, progress)
+    if outcome.status is not Status.CONVERGED:
+        warnings.warn(f"{engine.name}: {outcome.status.value}", NotConvergedWarning, stacklevel=2)
+    return result
+
+
+def choose_engine(model: FilledMixture, n_features: int) -> tuple[Engine, str]:
+    """The default engine for a filled declaration, and the reason in one sentence."""
+    try:
+        VB().check(model, n_features)
+    except UnsupportedError as error:
+        why = str(error)
+    else:
+        return VB(), "the declaration is conjugate, so VB gives draws and a bound on the evidence"
+    try:
+        EM().check(model, n_features)
+    except UnsupportedError as error:
+        engine = EM(density="unconstrained")
+        return engine, f"VB cannot: {why} EM on the parameters' own density cannot either: {error}"
+    return EM(), f"VB cannot: {why}"

@@ -1,0 +1,231 @@
+"""Responsibilities, labels and densities, for the fitted rows and for new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm import _schema as names
+from bayesgmm._errors import InputError
+from bayesgmm.data import Data, as_data
+from bayesgmm.engines._progress import Progress
+from bayesgmm.numerics.linalg import inverse_lower
+from bayesgmm.numerics.passes import rowwise
+from bayesgmm.numerics.student_t import log_density as student_t_log_density
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesgmm.results import FittedMixture, Mixtures
+
+Array = NDArray[np.float64]
+
+# Responsibilities of one chunk of rows are held for all draws; the chunk is made to fit into so many numbers.
+_NUMBERS_AT_ONCE = 8_000_000
+# Intervals of very many rows are taken over fewer draws, evenly spaced; at least the second number of them.
+_MOST_RESPONSIBILITIES = 200_000_000
+_FEWEST_DRAWS = 200
+
+
+def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr.Dataset:
+    """Responsibilities with their posterior interval, labels and log densities.
+
+    Parameters
+    ----------
+    fit : DataTree
+        From `fit`, or read back from its file.
+    data : array-like, DataFrame, DataArray or Data, optional
+        New rows (n_obs, n_features); the rows that were fitted if left out.
+    per_draw : bool
+        Return responsibilities and log densities of every posterior draw instead of their summary.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``responsibilities`` (obs, component), their posterior mean; ``responsibilities_lower`` and ``_upper``, the
+        interval of ArviZ's ``rcParams`` (NaN where the engine has no draws); ``label`` (obs), the name of the
+        component with the largest responsibility; ``log_density`` (obs), the log posterior predictive density (the
+        density at the mode for `EM`). With ``per_draw`` the first and the last only, with dimensions chain and draw
+        in front.
+
+    Raises
+    ------
+    InputError
+        If the columns do not match the fit, or ``per_draw`` is asked of a fit without draws.
+    """
+    from bayesgmm.results import read_result
+
+    fitted = read_result(fit)
+    table = _rows(fit, fitted, data)
+    return per_draw_dataset(fitted, table) if per_draw else summary_dataset(fitted, table, Progress(False))
+
+
+def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
+    """The group of the same name: `predict` for the fitted rows, without the densities."""
+    from bayesgmm.results import read_result
+
+    fitted = read_result(fit)
+    return summary_dataset(fitted, _rows(fit, fitted, None), progress).drop_vars("log_density")
+
+
+def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
+    if data is None:
+        observed = fit[names.OBSERVED].to_dataset()[names.DATA].transpose(names.OBS, names.FEATURE)
+        return Data(
+            values=observed.to_numpy(), feature_names=fitted.feature_names, obs_names=observed[names.OBS].to_numpy()
+        )
+    table = as_data(data)
+    if table.n_features != len(fitted.feature_names):
+        raise InputError(
+            "data",
+            f"has {table.n_features} columns {list(table.feature_names)}",
+            f"The fit has {len(fitted.feature_names)}: {list(fitted.feature_names)}",
+        )
+    named = not isinstance(data, (np.ndarray, list, tuple))
+    if named and table.feature_names != fitted.feature_names:
+        if set(table.feature_names) != set(fitted.feature_names):
+            raise InputError(
+                "data",
+                f"has columns {list(table.feature_names)}",
+                f"The fit has {list(fitted.feature_names)}; rename the columns, or give an array",
+            )
+        order = [table.feature_names.index(name) for name in fitted.feature_names]
+        return Data(values=table.values[:, order], feature_names=fitted.feature_names, obs_names=table.obs_names)
+    return table
+
+
+def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> xr.Dataset:
+    """What `predict` returns, from arrays."""
+    from bayesgmm.results.build import dataset
+
+    x = standardised(fitted, table.values)
+    volume = float(np.log(fitted.scale).sum())
+    K, n = len(fitted.components), x.shape[1]
+    attrs = {}
+    if fitted.draws is None:
+        r, log_density = rowwise(x, *_pass_arguments(fitted, fitted.point, 0))
+        lower = upper = np.full((n, K), np.nan)
+        mean = r.T
+        attrs[names.INTERVAL] = "none: EM has no draws; fit with VB for intervals"
+    else:
+        draws = fitted.draws.thinned(max(_FEWEST_DRAWS, _MOST_RESPONSIBILITIES // max(n * K, 1)))
+        mean, lower, upper = np.empty((n, K)), np.empty((n, K)), np.empty((n, K))
+        log_density = np.empty(n)
+        kind, probability = interval_convention()
+        for rows, r, log_densities in chunks(fitted, draws, x):
+            mean[rows] = r.mean(axis=0).T
+            low, high = interval(r, kind, probability)
+            lower[rows], upper[rows] = low.T, high.T
+            log_density[rows] = np.logaddexp.reduce(log_densities, axis=0) - np.log(len(draws))
+            progress.step("responsibilities", rows.stop, n)
+        if fitted.predictive is not None and fitted.predictive_family != "draws":
+            log_density = _closed_form(fitted, x)
+        attrs[names.INTERVAL] = f"{probability:.0%} {kind} over {len(draws)} draws"
+    return dataset(
+        {
+            "responsibilities": mean,
+            "responsibilities_lower": lower,
+            "responsibilities_upper": upper,
+            "label": fitted.components[mean.argmax(axis=1)],
+            "log_density": log_density - volume,
+        },
+        _coords(fitted, table),
+        attrs=attrs,
+    )
+
+
+def per_draw_dataset(fitted: FittedMixture, table: Data) -> xr.Dataset:
+    """Responsibilities (chain, draw, obs, component) and log densities (chain, draw, obs) of every draw."""
+    from bayesgmm.results.build import dataset
+
+    draws = need_draws(fitted, "per_draw")
+    x = standardised(fitted, table.values)
+    n, K, S = x.shape[1], len(fitted.components), len(draws)
+    responsibilities, log_density = np.empty((S, n, K)), np.empty((S, n))
+    for rows, r, log_densities in chunks(fitted, draws, x):
+        responsibilities[:, rows] = np.swapaxes(r, 1, 2)
+        log_density[:, rows] = log_densities - np.log(fitted.scale).sum()
+    n_draws = S // fitted.n_chains
+    coords = {names.CHAIN: np.arange(fitted.n_chains), names.DRAW: np.arange(n_draws), **_coords(fitted, table)}
+    shape = (fitted.n_chains, n_draws)
+    return dataset(
+        {
+            "responsibilities": responsibilities.reshape(*shape, n, K),
+            "log_density": log_density.reshape(*shape, n),
+        },
+        coords,
+        leading=(names.CHAIN, names.DRAW),
+    )
+
+
+def need_draws(fitted: FittedMixture, argument: str) -> Mixtures:
+    """The posterior draws, or an error that says which engine gives some."""
+    if fitted.draws is None:
+        raise InputError(argument, "this fit has no posterior draws (EM gives the mode alone)", "Fit with VB")
+    return fitted.draws
+
+
+def standardised(fitted: FittedMixture, values: Array) -> Array:
+    """Feature-major rows in the fit's standard units."""
+    return np.ascontiguousarray(((values - fitted.center) / fitted.scale).T)
+
+
+def chunks(fitted: FittedMixture, draws: Mixtures, x: Array) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield rows with responsibilities (S, K, rows) and log densities (S, rows), in standard units, of all draws."""
+    S, K, n = len(draws), len(fitted.components), x.shape[1]
+    arguments = [_pass_arguments(fitted, draws, s) for s in range(S)]
+    size = max(1, min(n, _NUMBERS_AT_ONCE // (S * K)))
+    for start in range(0, n, size):
+        rows = slice(start, min(start + size, n))
+        part = np.ascontiguousarray(x[:, rows])
+        r, log_densities = np.empty((S, K, part.shape[1])), np.empty((S, part.shape[1]))
+        for s in range(S):
+            r[s], log_densities[s] = rowwise(part, *arguments[s])
+        yield rows, r, log_densities
+
+
+def interval_convention() -> tuple[str, float]:
+    """Kind and probability of intervals, ArviZ's own settings."""
+    from arviz_base import rcParams
+
+    return rcParams["stats.ci_kind"], rcParams["stats.ci_prob"]
+
+
+def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]:
+    """Interval over the first axis."""
+    if kind == "hdi":
+        from arviz_stats.base import array_stats
+
+        bounds = array_stats.hdi(draws, prob=probability, axis=0)
+        return bounds[..., 0], bounds[..., 1]
+    tail = (1 - probability) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def _pass_arguments(fitted: FittedMixture, mixtures: Mixtures, s: int) -> tuple[Array, Array, Array]:
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(mixtures.weights[s])
+    means = (mixtures.means[s] - fitted.center) / fitted.scale
+    covariances = mixtures.covariances[s] / fitted.scale[:, None] / fitted.scale
+    return log_weights, means, inverse_lower(np.linalg.cholesky(covariances))
+
+
+def _closed_form(fitted: FittedMixture, x: Array) -> Array:
+    assert fitted.predictive is not None
+    assert fitted.predictive_weights is not None
+    df, loc, scale = fitted.predictive
+    loc = (loc - fitted.center) / fitted.scale
+    by_component = student_t_log_density(
+        x, loc, scale / fitted.scale[:, None] / fitted.scale, df, fitted.predictive_family
+    )
+    with np.errstate(divide="ignore"):
+        return np.logaddexp.reduce(np.log(fitted.predictive_weights)[:, None] + by_component, axis=0)
+
+
+def _coords(fitted: FittedMixture, table: Data) -> dict[str, Any]:
+    obs = np.arange(table.n_obs) if table.obs_names is None else table.obs_names
+    return {names.OBS: obs, names.COMPONENT: fitted.components}

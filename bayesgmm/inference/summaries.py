@@ -1,0 +1,105 @@
+"""Tables of a fit: one row a component, and how many components are occupied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesgmm import _schema as names
+from bayesgmm._errors import InputError
+from bayesgmm.inference.prediction import interval, interval_convention
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
+    """One row a component: weight, means and standard deviations, members, and how many of them are uncertain.
+
+    Parameters
+    ----------
+    fit : DataTree
+    certain : float
+        A row of data is uncertain when the responsibility of its own component is below this.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``weight``, ``mean[feature]``, ``sd[feature]`` (posterior means, or the mode under `EM`), each
+        followed by ``_lower`` and ``_upper`` where there are draws; ``members``, the rows labelled with the
+        component; ``uncertain``, how many of them are uncertain. ``attrs["interval"]`` says which interval.
+    """
+    import pandas as pd
+
+    from bayesgmm.results.read import check_result
+
+    check_result(fit)
+    if not 0 < certain <= 1:
+        raise InputError("certain", f"got {certain!r}", "Give a probability greater than 0 and at most 1")
+    point = fit[names.POINT].to_dataset()
+    posterior = fit[names.POSTERIOR].to_dataset() if names.POSTERIOR in fit.children else None
+    features = point[names.FEATURE].to_numpy()
+    columns: dict[str, np.ndarray] = {}
+    kind, probability = interval_convention() if posterior is not None else ("", 0.0)
+
+    def add(column: str, variable: str, feature: str | None) -> None:
+        chosen = {} if feature is None else {names.FEATURE: feature}
+        if posterior is None:
+            columns[column] = point[variable].sel(chosen).to_numpy()
+            return
+        draws = posterior[variable].sel(chosen).transpose(names.CHAIN, names.DRAW, names.COMPONENT).to_numpy()
+        draws = draws.reshape(-1, draws.shape[-1])
+        low, high = interval(draws, kind, probability)
+        columns[column], columns[f"{column}_lower"], columns[f"{column}_upper"] = draws.mean(axis=0), low, high
+
+    add("weight", "weights", None)
+    for feature in features:
+        add(f"mean[{feature}]", "means", feature)
+    for feature in features:
+        add(f"sd[{feature}]", "sds", feature)
+    assigned = fit[names.ASSIGNMENTS].to_dataset()
+    components = point[names.COMPONENT].to_numpy()
+    own = assigned["responsibilities"].max(names.COMPONENT).to_numpy()
+    member = assigned["label"].to_numpy()[:, None] == components
+    columns["members"] = member.sum(axis=0)
+    columns["uncertain"] = (member & (own < certain)[:, None]).sum(axis=0)
+    frame = pd.DataFrame(columns, index=pd.Index(components, name=names.COMPONENT))
+    frame.attrs["interval"] = f"{probability:.0%} {kind}" if posterior is not None else "none: EM has no draws"
+    frame.attrs["uncertain"] = f"responsibility of the own component below {certain:g}"
+    return frame
+
+
+def occupied_components(fit: xr.DataTree) -> xr.Dataset:
+    """Posterior of the number of occupied components.
+
+    A component is occupied in a draw when at least half a row is expected in it. Under a sparse prior (Dirichlet with a
+    small concentration, stick-breaking) this screens for the number of components (Malsiner-Walli et al. 2016); it
+    is no posterior of K, and it grows with the number of rows where components are not exactly Gaussian.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``probability`` (n_occupied): share of draws; under `EM` all of it on one number. ``rows`` (component):
+        expected rows of each component at the point estimate.
+    """
+    import xarray as xr
+
+    from bayesgmm.results.build import OCCUPIED
+    from bayesgmm.results.read import check_result
+
+    check_result(fit)
+    rows = fit[names.ASSIGNMENTS].to_dataset()["responsibilities"].sum(names.OBS)
+    K = rows.sizes[names.COMPONENT]
+    if names.POSTERIOR in fit.children:
+        numbers = fit[names.POSTERIOR]["n_occupied"].to_numpy().ravel()
+    else:
+        numbers = np.array([int((rows.to_numpy() >= OCCUPIED).sum())])
+    possible = np.arange(1, K + 1)
+    probability = (numbers[:, None] == possible).mean(axis=0)
+    return xr.Dataset(
+        {"probability": ("n_occupied", probability), "rows": rows},
+        coords={"n_occupied": possible},
+        attrs={"meaning": f"components with at least {OCCUPIED:g} expected rows; a screen, not a posterior of K"},
+    )
