@@ -167,7 +167,7 @@ class LKJ(CovariancePrior):
         return self._replace(scale=self._scale.rescaled(scale))
 
     def bounded(self) -> bool:
-        return self._scale.vanishes_at_zero()
+        return self.scale is not None and self.scale.vanishes_at_zero()  # the default half-normal does not
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
         K, d = choleskys.shape[:2]

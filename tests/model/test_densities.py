@@ -83,6 +83,8 @@ def test_weights_coordinates(name):
 @pytest.mark.parametrize("unconstrained", [False, True])
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_mode_is_the_maximum(name, unconstrained):
+    if name == "flat-weights" and unconstrained:
+        pytest.skip("improper in these coordinates")
     rng = np.random.default_rng(4)
     for K in (1, 2, 4):
         prior = contract.GaussianMixture(K, weights=WEIGHTS[name](K)).weights
@@ -217,11 +219,14 @@ def test_divergence_of_two_weights_by_quadrature():
         assert q.divergence() == pytest.approx(wanted, rel=1e-8)
 
 
-def test_posterior_of_an_exchangeable_prior_is_reordered():
-    q = Dirichlet(0.5).posterior(np.array([1.0, 4.0, 2.0]))
-    order = np.array([2, 0, 1])
-    np.testing.assert_array_equal(q.reordered(order).mean(), q.mean()[order])
-    assert q.reordered(order).divergence() == pytest.approx(q.divergence(), rel=1e-13)
+@pytest.mark.parametrize("name", posteriors())
+def test_weights_posterior_given_other_counts(name):
+    prior, counts = posteriors()[name]
+    q, log_w = prior.posterior(counts), np.log(np.random.default_rng(9).dirichlet(np.ones(3), size=4))
+    assert prior.posterior(7.0 * counts + 1.0).given(counts) == q
+    before = prior.posterior(np.zeros(3)).log_density(log_w)
+    np.testing.assert_allclose(q.log_density(log_w, prior=True), before, rtol=1e-12)
+    assert all(len(values) == 3 for values in q.summary().values())
 
 
 def test_flat_weights_have_no_posterior_and_no_draws():
@@ -459,9 +464,7 @@ def test_scale_priors(name, m):
     draws = prior.draw(rng, (5000, m))
     assert draws.shape == (5000, m)
     for j in range(m):
-        single = contract.scale_by_scipy(SCALES[name](m).resolved(m))
         assert stats.kstest(scipys.cdf(draws)[:, j], "uniform").pvalue > 1e-3
-        assert single.support()[0] is not None
     units = rng.uniform(0.5, 2.0, size=m)
     change = contract.scale_by_scipy(prior.rescaled(units)).logpdf(s / units) - scipys.logpdf(s)
     np.testing.assert_allclose(change, np.broadcast_to(np.log(units), s.shape), rtol=1e-9)
