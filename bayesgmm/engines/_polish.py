@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,7 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
     if statistics is None:
         value, statistics = objective.value(start.at)
     point = _Point(at=start.at, value=value, statistics=statistics)
+    start = start if np.isfinite(start.value) else replace(start, value=value)
     climb = Climb(start=start, point=point, trace=[value])
     try:
         if _exact_steps(objective):
@@ -100,7 +101,7 @@ def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: flo
                 point = moved if moved.value >= point.value else point
                 left = max_steps - (objective.passes - before)
                 coordinates = Coordinates(problem.model, point.at, point.statistics.counts)
-                gain, better = _gain_left(objective, coordinates, point, min(left, _MOST_CONJUGATE_STEPS), tolerance)
+                gain, better = _gain_left(objective, coordinates, min(left, _MOST_CONJUGATE_STEPS), tolerance)
                 if better is not None:
                     point = better
                     trace.append(point.value)
@@ -129,8 +130,10 @@ def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: flo
 
 
 def _exact_steps(objective: Objective) -> bool:
-    prior = objective.problem.model.covariances.innermost
-    return not objective.unconstrained and (prior is None or prior.closed_form)
+    model = objective.problem.model
+    prior = model.covariances.innermost
+    closed = model.weights.closed_form and model.means.closed_form and (prior is None or prior.closed_form)
+    return closed and not objective.unconstrained
 
 
 def _em_step(objective: Objective, point: _Point, floor: float) -> _Point:
@@ -186,7 +189,7 @@ def _quasi_newton(
 
 
 def _gain_left(
-    objective: Objective, coordinates: Coordinates, point: _Point, steps: int, tolerance: float
+    objective: Objective, coordinates: Coordinates, steps: int, tolerance: float
 ) -> tuple[float, _Point | None]:
     """Newton decrement g' H^-1 g / 2 at the reference point, and a better point if a Newton step finds one.
 

@@ -14,11 +14,9 @@ from bayesgmm.numerics.linalg import any_below
 from bayesgmm.numerics.passes import Statistics
 from bayesgmm.numerics.starts import partitions
 
-# Short runs only have to rank basins, so they see at most this many rows for each free parameter of a component ...
-_ROWS_PER_PARAMETER = 200
-_FEWEST_ROWS = 5000
-# ... and this many of the best go on with all rows before the final choice.
-_SECOND_ROUND = 12
+# The search only has to find and rank basins, so it sees at most so many rows, or so many for each free parameter.
+_FEWEST_ROWS = 20_000
+_ROWS_PER_PARAMETER = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,53 +49,29 @@ def too_few_rows(problem: Problem, counts: Array) -> bool:
     return bool(counts.min() <= problem.n_features + 1)
 
 
-def short_runs(
-    problem: Problem,
-    *,
-    n_init: int,
-    short_steps: int,
-    floor: float,
-    unconstrained: bool,
-    rng: np.random.Generator,
-    progress: Progress,
-) -> tuple[list[Start], int]:
-    """Starts in falling order of the objective after a few EM steps, and the passes over all rows they took.
-
-    Runs that collapsed come last. Where there are many rows the first round sees a random part of them, and only the
-    best go through a second round with all.
-    """
+def sample(problem: Problem, rng: np.random.Generator) -> Problem:
+    """The problem with a random part of its rows, enough to find and rank basins; itself where it is small."""
     n, K, d = problem.n_obs, problem.K, problem.n_features
     most = max(_FEWEST_ROWS, _ROWS_PER_PARAMETER * K * (d + 1) * (d + 2) // 2)
-    part = problem
-    if n > most:
-        chosen = np.sort(rng.choice(n, most, replace=False))
-        part = replace(problem, x=np.ascontiguousarray(problem.x[:, chosen]))
-    objective = Objective(part, unconstrained=unconstrained)
-    rows = np.ascontiguousarray(part.x.T)
-    whitened = np.linalg.solve(problem.data_cholesky, part.x).T
+    if n <= most:
+        return problem
+    chosen = np.sort(rng.choice(n, most, replace=False))
+    return replace(problem, x=np.ascontiguousarray(problem.x[:, chosen]))
+
+
+def short_runs(
+    objective: Objective, *, n_init: int, short_steps: int, floor: float, rng: np.random.Generator, progress: Progress
+) -> list[Start]:
+    """Starts in falling order of the objective after a few EM steps; runs that collapsed come last."""
+    problem, K = objective.problem, objective.problem.K
+    rows = np.ascontiguousarray(problem.x.T)
+    whitened = np.linalg.solve(problem.data_cholesky, problem.x).T
     starts = []
     for method, labels in partitions(rows, whitened, K, n_init, rng):
-        begin = _from_partition(part, labels)
+        begin = _from_partition(problem, labels)
         starts.append(short_run(objective, begin, method, short_steps, floor))
         progress.step("short runs", len(starts), n_init if K > 1 else 1)
-    starts.sort(key=_rank)
-    share = part.n_obs / n
-    passes = int(np.ceil(objective.passes * share))
-    if part is not problem:
-        objective = Objective(problem, unconstrained=unconstrained)
-        again = [start for start in starts[:_SECOND_ROUND] if start.status is Status.SCREENED_OUT]
-        others = starts[len(again) :]  # collapsed runs are last, so `again` is a head of the list
-        rerun = [short_run(objective, start.at, start.method, short_steps, floor) for start in again]
-        # Values over a part of the rows cannot be compared with values over all, so the rest only keep their order.
-        rest = [replace(start, statistics=None, value=start.value / share) for start in others]
-        rerun.sort(key=_rank)
-        starts = rerun + rest
-        passes += objective.passes
-    return starts, passes
-
-
-def _rank(start: Start) -> tuple[bool, float]:
-    return start.status is Status.SINGULAR, -start.value
+    return sorted(starts, key=lambda start: (start.status is Status.SINGULAR, -start.value))
 
 
 def short_run(objective: Objective, at: Parameters, method: str, steps: int, floor: float) -> Start:

@@ -14,7 +14,7 @@ from bayesgmm.engines._objective import Objective, log_prior
 from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._polish import Climb, approach, finish
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._search import Start, short_run, short_runs
+from bayesgmm.engines._search import Start, sample, short_run, short_runs
 from bayesgmm.engines.base import Engine, Outcome, Problem, StartReport
 from bayesgmm.model import FilledMixture
 
@@ -27,6 +27,7 @@ _MOST_IMPROVEMENTS = 3
 _MOVES = 16
 _MOVES_APPROACHED = 5
 _NEARLY_AS_GOOD = 2.0  # nats
+_SAME_OPTIMUM = 1e-2  # nats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +91,21 @@ class EM(Engine):
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         unconstrained = self.density == "unconstrained"
-        starts, screening = short_runs(
-            problem,
+        part = sample(problem, rng)
+        objective = Objective(part, unconstrained=unconstrained)
+        starts = short_runs(
+            objective,
             n_init=self.n_init,
             short_steps=self.short_steps,
             floor=self.eigenvalue_floor,
-            unconstrained=unconstrained,
             rng=rng,
             progress=progress,
         )
-        objective = Objective(problem, unconstrained=unconstrained)
+        screening = objective.passes
         reports = self._follow(objective, starts, progress)
         reports = self._improve(objective, reports, rng, progress)
+        if part is not problem:
+            reports = self._with_all_rows(Objective(problem, unconstrained=unconstrained), reports, progress)
         usable = [i for i, report in enumerate(reports) if report.status.usable]
         if not usable:
             raise FitError(_no_proper_optimum(reports))
@@ -119,7 +123,7 @@ class EM(Engine):
             starts=[in_data_units(entry, problem, shift) for entry in reports],
             best_start=best,
             objective={"log_likelihood": loglik, "log_prior": prior, "log_posterior": loglik + prior},
-            notes={"density": self.density, "screening_passes": screening},
+            notes={"density": self.density, "screening_passes": screening, "search_rows": part.n_obs},
         )
 
     def _follow(self, objective: Objective, starts: list[Start], progress: Progress) -> list[StartReport]:
@@ -169,6 +173,27 @@ class EM(Engine):
             if reports[0].end_value <= best.end_value + self.tolerance:
                 break
         return reports
+
+    def _with_all_rows(self, objective: Objective, reports: list[StartReport], progress: Progress) -> list[StartReport]:
+        """Follow the distinct optima that a part of the rows has shown, best first, with all rows."""
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        finished, rest, last, proper = [], [], np.inf, 0
+        for report in reports:
+            seen = last - report.end_value < _SAME_OPTIMUM
+            if not report.status.usable or report.end is None or seen or proper >= self.n_polish:
+                # Values over a part of the rows cannot be compared with values over all, so they are not kept.
+                status = Status.SCREENED_OUT if report.status.usable else report.status
+                rest.append(StartReport(method=report.method, status=status, short_value=np.nan, passes=0))
+                continue
+            last = report.end_value
+            start = Start(
+                method=report.method, at=report.end, value=np.nan, statistics=None, status=Status.SCREENED_OUT
+            )
+            climb = approach(objective, start, em_steps=_BURN_IN, **limits)
+            finished.append(finish(objective, climb, tolerance=self.tolerance, **limits))
+            proper += finished[-1].status.usable
+            progress.step("all rows", proper, self.n_polish)
+        return sorted(finished + rest, key=_order)
 
 
 def _order(report: StartReport) -> tuple[bool, float]:

@@ -10,11 +10,11 @@ import numpy as np
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._covariance_factors import pass_precisions
-from bayesgmm.engines._objective import scatter_about
+from bayesgmm.engines._objective import Objective, scatter_about
 from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, draw, evaluate, predictive, prior_of, summarise, updated
-from bayesgmm.engines._search import Start, short_runs
+from bayesgmm.engines._search import Start, sample, short_runs
 from bayesgmm.engines.base import Array, Engine, Outcome, Problem, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
@@ -24,10 +24,12 @@ _MEMORY = 8
 _FIRST_STEPS = 25
 _APPROACHED = 12
 _PLAIN_STEPS = 3
-# How many of the best are simplified, how far a simplified one is followed before it is judged, and the expected
-# count below which a component is empty already.
+# How many of the best are simplified; how often, for how many passes, and by which multiple of its last gain behind,
+# a simplified one is followed; and the expected count below which a component is empty already.
 _SIMPLIFIED = 3
-_TRIAL_STEPS = 20
+_TRIAL_STEPS = 5
+_STEPS_AT_ONCE = 5
+_HOPELESS = 5.0
 _EMPTY = 0.1
 
 
@@ -105,25 +107,31 @@ class VB(Engine):
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         prior = prior_of(problem.model, problem.n_features)
-        starts, screening = short_runs(
-            problem,
+        part = sample(problem, rng)
+        # Dirichlet concentrations below 1 have no mode on the simplex; on log-ratios they have.
+        objective = Objective(part, unconstrained=not problem.model.weights.bounded())
+        starts = short_runs(
+            objective,
             n_init=self.n_init,
             short_steps=self.short_steps,
             floor=1e-12,
-            # Dirichlet concentrations below 1 have no mode on the simplex; on log-ratios they have.
-            unconstrained=not problem.model.weights.bounded(),
             rng=rng,
             progress=progress,
         )
         followed = [start for start in starts if start.status is not Status.SINGULAR][: max(_APPROACHED, self.n_polish)]
         climbs: list[_Climb] = []
         for start in followed:
-            climbs.append(self._begin(problem, prior, start))
-            self._climb(problem, climbs[-1], min(_FIRST_STEPS, self.max_steps))
+            climbs.append(self._begin(part, prior, start))
+            self._climb(part, climbs[-1], min(_FIRST_STEPS, self.max_steps))
             progress.step("climbing", len(climbs), len(followed))
         climbs.sort(key=lambda climb: -climb.bound)
-        climbs = [self._simplified(problem, prior, climb) for climb in climbs[:_SIMPLIFIED]] + climbs[_SIMPLIFIED:]
-        climbs.sort(key=lambda climb: -climb.bound)
+        if part is not problem:
+            climbs = [_with_all_rows(problem, prior, climb) for climb in climbs[: self.n_polish]]
+        simplified = []
+        for climb in climbs[:_SIMPLIFIED]:
+            simplified.append(self._simplified(problem, prior, climb))
+            progress.step("simplifying", len(simplified), _SIMPLIFIED)
+        climbs = sorted(simplified + climbs[_SIMPLIFIED:], key=lambda climb: -climb.bound)
         reports, ends = [], []
         for i, climb in enumerate(climbs):
             status, gain = Status.SCREENED_OUT, np.nan
@@ -154,7 +162,8 @@ class VB(Engine):
             draws=draw(problem, q, self.draws, rng, volume),
             variational=summarise(problem, q),
             notes={
-                "screening_passes": screening,
+                "screening_passes": objective.passes,
+                "search_rows": part.n_obs,
                 "n_chains": self.chains,
                 "predictive_family": predictive(q)[0],
             },
@@ -178,7 +187,7 @@ class VB(Engine):
             outputs = _flat(statistics, plain.means.loc)
             climb.history = [*climb.history, (inputs, outputs)][-_MEMORY:]
             gain = bound - climb.bound
-            climb.q, climb.statistics, climb.bound = plain, statistics, max(bound, climb.bound)
+            climb.q, climb.statistics, climb.bound = plain, statistics, bound
             climb.trace.append(climb.bound)
             inputs = outputs
             if abs(gain) < 1e-3 * self.tolerance:
@@ -216,7 +225,12 @@ class VB(Engine):
                 q = updated(prior, statistics, centers)
                 bound, at_q = evaluate(problem, q)
                 trial = _Climb(start=climb.start, q=q, statistics=at_q, bound=bound, trace=[bound], passes=climb.passes)
-                self._climb(problem, trial, _TRIAL_STEPS)
+                for _ in range(_TRIAL_STEPS):
+                    before = trial.bound
+                    self._climb(problem, trial, _STEPS_AT_ONCE)
+                    # Most components are needed, which shows at once: a trial that gains little stays behind.
+                    if climb.bound - trial.bound > _HOPELESS * (trial.bound - before):
+                        break
                 climb.passes = trial.passes
                 if trial.bound > climb.bound + self.tolerance:
                     climb, improved = trial, True
@@ -234,7 +248,7 @@ class VB(Engine):
                 bound, statistics = evaluate(problem, q)
                 climb.passes += 1
                 gains.append(max(bound - climb.bound, 0.0))
-                climb.q, climb.statistics, climb.bound = q, statistics, max(bound, climb.bound)
+                climb.q, climb.statistics, climb.bound = q, statistics, bound
                 climb.trace.append(climb.bound)
             ratio = min(gains[-1] / gains[-2], 1 - 1e-6) if gains[-2] > 0 else 0.0
             rounding = 1e-13 * abs(climb.bound)
@@ -243,6 +257,14 @@ class VB(Engine):
             if left < self.tolerance:
                 return Status.CONVERGED, left
         return Status.MAX_STEPS, left
+
+
+def _with_all_rows(problem: Problem, prior: Q, climb: _Climb) -> _Climb:
+    """Go on with all rows from where a climb with a part of them got to."""
+    log_scales, means, factors = climb.q.pass_arguments()
+    q = updated(prior, problem.statistics_at(log_scales, means, factors), means)
+    bound, statistics = evaluate(problem, q)
+    return _Climb(start=climb.start, q=q, statistics=statistics, bound=bound, trace=[bound], passes=2)
 
 
 def _without(problem: Problem, climb: _Climb, k: int) -> tuple[Statistics, Array]:

@@ -26,6 +26,8 @@ class Weights(Spec):
     """Prior on the mixture weights."""
 
     proper: bool = True
+    # Whether `mode` is exact; otherwise it only serves short starts and the quasi-Newton finish does the rest.
+    closed_form: bool = True
 
     @abstractmethod
     def resolved(self, n_components: int) -> Self:
@@ -111,6 +113,7 @@ class Means(Spec):
 
     proper: bool = True
     free: bool = True
+    closed_form: bool = True  # as for `Weights`
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
         """This prior with the parts that were left out taken from the data's mean and covariance."""

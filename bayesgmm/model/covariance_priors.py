@@ -277,11 +277,11 @@ def _draw_correlation_cholesky(rng: np.random.Generator, eta: float, size: int, 
 
 
 def _positive_definite(matrix: Array) -> bool:
-    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=0.0):
+    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=0.0) or not np.all(np.diag(matrix) > 0):
         return False
-    s = np.sqrt(np.abs(np.diag(matrix)))
+    s = np.sqrt(np.diag(matrix))
     try:
         np.linalg.cholesky(matrix / np.outer(s, s))
     except (np.linalg.LinAlgError, FloatingPointError):
         return False
-    return bool(np.all(np.diag(matrix) > 0))
+    return True

@@ -309,15 +309,15 @@ class FixedCovariances(Covariances):
         try:
             values = np.broadcast_to(values, shape)
             np.linalg.cholesky(values)
+        except np.linalg.LinAlgError:  # is a ValueError too
+            raise InputError(
+                "FixedCovariances.values", f"got {show(self.values)}", "Every matrix must be positive definite"
+            ) from None
         except ValueError:
             raise InputError(
                 "FixedCovariances.values",
                 f"has shape {np.shape(self.values)}, expected (n_components, n_features, n_features) = {shape}",
                 "Give one matrix for all components or one for each",
-            ) from None
-        except np.linalg.LinAlgError:
-            raise InputError(
-                "FixedCovariances.values", f"got {show(self.values)}", "Every matrix must be positive definite"
             ) from None
         if not np.allclose(values, np.swapaxes(values, -1, -2), rtol=1e-8, atol=0.0):
             raise InputError("FixedCovariances.values", f"got {show(self.values)}", "Every matrix must be symmetric")

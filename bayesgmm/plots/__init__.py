@@ -1,0 +1,8 @@
+"""Pictures of a fit. Matplotlib is loaded by the first call, and its settings are read, never changed."""
+
+from bayesgmm.plots.components import plot_components
+from bayesgmm.plots.density import plot_density
+from bayesgmm.plots.optimization import plot_optimization
+from bayesgmm.plots.responsibilities import plot_responsibilities
+
+__all__ = ["plot_components", "plot_density", "plot_optimization", "plot_responsibilities"]

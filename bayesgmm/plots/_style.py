@@ -1,0 +1,104 @@
+"""What all plots share: one look for each component, its text, and checks of arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm import _schema as names
+from bayesgmm._errors import InputError
+from bayesgmm.results import FittedMixture
+from bayesgmm.results.build import OCCUPIED
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+# Okabe & Ito (2008), apart for the colour-blind; black is left for totals and yellow cannot be seen on white. The last
+# is from Paul Tol's muted scheme.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#882255")
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+# The limit of `summary` and `diagnose`.
+CERTAIN = 0.95
+GREY = "#8C8C8C"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How one component is drawn in every plot."""
+
+    color: str
+    line: str
+    marker: str
+
+
+def look(k: int) -> Look:
+    """The look of component `k`. Lengths of lines and colours have no common divisor, so the first 28 all differ."""
+    return Look(color=PALETTE[k % len(PALETTE)], line=LINES[k % len(LINES)], marker=MARKERS[k % len(MARKERS)])
+
+
+def ink() -> str:
+    """The colour of text in the style in force, so that black lines do not vanish on a dark ground."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"]
+
+
+def component_name(component: Any) -> str:
+    """A name given by the user as it is, a number with the word in front."""
+    return str(component) if isinstance(component, str) else f"component {component}"
+
+
+def component_label(fitted: FittedMixture, k: int) -> str:
+    """Name and weight for a legend."""
+    return f"{component_name(fitted.components[k])}: weight {fitted.point.weights[0, k]:.2f}"
+
+
+def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str | None]:
+    """Components to draw, and a line for the legend about those in which not half a row is expected."""
+    rows = fit[names.ASSIGNMENTS]["responsibilities"].sum(names.OBS).to_numpy()
+    occupied = [int(k) for k in np.flatnonzero(rows >= OCCUPIED)]
+    n_empty = rows.size - len(occupied)
+    if not n_empty:
+        return occupied, None
+    weight = 1 - fitted.point.weights[0, occupied].sum()
+    return occupied, f"{n_empty} empty component{'s' if n_empty > 1 else ''}, not drawn: weight {weight:.2g}"
+
+
+def feature_index(fitted: FittedMixture, feature: Any, argument: str) -> int:
+    """Column of a feature, or an error that lists what there is."""
+    if str(feature) not in fitted.feature_names:
+        raise InputError(argument, f"got {feature!r}", f"The fit has the features {list(fitted.feature_names)}")
+    return fitted.feature_names.index(str(feature))
+
+
+def axes_or_new(ax: Any, figsize: tuple[float, float]) -> Axes:
+    """`ax` itself if it is one, else the axes of a new figure."""
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        from matplotlib import pyplot as plt
+
+        return plt.subplots(figsize=figsize, layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise InputError("ax", f"got {type(ax).__name__}", "Give one matplotlib Axes, such as plt.subplots()[1]")
+    return ax
+
+
+def check_probability(value: Any, argument: str) -> float:
+    """A number strictly between 0 and 1."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not 0 < value < 1:
+        raise InputError(argument, f"got {value!r}", "Give a probability greater than 0 and less than 1, such as 0.9")
+    return float(value)
+
+
+def check_count(value: Any, argument: str, *, least: int) -> int:
+    """A whole number of at least `least`."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
+    return int(value)
