@@ -31,6 +31,7 @@ _TRIAL_STEPS = 5
 _STEPS_AT_ONCE = 5
 _HOPELESS = 5.0
 _EMPTY = 0.1
+_SAME_OPTIMUM = 1e-2  # nats
 
 
 @dataclass(kw_only=True)
@@ -126,7 +127,7 @@ class VB(Engine):
             progress.step("climbing", len(climbs), len(followed))
         climbs.sort(key=lambda climb: -climb.bound)
         if part is not problem:
-            climbs = [_with_all_rows(problem, prior, climb) for climb in climbs[: self.n_polish]]
+            climbs = [_with_all_rows(problem, prior, climb) for climb in self._distinct(part, climbs)]
         simplified = []
         for climb in climbs[:_SIMPLIFIED]:
             simplified.append(self._simplified(problem, prior, climb))
@@ -169,6 +170,15 @@ class VB(Engine):
             },
         )
 
+    def _distinct(self, part: Problem, climbs: list[_Climb]) -> list[_Climb]:
+        """Distinct optima among the best climbs with a part of the rows."""
+        out: list[_Climb] = []
+        for climb in climbs[: self.n_polish]:
+            self._finish(part, climb)
+            if all(abs(climb.bound - other.bound) > _SAME_OPTIMUM for other in out):
+                out.append(climb)
+        return sorted(out, key=lambda climb: -climb.bound)
+
     def _begin(self, problem: Problem, prior: Q, start: Start) -> _Climb:
         statistics = start.statistics if start.statistics is not None else problem.statistics(start.at)
         q = updated(prior, statistics, start.at.means)
@@ -190,7 +200,7 @@ class VB(Engine):
             climb.q, climb.statistics, climb.bound = plain, statistics, bound
             climb.trace.append(climb.bound)
             inputs = outputs
-            if abs(gain) < 1e-3 * self.tolerance:
+            if abs(gain) < 1e-2 * self.tolerance:
                 break
             mixed = _mixed(climb.history, problem)
             if mixed is None:

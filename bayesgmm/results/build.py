@@ -93,7 +93,8 @@ def build_result(
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
-    attrs |= {key: str(outcome.notes[key]) for key in ("density", "screening_passes", "search_rows") if key in outcome.notes}
+    facts = ("density", "screening_passes", "search_rows")
+    attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
     tree.attrs.update(attrs)
     return tree
