@@ -79,10 +79,7 @@ SCALES: dict[str, Callable[[int], object]] = {
 }
 PRIORS: dict[str, Callable[[int, bool], object]] = {
     "iw": lambda m, separate: InverseWishart(m + 3.5, 0.4 + 0.3 * np.arange(m) if separate else a_scale_matrix(m)),
-    **{
-        f"lkj-{name}": lambda m, separate, scale=scale: LKJ(1.7, scale=scale(m))
-        for name, scale in SCALES.items()
-    },
+    **{f"lkj-{name}": lambda m, separate, scale=scale: LKJ(1.7, scale=scale(m)) for name, scale in SCALES.items()},
     "flat": lambda m, separate: Flat(),
 }
 STRUCTURES = {"full": Full, "diagonal": Diagonal, "spherical": Spherical}
@@ -119,7 +116,7 @@ def _table() -> list[tuple[str, Factory]]:
 
     rows = [row(name, "conjugate", "full-iw") for name in WEIGHTS]
     rows += [row("dirichlet-scalar", name, "full-iw") for name in list(MEANS)[1:]]
-    rows += [row("dirichlet-scalar", "normal", name) for name in COVARIANCES]
+    rows += [row("dirichlet-scalar", "normal", name) for name in COVARIANCES if name != "full-iw"]
     conjugate = [f"{name}-iw" for name in ("diagonal", "spherical", "tied-full", "tied-diagonal", "tied-spherical")]
     rows += [row("dirichlet-scalar", "conjugate", name) for name in (*conjugate, "fixed-covariances", "full-lkj-gamma")]
     rows += [

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def blocks(name: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / name).read_text(encoding="utf8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(
+        r"^```python\n(.*?)^```", (ROOT / name).read_text(encoding="utf8"), flags=re.MULTILINE | re.DOTALL
+    )
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/extending.md"])

@@ -32,19 +32,17 @@ class Start:
 
 def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
     """Whether a free covariance is below the floor relative to the data covariance."""
-    model = problem.model
-    prior = model.covariances.innermost
-    if prior is None or prior.bounded():
+    covariances = problem.model.covariances
+    if covariances.bounded():
         return False
-    choleskys = at.choleskys[:1] if model.covariances.tied else at.choleskys
+    choleskys = at.choleskys[:1] if covariances.tied else at.choleskys
     return any_below(choleskys, problem.data_cholesky, floor)
 
 
 def too_few_rows(problem: Problem, counts: Array) -> bool:
     """Whether a component with an unbounded covariance of its own holds at most d + 1 effective rows."""
     covariances = problem.model.covariances
-    prior = covariances.innermost
-    if prior is None or prior.bounded() or covariances.tied:
+    if covariances.bounded() or covariances.tied:
         return False
     return bool(counts.min() <= problem.n_features + 1)
 

@@ -258,11 +258,12 @@ def _check_scale(
     structure = covariances.structure if isinstance(covariances, Tied) else covariances
     prior = covariances.innermost if covariances is not None else InverseWishart()  # type: ignore[union-attr]
     fills_covariance = prior is not None and getattr(prior, "scale", 0) is None
-    unbounded = prior is not None and not prior.bounded()
-    fills_means = isinstance(model.means, NormalMeans) and model.means.sigma is None
+    unbounded = covariances is not None and not covariances.bounded()  # type: ignore[union-attr]
+    independent = NormalMeans() if model.means is None and not isinstance(prior, InverseWishart) else model.means
+    fills_means = isinstance(independent, NormalMeans) and independent.sigma is None
     if not (fills_covariance or unbounded or fills_means):
         return
-    everything = isinstance(structure, Spherical) and not fills_means
+    everything = isinstance(structure, Spherical)
     if constant.all() if everything else constant.any():
         listed = ", ".join(repr(name) for name, flag in zip(names, constant, strict=True) if flag)
         what = (

@@ -172,8 +172,11 @@ class CovariancePrior(Spec):
         """This prior in units z = x / scale."""
 
     @abstractmethod
-    def bounded(self) -> bool:
-        """Whether likelihood times prior stays bounded when a component collapses onto few rows."""
+    def bounded(self, *, separate: bool) -> bool:
+        """Whether likelihood times prior stays bounded when a component collapses onto few rows.
+
+        Onto a point or a plane for a matrix, onto one value of a feature for `separate` variances.
+        """
 
     @abstractmethod
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
@@ -227,6 +230,10 @@ class Covariances(Spec):
     @abstractmethod
     def rescaled(self, scale: Array) -> Self:
         """This structure and its prior in units z = x / scale."""
+
+    @abstractmethod
+    def bounded(self) -> bool:
+        """Whether the objective stays bounded when one component's covariance collapses."""
 
     def common_scale(self) -> bool:
         """Whether all features must keep one common unit (spherical covariances)."""

@@ -65,7 +65,9 @@ class Spec(ABC):
         if value is None and optional:
             return
         try:
-            array = np.asarray(value, dtype=float)
+            given = np.asarray(value)
+            # Strings and truth values convert to numbers, but nobody means them.
+            array = given.astype(float) if given.dtype.kind in "iufO" else np.array(np.nan)
         except (TypeError, ValueError):
             array = np.array(np.nan)
         self._check(

@@ -85,7 +85,7 @@ class InverseWishart(CovariancePrior):
         factor = np.square(scale) if separate else np.outer(scale, scale)
         return self._replace(scale=freeze(np.asarray(self.scale) / factor))
 
-    def bounded(self) -> bool:
+    def bounded(self, *, separate: bool) -> bool:
         return True
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
@@ -166,8 +166,9 @@ class LKJ(CovariancePrior):
     def rescaled(self, scale: Array, *, separate: bool) -> Self:
         return self._replace(scale=self._scale.rescaled(scale))
 
-    def bounded(self) -> bool:
-        return self.scale is not None and self.scale.vanishes_at_zero()  # the default half-normal does not
+    def bounded(self, *, separate: bool) -> bool:
+        # However far the scales stay from 0, a correlation may go to 1. The default half-normal does not vanish at 0.
+        return separate and self.scale is not None and self.scale.vanishes_at_zero()
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
         K, d = choleskys.shape[:2]
@@ -230,7 +231,7 @@ class FlatCovariance(CovariancePrior):
     def rescaled(self, scale: Array, *, separate: bool) -> Self:
         return self
 
-    def bounded(self) -> bool:
+    def bounded(self, *, separate: bool) -> bool:
         return False
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:

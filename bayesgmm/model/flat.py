@@ -44,6 +44,7 @@ class FlatWeights(Weights):
         return 0.0, np.zeros_like(log_weights)
 
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
+        counts = counts + (1.0 if unconstrained else 0.0)  # the Jacobian counts like one row for each component
         with np.errstate(divide="ignore"):
             return np.log(counts / counts.sum())
 

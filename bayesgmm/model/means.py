@@ -168,7 +168,7 @@ class FixedMeans(Means):
         if values.shape != (n_components, n_features):
             raise InputError(
                 "FixedMeans.values",
-                f"has shape {np.shape(self.values)}, expected (n_components, n_features) = {(n_components, n_features)}",
+                f"has shape {np.shape(self.values)}, not (n_components, n_features) = {(n_components, n_features)}",
                 "Give one row for each component and one column for each feature",
             )
         return self._replace(values=freeze(values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -70,7 +70,8 @@ class GaussianMixture(Spec):
             self._set("covariances", Full(as_covariance_prior(self.covariances, "covariances")))
         if self.component_names is not None:
             names = self.component_names
-            names = (names,) if isinstance(names, str) else tuple(str(name) for name in names)
+            listed = isinstance(names, Iterable) and not isinstance(names, str)
+            names = tuple(str(name) for name in names) if listed else (str(names),)
             self._check(
                 "component_names",
                 len(names) == K and len(set(names)) == K,
@@ -96,10 +97,12 @@ class GaussianMixture(Spec):
             conjugate = isinstance(covariances.innermost, InverseWishart)
             means = ConjugateMeans() if conjugate else NormalMeans()
         weights = self.weights if self.weights is not None else Dirichlet(1.0)
+        # Where all features share one unit, widths of means must not depend on the choice of axes either.
+        for_means = np.eye(d) * np.trace(covariance) / d if covariances.common_scale() else covariance
         return FilledMixture(
             n_components=K,
             weights=as_weights(weights).resolved(K),
-            means=as_means(means).filled(mean, covariance, K).resolved(K, d),
+            means=as_means(means).filled(mean, for_means, K).resolved(K, d),
             covariances=covariances.filled(covariance, K).resolved(K, d),
             component_names=self.component_names,
         )

@@ -33,6 +33,9 @@ class _Structured(Covariances):
     def innermost(self) -> CovariancePrior:
         return self.prior
 
+    def bounded(self) -> bool:
+        return self.prior.bounded(separate=self.separate)
+
     def filled(self, covariance: Array, n_components: int) -> Self:
         d = len(covariance)
         prior = self.prior.filled(self._own(covariance), n_components, d, separate=self.separate)
@@ -233,6 +236,9 @@ class Tied(Covariances):
     def innermost(self) -> CovariancePrior:
         return self.structure.prior
 
+    def bounded(self) -> bool:
+        return self.structure.bounded()
+
     def filled(self, covariance: Array, n_components: int) -> Self:
         return self._replace(structure=self.structure.filled(covariance, n_components))
 
@@ -295,6 +301,9 @@ class FixedCovariances(Covariances):
     @property
     def innermost(self) -> None:
         return None
+
+    def bounded(self) -> bool:
+        return True
 
     def filled(self, covariance: Array, n_components: int) -> Self:
         return self

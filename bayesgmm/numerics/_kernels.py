@@ -295,12 +295,15 @@ def _add_moments(r, residual, w, work, first, second):
 
 
 @njit(nogil=True, cache=True)
-def direct_pass(x, log_scales, means, precision_choleskys, counts, first, second, responsibilities, log_density):
+def direct_pass(
+    x, begin, stop, log_scales, means, precision_choleskys, counts, first, second, responsibilities, log_density
+):
     """Add expected counts, first and (lower) second moments about `means`; return the sum of log normalisers.
 
+    Only rows begin..stop are seen; a slice of x would not be contiguous and would be compiled once more.
     `responsibilities` [K, N] and `log_density` [N] are written as well, unless they have no columns.
     """
-    d, n = x.shape
+    d = x.shape[0]
     K = log_scales.size
     block = DIRECT_BLOCK
     R, residual = np.empty((K, block)), np.empty((d, block))
@@ -308,8 +311,8 @@ def direct_pass(x, log_scales, means, precision_choleskys, counts, first, second
     constants = log_constants(log_scales, precision_choleskys)
     per_row = log_density.size > 0
     value = 0.0
-    for start in range(0, n, block):
-        end = min(start + block, n)
+    for start in range(begin, stop, block):
+        end = min(start + block, stop)
         w = end - start
         for k in range(K):
             for j in range(d):
@@ -330,21 +333,21 @@ def direct_pass(x, log_scales, means, precision_choleskys, counts, first, second
 
 
 @njit(nogil=True, cache=True)
-def feature_pass(x, coefficients, moments):
-    """Add R' F for the features F = (lower(xx'), x, 1); return the sum of log normalisers.
+def feature_pass(x, begin, stop, coefficients, moments):
+    """Add R' F over rows begin..stop for the features F = (lower(xx'), x, 1); return the sum of log normalisers.
 
     `coefficients` [K, D] hold the log joint density of each component as a polynomial in the features and
     `moments` [K, D] receive their expected sums, D = (d+1)(d+2)/2.
     """
-    d, n = x.shape
+    d = x.shape[0]
     K, D = coefficients.shape
     F, R = np.empty((D, FEATURE_BLOCK)), np.empty((K, FEATURE_BLOCK))
     _fill(F[D - 1], 1.0)
     work, peak, total = np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK)
     block_moments = np.empty((K, D))
     value = 0.0
-    for start in range(0, n, FEATURE_BLOCK):
-        end = min(start + FEATURE_BLOCK, n)
+    for start in range(begin, stop, FEATURE_BLOCK):
+        end = min(start + FEATURE_BLOCK, stop)
         w = end - start
         if w < FEATURE_BLOCK:  # the matrix product wants contiguous arrays
             F, R = np.empty((D, w)), np.empty((K, w))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,25 +79,25 @@ def expected_statistics(
             _kernels.log_constants(log_scales, precision_choleskys), means, precision_choleskys
         )
 
-        def one_chunk(part: Array) -> tuple[float, tuple[Array, ...]]:
+        def one_chunk(begin: int, stop: int) -> tuple[float, tuple[Array, ...]]:
             moments = np.zeros_like(coefficients)
-            return _kernels.feature_pass(part, coefficients, moments), (moments,)
+            return _kernels.feature_pass(x, begin, stop, coefficients, moments), (moments,)
 
     else:
         no_rows = np.empty((K, 0)), np.empty(0)
 
-        def one_chunk(part: Array) -> tuple[float, tuple[Array, ...]]:
+        def one_chunk(begin: int, stop: int) -> tuple[float, tuple[Array, ...]]:
             sums = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
-            return _kernels.direct_pass(part, log_scales, means, precision_choleskys, *sums, *no_rows), sums
+            value = _kernels.direct_pass(x, begin, stop, log_scales, means, precision_choleskys, *sums, *no_rows)
+            return value, sums
 
     n_chunks = max(1, min(n_threads, work // _WORK_WORTH_A_THREAD))
     if n_chunks == 1:
-        value, sums = one_chunk(x)
+        value, sums = one_chunk(0, n)
     else:
-        edges = np.linspace(0, n, n_chunks + 1).astype(int)
-        chunks = [x[:, a:b] for a, b in pairwise(edges)]
+        edges = [n * i // n_chunks for i in range(n_chunks + 1)]
         with ThreadPoolExecutor(n_chunks) as pool:
-            parts = list(pool.map(one_chunk, chunks))
+            parts = list(pool.map(one_chunk, edges[:-1], edges[1:]))
         value = sum(part[0] for part in parts)
         sums = tuple(sum(arrays) for arrays in zip(*(part[1] for part in parts), strict=True))
 
@@ -117,6 +116,8 @@ def rowwise(x: Array, log_scales: Array, means: Array, precision_choleskys: Arra
     r, log_density = np.empty((K, n)), np.empty(n)
     _kernels.direct_pass(
         x,
+        0,
+        n,
         np.ascontiguousarray(log_scales, dtype=float),
         np.ascontiguousarray(means, dtype=float),
         np.ascontiguousarray(precision_choleskys, dtype=float),

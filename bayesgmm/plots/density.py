@@ -110,4 +110,3 @@ def _grid(point: Mixtures, j: int, low: float, high: float) -> Array:
     means, sds = point.means[0, :, j], np.sqrt(point.covariances[0, :, j, j])
     near = (means[:, None] + sds[:, None] * np.linspace(-4, 4, 65)).ravel()
     return np.unique(np.concatenate([np.linspace(low, high, 401), near[(near > low) & (near < high)]]))
-

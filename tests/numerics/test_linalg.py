@@ -20,7 +20,7 @@ def test_factors_against_numpy(d, shape):
     np.testing.assert_allclose(linalg.inverse_from_cholesky(L), np.linalg.inv(sigma), rtol=1e-7, atol=1e-9)
     inverse = linalg.inverse_lower(L)
     np.testing.assert_allclose(inverse @ L, np.broadcast_to(np.eye(d), L.shape), atol=1e-10)
-    assert np.all(inverse == np.tril(inverse))
+    assert np.all(np.tril(inverse) == inverse)
 
 
 @pytest.mark.parametrize("d", [1, 2, 5])
@@ -29,7 +29,7 @@ def test_precision_cholesky_gives_lower_factors_of_the_other_kind(d):
     precisions = L @ np.swapaxes(L, -1, -2)
     A = linalg.precision_cholesky(precisions)
     np.testing.assert_allclose(np.swapaxes(A, -1, -2) @ A, precisions, rtol=1e-12, atol=1e-12)
-    assert np.all(A == np.tril(A))
+    assert np.all(np.tril(A) == A)
     assert np.all(np.diagonal(A, axis1=-2, axis2=-1) > 0)
 
 

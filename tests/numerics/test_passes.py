@@ -29,9 +29,9 @@ def force(monkeypatch):
 def used(monkeypatch):
     """Names of the kernels that were called."""
     calls = []
-    for name in ("direct_pass", "feature_pass"):
+    for name, kernel in (("direct_pass", _kernels.direct_pass), ("feature_pass", _kernels.feature_pass)):
 
-        def spy(*args, name=name, kernel=getattr(_kernels, name)):
+        def spy(*args, name=name, kernel=kernel):
             calls.append(name)
             return kernel(*args)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bayesgmm.numerics.starts import partitions
+from bayesgmm.numerics.starts import _merge_gaussian, partitions
 
 N_STARTS = 13  # all fixed methods, and every random one twice
 
@@ -107,3 +107,30 @@ def test_one_component_has_one_start():
 def test_only_as_many_as_asked_for():
     rows = np.random.default_rng(12).normal(size=(30, 2))
     assert [name for name, _ in make(rows, 2, n_starts=2)] == [name for name, _ in make(rows, 2)][:2]
+
+
+@pytest.mark.parametrize("seed", range(13, 25))
+def test_merging_follows_the_classification_likelihood(seed):
+    # The same greedy merging, with every cost computed from the rows (Fraley 1998).
+    rng = np.random.default_rng(seed)
+    K, n_groups, d = 3, 12, 2
+    rows = rng.normal(size=(90, d)) @ np.array([[1.0, 0.8], [0.0, 0.3]])
+    labels = _to_nearest(rows, rows[rng.choice(90, n_groups, replace=False)])
+    ridge = 0.1 * n_groups ** (-2.0 / d) * np.eye(d)
+
+    def cost(members):
+        return len(members) * np.linalg.slogdet(np.cov(rows[members].T, bias=True) + ridge)[1]
+
+    groups = [np.flatnonzero(labels == g) for g in range(n_groups)]
+    while len(groups) > K:
+        pairs = [(a, b) for b in range(len(groups)) for a in range(b)]
+        joint = [np.append(groups[a], groups[b]) for a, b in pairs]
+        rise = [cost(j) - cost(groups[a]) - cost(groups[b]) for j, (a, b) in zip(joint, pairs, strict=True)]
+        best = int(np.argmin(rise))
+        groups = [group for i, group in enumerate(groups) if i not in pairs[best]] + [joint[best]]
+    merged = _merge_gaussian(rows, labels, n_groups, K)
+    assert {frozenset(np.flatnonzero(merged == k)) for k in range(K)} == {frozenset(group) for group in groups}
+
+
+def _to_nearest(rows, centers):
+    return np.square(rows[:, None] - centers).sum(axis=2).argmin(axis=1)
