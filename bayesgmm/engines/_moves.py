@@ -31,7 +31,7 @@ def moves(
     chosen = ranked[: n_moves // 2]
     rest = ranked[n_moves // 2 :]
     chosen += list(rng.permutation(rest)[: n_moves - len(chosen)])
-    return [_moved(at, counts, *triples[t], rng) for t in chosen]
+    return [_moved(at, counts, triples[t], rng) for t in chosen]
 
 
 def _overlap(at: Parameters) -> Array:
@@ -44,8 +44,9 @@ def _overlap(at: Parameters) -> Array:
     return np.exp(-(delta * solved).sum(axis=-1) / 8 - log_ratio / 2)
 
 
-def _moved(at: Parameters, counts: Array, i: int, j: int, k: int, rng: np.random.Generator) -> Parameters:
-    """Merge j into i, then split k between k and j."""
+def _moved(at: Parameters, counts: Array, triple: tuple[int, int, int], rng: np.random.Generator) -> Parameters:
+    """For (i, j, k): merge j into i, then split k between k and j."""
+    i, j, k = triple
     n = counts + 1e-3
     means, covariances, log_weights = at.means.copy(), at.covariances.copy(), at.log_weights.copy()
     share = n[i] / (n[i] + n[j])

@@ -157,15 +157,19 @@ def _quasi_newton(
     best: list[_Point] = []
     last: list[_Point] = []
 
+    def beyond(u: Array) -> tuple[float, Array]:
+        return (abs(best[0].value) * 10 + 1e10 if best else 1e300), np.zeros_like(u)
+
     def negative(u: Array) -> tuple[float, Array]:
         # A step far out of the quadratic region can overflow; a huge value makes the line search come back.
         with np.errstate(all="ignore"):
             try:
                 value, gradient, at, statistics = objective.value_and_gradient(coordinates, u)
+                fine = bool(np.isfinite(value) and np.isfinite(gradient).all())
             except np.linalg.LinAlgError:
-                value, gradient = np.nan, u
-        if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            return (abs(best[0].value) * 10 + 1e10 if best else 1e300), np.zeros_like(u)
+                return beyond(u)
+        if not fine:
+            return beyond(u)
         point = _Point(at=at, value=value, statistics=statistics)
         last[:] = [point]
         if not best or value > best[0].value:
@@ -222,7 +226,7 @@ def _gain_left(
         step = square / curvature
         solution = solution + step * direction
         residual = residual - step * curved
-        gain += 0.5 * step * square
+        gain += float(0.5 * step * square)
         new_square = residual @ residual
         # What later steps can add is at most |r|^2 / (2 lambda_min).
         if new_square / (2 * smallest) < 0.1 * max(min(gain, tolerance), 0.1 * tolerance):

@@ -12,7 +12,7 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Array, Parameters, Problem
 from bayesgmm.numerics.linalg import any_below
 from bayesgmm.numerics.passes import Statistics
-from bayesgmm.numerics.starts import partitions
+from bayesgmm.numerics.starts import Labels, partitions
 
 # The search only has to find and rank basins, so it sees at most so many rows, or so many for each free parameter.
 _FEWEST_ROWS = 20_000
@@ -90,7 +90,7 @@ def short_run(objective: Objective, at: Parameters, method: str, steps: int, flo
     return Start(method=method, at=at, value=value, statistics=statistics, status=status)
 
 
-def _from_partition(problem: Problem, labels: Array) -> Parameters:
+def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     """First parameters from a partition; each covariance is shrunk towards the pooled one by d + 2 rows.
 
     A group of a few rows would otherwise start singular. The shrinkage is affine-equivariant and only acts here.

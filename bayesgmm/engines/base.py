@@ -17,6 +17,7 @@ from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.passes import Statistics, expected_statistics
 
 Array = NDArray[np.float64]
+Order = NDArray[np.intp]
 
 # Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
 _COLLINEAR = 1e-12
@@ -40,7 +41,7 @@ class Parameters:
         """(K, d, d)."""
         return outer(self.choleskys)
 
-    def reordered(self, order: Array) -> Parameters:
+    def reordered(self, order: Order) -> Parameters:
         """The same point with components permuted."""
         return Parameters(log_weights=self.log_weights[order], means=self.means[order], choleskys=self.choleskys[order])
 

@@ -15,7 +15,7 @@ from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, draw, evaluate, predictive, prior_of, summarise, updated
 from bayesgmm.engines._search import Start, sample, short_runs
-from bayesgmm.engines.base import Array, Engine, Outcome, Problem, StartReport
+from bayesgmm.engines.base import Array, Engine, Order, Outcome, Problem, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
 
@@ -290,7 +290,7 @@ def _without(problem: Problem, climb: _Climb, k: int) -> tuple[Statistics, Array
     return statistics, means
 
 
-def _permuted(climb: _Climb, order: Array) -> tuple[Statistics, Array]:
+def _permuted(climb: _Climb, order: Order) -> tuple[Statistics, Array]:
     s = climb.statistics
     moved = Statistics(
         log_normaliser=s.log_normaliser, counts=s.counts[order], first=s.first[order], second=s.second[order]

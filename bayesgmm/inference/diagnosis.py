@@ -94,12 +94,13 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
 
 
 def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
-    from arviz_stats.base import array_stats
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     log_weight = fit[names.SAMPLE_STATS]["log_weight"].to_numpy().ravel()
     if np.ptp(log_weight) < 1e-8:
         return "k_hat", 0.0, True, "q equals the posterior: all importance weights are the same."
-    _, k_hat = array_stats.psislw(log_weight)
+    # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives.
+    _, k_hat = array_stats.psislw(-log_weight)
     k = float(np.squeeze(k_hat))
     if not k > _WORST_K_HAT:
         text = f"Pareto k of the importance weights is {k:.2f}: draws from q are usable, reweighted where it matters."

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError, UnsupportedError
@@ -104,7 +105,9 @@ def fit(
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
     from bayesgmm.results import build_result
 
-    with Progress(progressbar) as progress:
+    # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost more
+    # than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
+    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
         outcome = engine.run(problem, rng, progress)
         result = build_result(
             problem,

@@ -197,9 +197,9 @@ def interval_convention() -> tuple[str, float]:
 def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]:
     """Interval over the first axis."""
     if kind == "hdi":
-        from arviz_stats.base import array_stats
+        from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
-        bounds = array_stats.hdi(draws, prob=probability, axis=0)
+        bounds = np.asarray(array_stats.hdi(draws, prob=probability, axis=0))
         return bounds[..., 0], bounds[..., 1]
     tail = (1 - probability) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)

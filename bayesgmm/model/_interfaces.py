@@ -210,7 +210,6 @@ class CovariancePrior(Spec):
 class Covariances(Spec):
     """A structure: which covariances are allowed, and the prior inside it."""
 
-    prior: CovariancePrior | Spec
     free: bool = True
     tied: bool = False
 

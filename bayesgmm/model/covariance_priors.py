@@ -76,7 +76,7 @@ class InverseWishart(CovariancePrior):
         except ValueError:
             raise InputError(
                 "InverseWishart.scale",
-                f"has shape {np.shape(self.scale)}, the structure needs {wanted}",
+                f"has shape {np.shape(np.asarray(self.scale))}, the structure needs {wanted}",
                 "Give a number or an array of that shape",
             ) from None
         return self._replace(scale=freeze(scale))

@@ -128,11 +128,13 @@ class NormalMeans(Means):
 
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         z = (means - np.asarray(self.mu)) / np.asarray(self.sigma)
-        value = -0.5 * float((z * z).sum()) - float(np.log(self.sigma).sum()) - 0.5 * means.size * _LOG_TWO_PI
+        value = (
+            -0.5 * float((z * z).sum()) - float(np.log(np.asarray(self.sigma)).sum()) - 0.5 * means.size * _LOG_TWO_PI
+        )
         return value, -z / np.asarray(self.sigma), np.zeros_like(choleskys)
 
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
-        prior_precision = 1.0 / np.square(self.sigma)
+        prior_precision = 1.0 / np.square(np.asarray(self.sigma))
         precisions = counts[:, None, None] * inverse_from_cholesky(choleskys)
         right = np.einsum("kij,kj->ki", precisions, row_means) + prior_precision * np.asarray(self.mu)
         d = row_means.shape[1]

@@ -13,6 +13,7 @@ far from the origin; `passes.py` chooses.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -21,7 +22,7 @@ from numba import njit
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
 _EXACT = {"contract", "nsz"}
 # The inner functions are called from compiled code only; without wrappers they compile in half the time.
-_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 _ROUNDER = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer held in the low mantissa bits
 _LOG2_E = 1.4426950408889634

@@ -99,7 +99,7 @@ def expected_statistics(
         with ThreadPoolExecutor(n_chunks) as pool:
             parts = list(pool.map(one_chunk, edges[:-1], edges[1:]))
         value = sum(part[0] for part in parts)
-        sums = tuple(sum(arrays) for arrays in zip(*(part[1] for part in parts), strict=True))
+        sums = tuple(np.sum(arrays, axis=0) for arrays in zip(*(part[1] for part in parts), strict=True))
 
     if len(sums) == 1:
         sums = _centred(sums[0], means)

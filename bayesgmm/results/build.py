@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
-from bayesgmm.engines.base import Draws, Engine, Outcome, Problem, StartReport
+from bayesgmm.engines.base import Draws, Engine, Order, Outcome, Problem, StartReport
 from bayesgmm.model import GaussianMixture
 from bayesgmm.numerics.linalg import outer
 from bayesgmm.results.order import canonical_order
@@ -101,7 +101,7 @@ def build_result(
 
 
 def dataset(
-    variables: Mapping[str, Array],
+    variables: Mapping[str, NDArray[Any]],
     coords: Mapping[str, Any],
     *,
     leading: tuple[str, ...] = (),
@@ -132,16 +132,16 @@ def _parameters(weights: Array, means: Array, covariances: Array) -> dict[str, A
     }
 
 
-def _sampled(draws: Draws, order: Array, n_chains: int, coords: Mapping[str, Any]) -> dict[str, xr.Dataset]:
-    def chained(value: Array) -> Array:
+def _sampled(draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any]) -> dict[str, xr.Dataset]:
+    def chained(value: NDArray[Any]) -> NDArray[Any]:
         return value.reshape(n_chains, -1, *value.shape[1:])
 
     parameters = _parameters(draws.weights[:, order], draws.means[:, order], draws.covariances[:, order])
-    parameters["n_occupied"] = (draws.expected_counts >= OCCUPIED).sum(axis=1)
     n_draws = len(draws.weights) // n_chains
     coords = {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coords}
     leading = (names.CHAIN, names.DRAW)
     posterior = {name: chained(value) for name, value in parameters.items()}
+    posterior["n_occupied"] = chained((draws.expected_counts >= OCCUPIED).sum(axis=1))
     stats = {
         "lp": chained(draws.log_joint),
         "log_q": chained(draws.log_proposal),
