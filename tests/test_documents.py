@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,9 @@ def test_code_blocks_run(
     monkeypatch.setenv("MPLBACKEND", "Agg")
     found = blocks(name)
     assert found
-    namespace: dict[str, object] = {"__name__": "document"}
+    document = types.ModuleType("document")
+    monkeypatch.setitem(sys.modules, "document", document)  # dataclasses look their module up
+    namespace = vars(document)
     for i, block in enumerate(found):
         # Blocks of one document build on each other, as a reader would run them.
         exec(compile(block, f"{name} block {i}", "exec"), namespace)

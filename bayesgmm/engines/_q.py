@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm.engines._covariance_factors import CovarianceFactor, covariance_factor, pass_precisions
 from bayesgmm.engines._mean_factors import MeanFactor, mean_factor
 from bayesgmm.engines._objective import log_prior, row_means, scatter_about
+from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Array, Draws, Parameters, Problem
 from bayesgmm.model import FilledMixture
 from bayesgmm.model._interfaces import WeightsPosterior
@@ -77,7 +78,7 @@ def evaluate(problem: Problem, q: Q) -> tuple[float, Statistics]:
     return statistics.log_normaliser - q.divergence(), statistics
 
 
-def draw(problem: Problem, q: Q, size: int, rng: np.random.Generator, volume: float) -> Draws:
+def draw(problem: Problem, q: Q, size: int, rng: np.random.Generator, volume: float, progress: Progress) -> Draws:
     """Independent draws from q with their importance weights, in the data's units."""
     covariances = q.covariances.draw(rng, size)
     means = q.means.draw(rng, covariances)
@@ -95,6 +96,7 @@ def draw(problem: Problem, q: Q, size: int, rng: np.random.Generator, volume: fl
         statistics = problem.statistics(at)
         log_p[s] += statistics.log_normaliser - volume
         counts[s] = statistics.counts
+        progress.step("importance weights", s + 1, size)
     center, scale = problem.units.center, problem.units.scale
     at = q.mean()
     # Densities of parameters change by a constant with their units; it is the same for p and q.

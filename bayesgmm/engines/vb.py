@@ -153,14 +153,13 @@ class VB(Engine):
         q = ends[best]
         volume = problem.n_obs * problem.units.log_volume()
         elbo = reports[best].end_value
-        progress.step("draws", 0, 1)
         return Outcome(
             point=problem.units.to_data(q.mean()),
             status=reports[best].status,
             starts=reports,
             best_start=best,
             objective={"elbo": elbo, "elbo_symmetrised_limit": elbo + problem.model.log_symmetries()},
-            draws=draw(problem, q, self.draws, rng, volume),
+            draws=draw(problem, q, self.draws, rng, volume, progress),
             variational=summarise(problem, q),
             notes={
                 "screening_passes": objective.passes,

@@ -105,8 +105,8 @@ def fit(
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
     from bayesgmm.results import build_result
 
-    # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost more
-    # than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
+    # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
+    # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
     with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
         outcome = engine.run(problem, rng, progress)
         result = build_result(

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 import numpy as np
@@ -51,6 +51,7 @@ class GaussianMixture(Spec):
     """
 
     n_components: int
+    _: KW_ONLY
     weights: Weights | Flat | None = None
     means: Means | Flat | None = None
     covariances: Covariances | Spec | None = None

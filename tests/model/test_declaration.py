@@ -247,7 +247,7 @@ def test_number_of_parameters_is_that_of_mclust(name, G):
 def test_known_parts_are_not_counted():
     data = np.zeros(2), np.eye(2)
     fixed = FixedWeights([0.5, 0.5]), FixedMeans([[0, 0], [1, 1]]), FixedCovariances(1.0)
-    assert GaussianMixture(2, *fixed).filled(*data).n_parameters(2) == 0
+    assert GaussianMixture(2, weights=fixed[0], means=fixed[1], covariances=fixed[2]).filled(*data).n_parameters(2) == 0
     assert GaussianMixture(2, weights=fixed[0]).filled(*data).n_parameters(2) == 4 + 6
     assert GaussianMixture(2, means=fixed[1]).filled(*data).n_parameters(2) == 1 + 6
     assert GaussianMixture(2, covariances=fixed[2]).filled(*data).n_parameters(2) == 1 + 4

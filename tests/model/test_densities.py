@@ -15,7 +15,7 @@ SIZES = [(1, 1), (3, 1), (2, 2), (3, 3)]
 
 def model_with(K, d, weights="dirichlet", means="normal", covariances="full-iw"):
     parts = WEIGHTS[weights](K), MEANS[means](K, d), COVARIANCES[covariances](K, d)
-    return filled(contract.GaussianMixture(K, *parts), d)
+    return filled(contract.GaussianMixture(K, **dict(zip(("weights", "means", "covariances"), parts, strict=True))), d)
 
 
 def symmetric_derivative(function, sigma):
