@@ -108,7 +108,6 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     statistics = Statistics(
         log_normaliser=np.nan, counts=np.maximum(counts, 1.0), first=np.zeros((K, d)), second=scatter
     )
-    begin = Parameters(
-        log_weights=np.full(K, -np.log(K)), means=centers, choleskys=np.repeat(np.linalg.cholesky(pooled)[None], K, 0)
-    )
+    choleskys = np.repeat(problem.data_cholesky[None], K, axis=0)
+    begin = Parameters(log_weights=np.full(K, -np.log(K)), means=centers, choleskys=choleskys)
     return maximise(problem.model, begin, statistics)

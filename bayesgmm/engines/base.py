@@ -247,9 +247,22 @@ def build_problem(
         model=declared.rescaled(center, scale),
         declared=declared,
         units=units,
-        data_cholesky=np.linalg.cholesky(in_units + 1e-13 * np.eye(d) * max(np.trace(in_units) / d, 1e-300)),
+        data_cholesky=_yardstick(in_units),
         n_threads=n_threads or os.cpu_count() or 1,
     )
+
+
+def _yardstick(covariance: Array) -> Array:
+    """Cholesky factor of a covariance whose vanishing eigenvalues, if it has some, are lifted just off 0.
+
+    A singular data covariance is no error where the priors need none of it; the search still wants a shape to whiten
+    by. A covariance that is not singular is left as it is, so that nothing depends on the choice of axes.
+    """
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    floor = 1e-10 * eigenvalues[-1] if eigenvalues[-1] > 0 else 1.0
+    if eigenvalues[0] < floor:
+        covariance = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
+    return np.linalg.cholesky(covariance)
 
 
 def _check_scale(

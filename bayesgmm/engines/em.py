@@ -75,6 +75,8 @@ class EM(Engine):
         for option in ("n_init", "n_polish", "max_steps"):
             check_whole(self, option, least=1)
         check_whole(self, "short_steps", least=0)
+        if self.threads is not None:
+            check_whole(self, "threads", least=1)
         for option in ("tolerance", "eigenvalue_floor"):
             check_positive(self, option)
         if self.density not in ("parameters", "unconstrained"):

@@ -89,6 +89,8 @@ class VB(Engine):
         for option in ("n_init", "n_polish", "max_steps", "draws", "chains"):
             check_whole(self, option, least=1)
         check_whole(self, "short_steps", least=0)
+        if self.threads is not None:
+            check_whole(self, "threads", least=1)
         check_positive(self, "tolerance")
         if self.draws % self.chains:
             raise InputError(

@@ -14,6 +14,7 @@ from bayesgmm.results.build import OCCUPIED
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Okabe & Ito (2008), apart for the colour-blind; black is left for totals and yellow cannot be seen on white. The last
@@ -65,7 +66,7 @@ def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str
     if not n_empty:
         return occupied, None
     weight = 1 - fitted.point.weights[0, occupied].sum()
-    return occupied, f"{n_empty} empty component{'s' if n_empty > 1 else ''}, not drawn: weight {weight:.2g}"
+    return occupied, f"not drawn: {n_empty} empty component{'s' if n_empty > 1 else ''},\nweight {weight:.2g}"
 
 
 def feature_index(fitted: FittedMixture, feature: Any, argument: str) -> int:
@@ -86,6 +87,20 @@ def axes_or_new(ax: Any, figsize: tuple[float, float]) -> Axes:
     if not isinstance(ax, Axes):
         raise InputError("ax", f"got {type(ax).__name__}", "Give one matplotlib Axes, such as plt.subplots()[1]")
     return ax
+
+
+def add_legend(ax: Axes, handles: list[Artist] | None = None, *, left: float = 1.01) -> None:
+    """A legend beside the axes where the layout makes room for it (a constrained one does), else inside."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = ax.get_figure(root=True)
+    outside = figure is not None and isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
+    given = {} if handles is None else {"handles": handles}
+    if outside:
+        place = {"loc": "upper left", "bbox_to_anchor": (left, 1.0), "borderaxespad": 0.0, "frameon": False}
+    else:
+        place = {"loc": "upper right", "framealpha": 0.7}
+    ax.legend(**given, **place, fontsize="small", handlelength=2.8)
 
 
 def check_probability(value: Any, argument: str) -> float:

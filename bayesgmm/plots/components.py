@@ -12,6 +12,7 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.plots._style import (
     CERTAIN,
+    add_legend,
     check_count,
     check_probability,
     component_label,
@@ -88,7 +89,7 @@ def plot_components(
     if figure is None:
         from matplotlib import pyplot as plt
 
-        sizes = {1: (7.0, 4.2), 2: (8.0, 5.0)}
+        sizes = {1: (8.0, 4.0), 2: (8.0, 5.0)}
         figure = plt.figure(figsize=sizes.get(d, (2.2 * d + 1.0, 2.1 * d + 0.4)), layout="constrained")
     if d == 1:
         plot_density(fit, fitted.feature_names[chosen[0]], ax=figure.add_subplot())
@@ -97,12 +98,7 @@ def plot_components(
     if d == 2:
         ax = figure.add_subplot()
         panels.draw(ax, chosen[0], chosen[1])
-        handles = panels.handles()
-        # Only a constrained layout makes room beside the axes.
-        if type(figure.get_layout_engine()).__name__ == "ConstrainedLayoutEngine":
-            figure.legend(handles=handles, loc="outside right upper", fontsize="small", frameon=False)
-        else:
-            ax.legend(handles=handles, loc="upper left", fontsize="small")
+        add_legend(ax, panels.handles())
         return figure
     _grid(figure, fit, panels, chosen)
     if features is None and d < len(fitted.feature_names):
@@ -139,7 +135,7 @@ def _grid(figure: Figure | SubFigure, fit: xr.DataTree, panels: _Panels, chosen:
                 ax.set_xlabel("")
             if column > 0:
                 ax.set_ylabel("")
-    figure.legend(handles=panels.handles(), loc="upper right", fontsize="small", frameon=False)
+    figure.legend(handles=panels.handles(), loc="upper right", fontsize="small", frameon=False, handlelength=2.8)
     figure.align_labels()
 
 
@@ -211,7 +207,7 @@ class _Panels:
                     marker=style.marker,
                     alpha=0.45 if sure else 1.0,
                     edgecolors="none" if sure else ink(),
-                    linewidths=0.0 if sure else 0.8,
+                    linewidths=0.0 if sure else 0.18 * np.sqrt(self.size),
                     zorder=2 if sure else 2.5,
                     rasterized=rasterized,
                 )

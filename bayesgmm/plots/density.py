@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm.inference.prediction import interval, interval_convention
-from bayesgmm.plots._style import axes_or_new, component_label, feature_index, ink, look, split_empty
+from bayesgmm.plots._style import add_legend, axes_or_new, component_label, feature_index, ink, look, split_empty
 from bayesgmm.results import Mixtures, read_result
 
 if TYPE_CHECKING:
@@ -51,27 +51,29 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     """
     fitted = read_result(fit)
     j = 0 if feature is None else feature_index(fitted, feature, "feature")
-    ax = axes_or_new(ax, (7.0, 4.2))
+    ax = axes_or_new(ax, (8.0, 4.0))
     values = fit[names.OBSERVED][names.DATA].isel({names.FEATURE: j}).to_numpy()
     values = values[np.isfinite(values)]
     occupied, about_empty = split_empty(fit, fitted)
     low, high = _limits(values)
     grid = _grid(fitted.point, j, low, high)
 
-    bins = min(len(np.histogram_bin_edges(values, bins="auto")) - 1, _MOST_BINS)
-    ax.hist(values, bins=bins, density=True, color=ink(), alpha=0.15, label=f"data ({values.size} rows)")
+    ax.hist(values, bins=_n_bins(values), density=True, color=ink(), alpha=0.15, label=f"data ({values.size} rows)")
     draws = fitted.point if fitted.draws is None else fitted.draws.thinned(_MOST_DRAWS)
     components, totals = marginal_densities(draws, j, grid)
     for k in occupied:
         style = look(k)
-        ax.plot(grid, components[k], color=style.color, linestyle=style.line, label=component_label(fitted, k))
+        label = component_label(fitted, k)
+        ax.plot(grid, components[k], color=style.color, linestyle=style.line, linewidth=1.6, zorder=3, label=label)
+    # The total is wide and lies below: where one component is all there is, both can be seen.
+    below: dict[str, Any] = {"color": ink(), "linewidth": 3.2, "alpha": 0.75, "zorder": 2}
     if fitted.draws is None:
-        ax.plot(grid, totals[0], color=ink(), linewidth=1.2, label="total, at the mode")
+        ax.plot(grid, totals[0], **below, label="total, at the mode")
     else:
         kind, probability = interval_convention()
         lower, upper = interval(totals, kind, probability)
-        ax.plot(grid, totals.mean(axis=0), color=ink(), linewidth=1.2, label="total")
-        label = f"{probability:.0%} interval of the total"
+        ax.plot(grid, totals.mean(axis=0), **below, label="total")
+        label = f"{probability:.0%} {kind} of the total"
         ax.fill_between(grid, lower, upper, color=ink(), alpha=0.25, linewidth=0, label=label)
     ax.set_xlim(low, high)
     ax.set_ylim(bottom=0)
@@ -80,7 +82,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     if legend:
         if about_empty is not None:
             ax.plot([], [], linestyle="none", label=about_empty)
-        ax.legend(fontsize="small", frameon=False)
+        add_legend(ax)
     return ax
 
 
@@ -97,6 +99,12 @@ def marginal_densities(mixtures: Mixtures, j: int, grid: Array) -> tuple[Array, 
         components += density
         totals[s] = density.sum(axis=0)
     return components / len(mixtures), totals
+
+
+def _n_bins(values: Array) -> int:
+    """More than the usual rules give, which are made for one hump."""
+    usual = len(np.histogram_bin_edges(values, bins="auto")) - 1
+    return int(min(max(usual, 1.5 * np.sqrt(values.size)), _MOST_BINS))
 
 
 def _limits(values: Array) -> tuple[float, float]:

@@ -1,0 +1,197 @@
+"""Cold starts against scikit-learn: imports, whole processes and the first fit ever.
+
+    python benchmarks/bench_cold.py
+
+Every number is from processes of their own, with compiled bytecode and one thread. The two sides of each comparison
+take turns. The first fit ever has an empty cache of compiled kernels; the others find it filled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+
+from _common import print_table, versions
+
+IMPORTS = {"bayesgmm": "import bayesgmm", "scikit-learn": "import sklearn.mixture"}
+IMPORT_REPEATS = 7
+PROCESS_REPEATS = 5
+FIRST_REPEATS = 3
+MUST_NOT_LOAD = ("pymc", "arviz", "numba", "matplotlib")
+
+_OURS = """
+import bayesgmm as bg
+rows = bg.datasets.load_iris().drop(columns="species").to_numpy()
+model = bg.GaussianMixture(3{parts})
+bg.fit(model, rows, engine={engine}, random_seed=0)
+"""
+_FLAT = ", weights=bg.Flat(), means=bg.Flat(), covariances=bg.Flat()"
+PROCESSES = {
+    "scikit-learn, one start": """
+from sklearn.datasets import load_iris
+from sklearn.mixture import GaussianMixture
+GaussianMixture(3, random_state=0).fit(load_iris().data)
+""",
+    "bayesgmm, defaults (VB)": _OURS.format(parts="", engine="None"),
+    "bayesgmm, EM with Flat": _OURS.format(parts=_FLAT, engine="bg.EM()"),
+    "bayesgmm, EM with Flat, one start": _OURS.format(parts=_FLAT, engine="bg.EM(n_init=1, n_polish=1)"),
+    "bayesgmm, import only": IMPORTS["bayesgmm"],
+    "bare Python": "pass",
+}
+
+# The rows of the fit; 20,000 of them in four dimensions need the second kernel as well.
+_DATA = {
+    "faithful, d=2, K=2": ("2", "bg.datasets.load_faithful().to_numpy()"),
+    "iris, d=4, K=3": ("3", "bg.datasets.load_iris().drop(columns='species').to_numpy()"),
+    "20,000 rows, d=4, K=3": (
+        "3",
+        "(lambda r: r.normal(size=(20000, 4)) + 3.0 * r.integers(3, size=20000)[:, None])(np.random.default_rng(0))",
+    ),
+}
+_FIRST = """
+import time
+import numpy as np
+import bayesgmm as bg
+rows = {rows}
+model = bg.GaussianMixture({K}{parts})
+times = []
+for _ in range(2):
+    began = time.perf_counter()
+    bg.fit(model, rows, engine={engine}, random_seed=0, progressbar=False)
+    times.append(time.perf_counter() - began)
+print(*times)
+"""
+
+
+def run(code: str, extra: Mapping[str, str] | None = None) -> tuple[float, float, str]:
+    """Wall and processor seconds of a new process, and what it printed."""
+    import time
+
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, **(extra or {})},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"this failed:\n{code}")
+    return wall, usage.ru_utime + usage.ru_stime, text
+
+
+def median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def imports() -> None:
+    timed = (
+        "import time\nwall, cpu = time.perf_counter(), time.process_time()\n{}\n"
+        "print(time.perf_counter() - wall, time.process_time() - cpu)"
+    )
+    times: dict[str, list[list[float]]] = {name: [] for name in IMPORTS}
+    for repeat in range(IMPORT_REPEATS + 1):
+        for name, statement in IMPORTS.items():
+            text = run(timed.format(statement))[2]
+            if repeat:  # the first one may write bytecode
+                times[name].append([float(word) for word in text.split()])
+    listing = "import json, sys\n{}\nprint(json.dumps([m for m in sys.modules]))"
+    rows = []
+    for name, statement in IMPORTS.items():
+        wall, cpu = (median([pair[i] for pair in times[name]]) for i in (0, 1))
+        their_wall, their_cpu = (median([pair[i] for pair in times["scikit-learn"]]) for i in (0, 1))
+        modules = json.loads(run(listing.format(statement))[2])
+        heavy = [module for module in (*MUST_NOT_LOAD, "scipy", "pandas", "xarray") if module in modules]
+        rows.append(
+            [
+                statement,
+                f"{1e3 * wall:.0f}",
+                f"{1e3 * cpu:.0f}",
+                f"{wall / their_wall:.2f}",
+                f"{cpu / their_cpu:.2f}",
+                str(len(modules)),
+                ", ".join(heavy) or "none",
+            ]
+        )
+    print_table(
+        f"Import in a new process, medians of {IMPORT_REPEATS}",
+        (
+            "statement",
+            "wall ms",
+            "processor ms",
+            "wall ratio",
+            "processor ratio",
+            "modules",
+            "of pymc, arviz, numba, matplotlib, scipy, pandas, xarray",
+        ),
+        rows,
+    )
+    modules = json.loads(run(listing.format(IMPORTS["bayesgmm"]))[2])
+    loaded = [name for name in MUST_NOT_LOAD if name in modules]
+    print("\nimport bayesgmm loads none of " + ", ".join(MUST_NOT_LOAD) if not loaded else f"\nLOADED: {loaded}")
+
+
+def processes() -> None:
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
+    for repeat in range(PROCESS_REPEATS + 1):
+        for name, code in PROCESSES.items():
+            wall, cpu, _ = run(code)
+            if repeat:  # the first one may fill the cache of compiled kernels
+                times[name].append((wall, cpu))
+    walls = {name: median([pair[0] for pair in pairs]) for name, pairs in times.items()}
+    cpus = {name: median([pair[1] for pair in pairs]) for name, pairs in times.items()}
+    peer = next(iter(PROCESSES))
+    print_table(
+        f"Whole process, iris, K=3, warm caches, medians of {PROCESS_REPEATS}",
+        ("process", "wall ms", "processor ms", "wall ratio", "processor ratio"),
+        [
+            [
+                name,
+                f"{1e3 * walls[name]:.0f}",
+                f"{1e3 * cpus[name]:.0f}",
+                f"{walls[name] / walls[peer]:.2f}",
+                f"{cpus[name] / cpus[peer]:.2f}",
+            ]
+            for name in PROCESSES
+        ],
+    )
+
+
+def first_fits() -> None:
+    rows = []
+    for data, (K, expression) in _DATA.items():
+        for engine, parts, call in (("defaults (VB)", "", "None"), ("EM with Flat", _FLAT, "bg.EM()")):
+            code = _FIRST.format(rows=expression, K=K, parts=parts, engine=call)
+            ever, again, warm = [], [], []
+            for _ in range(FIRST_REPEATS):
+                with tempfile.TemporaryDirectory() as cache:
+                    extra = {"NUMBA_CACHE_DIR": cache}
+                    ever.append(float(run(code, extra)[2].split()[0]))
+                    second = run(code, extra)[2].split()
+                    again.append(float(second[0]))
+                    warm.append(float(second[1]))
+            rows.append([data, engine, *(f"{median(times):.2f}" for times in (ever, again, warm))])
+    print_table(
+        f"The call of fit alone, wall seconds, medians of {FIRST_REPEATS}",
+        ("data", "engine", "first ever (compiles)", "first in a new process", "second in that process"),
+        rows,
+    )
+
+
+def main() -> None:
+    print(versions())
+    imports()
+    processes()
+    first_fits()
+
+
+if __name__ == "__main__":
+    main()
