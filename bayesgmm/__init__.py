@@ -1,6 +1,6 @@
 """Bayesian Gaussian mixtures: one declaration, fast native engines, one ArviZ result."""
 
-from bayesgmm import datasets
+from bayesgmm import datasets, plots
 from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data, as_data
@@ -69,6 +69,7 @@ __all__ = [
     "diagnose",
     "fit",
     "occupied_components",
+    "plots",
     "predict",
     "simulate",
     "summary",

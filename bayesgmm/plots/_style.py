@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Okabe & Ito (2008), apart for the colour-blind; black is left for totals and yellow cannot be seen on white. The last
 # is from Paul Tol's muted scheme.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#882255")
-LINES = ("-", "--", "-.", ":")
+Line = Literal["-", "--", "-.", ":"]
+LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 # The limit of `summary` and `diagnose`.
 CERTAIN = 0.95
@@ -32,7 +33,7 @@ class Look:
     """How one component is drawn in every plot."""
 
     color: str
-    line: str
+    line: Line
     marker: str
 
 

@@ -73,7 +73,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         kind, probability = interval_convention()
         lower, upper = interval(totals, kind, probability)
         ax.plot(grid, totals.mean(axis=0), **below, label="total")
-        label = f"{probability:.0%} {kind} of the total"
+        label = f"{probability:.0%} interval ({kind}) of the total"
         ax.fill_between(grid, lower, upper, color=ink(), alpha=0.25, linewidth=0, label=label)
     ax.set_xlim(low, high)
     ax.set_ylim(bottom=0)

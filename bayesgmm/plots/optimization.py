@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 _LINEAR = 1.0
 _OBJECTIVES = {"elbo": "ELBO", "log_posterior": "log posterior"}
 # Counts beside the axes are left out where they would overlap, in fractions of the height.
-_CLOSEST = 0.05
+_CLOSEST = 0.035
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,8 @@ def _scale(ax: Axes, trace: Array, short: Array) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:+,.0f}".replace("-", "−") if value else "0")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlim(-1.6, max(trace.shape[1] - 0.5, 1.5))
+    last = max(trace.shape[1] - 1, 1)
+    ax.set_xlim(-1.6 - 0.01 * last, 1.03 * last + 0.2)
 
 
 def _count(ax: Axes, optimum: Array, gap: Array) -> None:
@@ -141,8 +142,9 @@ def _count(ax: Axes, optimum: Array, gap: Array) -> None:
 def _title(search: xr.Dataset, top: float) -> str:
     reached, optima = int(search.attrs["times_best_reached"]), int(search.attrs["n_optima"])
     finished = int((search["optimum"] >= 0).sum())
+    number = f"{top:.2f}".replace("-", "−")
     title = (
-        f"{reached} of {finished} starts that were followed to the end reached {top:.2f}\n"
+        f"{reached} of {finished} starts that were followed to the end reached {number}\n"
         f"{search.sizes[names.START]} starts, {optima} distinct {'optimum' if optima == 1 else 'optima'}"
     )
     improper = int(search.attrs["n_singular"]) + int(search.attrs["n_spurious"])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm.inference.prediction import interval_convention
-from bayesgmm.plots._style import CERTAIN, GREY, axes_or_new, check_count, component_name, ink, look
+from bayesgmm.plots._style import CERTAIN, GREY, axes_or_new, check_count, component_name, look
 from bayesgmm.results import FittedMixture, read_result
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def plot_responsibilities(fit: xr.DataTree, *, max_rows: int = 80, ax: Axes | No
 
 
 def _chosen(own: Array, most: int) -> Rows:
-    """Rows to draw: uncertain ones first, but never these alone; both evenly spaced by rank where there are too many."""
+    """Rows to draw: uncertain ones first, but never alone; where there are too many, evenly spaced by certainty."""
     by_certainty = np.argsort(own, kind="stable")
     n_uncertain = int((own < CERTAIN).sum())
     if own.size <= most:

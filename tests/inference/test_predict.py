@@ -115,22 +115,22 @@ def test_vb_density_is_close_to_the_mean_over_draws(case, table):
 @pytest.mark.parametrize("case", DENSITIES)
 def test_density_integrates_to_one_in_two_dimensions(case, table):
     result = fit(bg.GaussianMixture(2, **DENSITIES[case]), table, bg.VB(threads=1, draws=100))
-    grid = np.linspace(-19.0, 25.0, 353)
+    grid = np.linspace(-19.0, 25.0, 221)
     rows = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
-    density = np.exp(bg.predict(result, rows)["log_density"].to_numpy()).reshape(353, 353)
+    density = np.exp(bg.predict(result, rows)["log_density"].to_numpy()).reshape(221, 221)
     # Tails of Student-t distributions beyond the grid hold less than the tolerance.
     assert integrate.trapezoid(integrate.trapezoid(density, grid), grid) == pytest.approx(1.0, abs=2e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-100, 1.0, 1e100])
-@pytest.mark.parametrize("engine", [EM, VB])
+@pytest.mark.parametrize("engine", [EM, bg.VB(threads=1, draws=100)])
 def test_density_integrates_to_one_in_any_units(engine, scale, overlapping):
     result = fit(bg.GaussianMixture(2), overlapping * scale, engine)
 
     def density(z):
         return np.exp(bg.predict(result, np.atleast_1d(z) * scale)["log_density"].to_numpy() + np.log(scale))
 
-    total = integrate.trapezoid(density(np.linspace(-200, 200, 40001)), dx=0.01)
+    total = integrate.trapezoid(density(np.linspace(-60, 60, 3001)), dx=0.04)
     assert total == pytest.approx(1.0, abs=1e-6)
 
 

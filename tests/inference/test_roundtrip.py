@@ -12,9 +12,10 @@ import pytest
 import xarray as xr
 
 import bayesgmm as bg
-from tests.inference.conftest import EM, FLAT, VB, fit, two_groups
+from tests.inference.conftest import EM, FLAT, fit, two_groups
 
 ROOT = Path(__file__).resolve().parents[2]
+VB = bg.VB(threads=1, draws=200)
 NEW_ROWS = np.array([[0.0, 0.0], [3.0, 3.5], [7.0, 5.0], [40.0, -40.0]])
 
 SCRIPT = """

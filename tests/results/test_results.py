@@ -53,7 +53,7 @@ def test_groups_and_variables(case):
 
 
 def test_dimensions_are_those_of_the_schema(case):
-    result, engine, table = case
+    result, _, table = case
     sizes = {
         "component": 2,
         "feature": table.shape[1],
@@ -372,7 +372,7 @@ def test_another_seed_gives_other_draws():
 @pytest.mark.parametrize("engine", [EM, VB])
 @pytest.mark.parametrize("parts", [{}, {"weights": bg.Dirichlet(3.0)}, {"covariances": bg.Tied()}], ids=str)
 def test_all_seeds_give_the_same_table_where_groups_are_apart(engine, parts):
-    rows = np.vstack([two_groups(90, 12.0, seed=5), two_groups(30, 12.0, seed=6)[:15] + [12.0, -12.0]])
+    rows = np.vstack([two_groups(90, 12.0, seed=5), two_groups(30, 12.0, seed=6)[:15] + np.array([12.0, -12.0])])
     points = [fit(bg.GaussianMixture(3, **parts), rows, engine, seed=seed)["point_estimate"] for seed in range(4)]
     for name in ("weights", "means", "covariances"):
         for other in points[1:]:
@@ -448,7 +448,7 @@ def test_every_valid_declaration_is_fitted(weights, means, covariances):
     assert result.attrs["status"] == "CONVERGED"
     point = result["point_estimate"].to_dataset()
     assert all(np.isfinite(point[name]).all() for name in POINT)
-    # Whatever the prior, groups this far apart are found. Priors that tell components apart may number them differently.
+    # Whatever the prior, groups this far apart are found; a prior that tells components apart may number them too.
     order = np.argsort(point["means"][:, 0].to_numpy())
     if weights in ("none", "dirichlet", "sparse", "flat"):
         np.testing.assert_array_equal(order, [0, 1])
