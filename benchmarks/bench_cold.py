@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 
 from _common import print_table, versions
@@ -60,17 +61,15 @@ rows = {rows}
 model = bg.GaussianMixture({K}{parts})
 times = []
 for _ in range(2):
-    began = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     bg.fit(model, rows, engine={engine}, random_seed=0, progressbar=False)
-    times.append(time.perf_counter() - began)
+    times += [time.perf_counter() - wall, time.process_time() - cpu]
 print(*times)
 """
 
 
 def run(code: str, extra: Mapping[str, str] | None = None) -> tuple[float, float, str]:
     """Wall and processor seconds of a new process, and what it printed."""
-    import time
-
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", code],
@@ -170,18 +169,26 @@ def first_fits() -> None:
     for data, (K, expression) in _DATA.items():
         for engine, parts, call in (("defaults (VB)", "", "None"), ("EM with Flat", _FLAT, "bg.EM()")):
             code = _FIRST.format(rows=expression, K=K, parts=parts, engine=call)
-            ever, again, warm = [], [], []
+            measured: list[list[float]] = []
             for _ in range(FIRST_REPEATS):
                 with tempfile.TemporaryDirectory() as cache:
                     extra = {"NUMBA_CACHE_DIR": cache}
-                    ever.append(float(run(code, extra)[2].split()[0]))
-                    second = run(code, extra)[2].split()
-                    again.append(float(second[0]))
-                    warm.append(float(second[1]))
-            rows.append([data, engine, *(f"{median(times):.2f}" for times in (ever, again, warm))])
+                    ever, filled = (run(code, extra)[2].split() for _ in range(2))
+                # Wall and processor time of the first call with either cache, and of the second call.
+                measured.append([float(word) for word in (*ever[:2], *filled)])
+            rows.append([data, engine, *(f"{median(list(times)):.2f}" for times in zip(*measured, strict=True))])
     print_table(
-        f"The call of fit alone, wall seconds, medians of {FIRST_REPEATS}",
-        ("data", "engine", "first ever (compiles)", "first in a new process", "second in that process"),
+        f"The call of fit alone, seconds, medians of {FIRST_REPEATS}",
+        (
+            "data",
+            "engine",
+            "first ever (compiles), wall",
+            "processor",
+            "first in a new process, wall",
+            "processor",
+            "second in that process, wall",
+            "processor",
+        ),
         rows,
     )
 

@@ -20,7 +20,13 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass
 
-from _common import median_seconds, milliseconds, print_table, seconds, show_threads  # pins the threads
+from _common import (
+    median_seconds,
+    milliseconds,
+    print_table,
+    seconds,
+    show_threads,
+)  # pins the threads, so before numpy
 
 # isort: split
 import numpy as np
@@ -227,6 +233,10 @@ def lettered(values: list[float]) -> dict[float, str]:
     return letters
 
 
+def times(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
+
+
 def measure(case: Case) -> list[list[str]]:
     default, default_values = our_row(case, "bayesgmm, default (32 starts)", bg.EM(threads=1))
     one, one_values = our_row(case, "bayesgmm, one start", bg.EM(n_init=1, n_polish=1, threads=1))
@@ -247,7 +257,7 @@ def measure(case: Case) -> list[list[str]]:
                 case.name,
                 row.who,
                 f"{milliseconds(row.time_s)} ({row.repeats})",
-                f"{bound}{their_s / row.time_s:.2g}" if row not in peers else "",
+                bound + times(their_s / row.time_s) if row not in peers else "",
                 f"{row.passes:.0f}",
                 f"{max(row.own - row.value, 0.0):.4f}",
                 f"{row.value - reference:+.4f}",

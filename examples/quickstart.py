@@ -1,68 +1,91 @@
-# %% [markdown]
-# # Old Faithful: two kinds of eruptions
-#
-# 272 eruptions with their duration and the waiting time to the next one. How many are long, how long are they, and
-# which eruptions cannot be told apart?
-#
-# `python examples/quickstart.py [folder]` saves the pictures in the folder (`pictures/` if left out).
+"""Old Faithful in one page: declare, fit, read the table, see which eruptions are uncertain, check the fit.
+
+Run with ``python examples/quickstart.py [folder]``; pictures go to the folder, ``pictures`` if left out.
+"""
 
 # %%
 import sys
+import textwrap
 from pathlib import Path
+
+import arviz as az
 
 import bayesgmm as bg
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "pictures")
 folder.mkdir(parents=True, exist_ok=True)
-faithful = bg.datasets.load_faithful()
 
 # %% [markdown]
-# Declare, and fit. Parts that are left out get weak priors whose numbers come from the data.
+# The data: how long each of 272 eruptions took, and how long the wait was until the next one, both in minutes.
+
+# %%
+eruptions = bg.datasets.load_faithful()
+print(eruptions.describe().loc[["count", "mean", "std", "min", "max"]].round(2).to_string())
+
+# %% [markdown]
+# The declaration prints like the model section of a paper. Parts that are left out get weak priors that are scaled by
+# the data; the fit stores the numbers that were used.
 
 # %%
 model = bg.GaussianMixture(2, component_names=["short", "long"])
-fit = bg.fit(model, faithful, random_seed=1)
-print("The model with the numbers that were used:\n")
-print(bg.GaussianMixture.from_json(fit.attrs["model"]))
+print(f"\n{model}")
+
+# %%
+fit = bg.fit(model, eruptions, random_seed=1)
+print(f"\nWith its numbers:\n{bg.GaussianMixture.from_json(fit.attrs['model'])}")
 print(f"\nEngine: {fit.attrs['engine']}, because {fit.attrs['engine_reason']}.")
 
 # %% [markdown]
-# One component a column, with 89 % intervals.
+# The table, on its side to fit a narrow page. `members` are the rows with that label; `uncertain` counts those among
+# them that could well belong elsewhere.
 
 # %%
 table = bg.summary(fit)
-print(f"\nSummary (interval: {table.attrs['interval']}; uncertain: {table.attrs['uncertain']})\n")
-print(table.T.to_string(float_format=lambda value: f"{value:.3f}"))
+print(f"\nIntervals: {table.attrs['interval']}. Uncertain: {table.attrs['uncertain']}.")
+print(table.T.to_string(float_format="{:.2f}".format))
 
 # %% [markdown]
-# How sure is each assignment? The eruptions nearest to the fence, with the interval of their responsibility.
+# Which eruptions are on the fence? Each responsibility comes with its own posterior interval.
 
 # %%
 assigned = fit["assignments"].to_dataset()
-long = assigned.sel(component="long")
-fence = abs(long["responsibilities"] - 0.5).argsort().values[:6]
-nearest = faithful.iloc[fence].assign(
-    p_long=long["responsibilities"].values[fence],
-    lower=long["responsibilities_lower"].values[fence],
-    upper=long["responsibilities_upper"].values[fence],
-)
-print("\nEruptions nearest to the fence: probability of being long\n")
-print(nearest.to_string(float_format=lambda value: f"{value:.3f}"))
+own = assigned["responsibilities"].max("component").to_numpy()
+doubtful = own.argsort()[:5]
+long = assigned.sel(component="long").isel(obs=doubtful)
+rows = eruptions.iloc[doubtful].copy()
+rows["p(long)"] = long["responsibilities"].to_numpy()
+rows["lower"] = long["responsibilities_lower"].to_numpy()
+rows["upper"] = long["responsibilities_upper"].to_numpy()
+print("\nThe five least certain eruptions, with their probability of being long:")
+print(rows.to_string(float_format="{:.3f}".format))
 
 # %% [markdown]
-# What to know before trusting it.
+# Was the fit any good? Each check is a sentence.
 
 # %%
+checks = bg.diagnose(fit)
 print("\nDiagnosis")
-for message in bg.diagnose(fit)["message"].values:
-    print(f"- {message}")
+for ok, message in zip(checks["ok"].to_numpy(), checks["message"].to_numpy(), strict=True):
+    print(textwrap.fill(message, 100, initial_indent="  ok  " if ok else "LOOK  ", subsequent_indent=" " * 6))
 
 # %% [markdown]
-# Pictures.
+# New data: the same `predict` works on rows that the fit has not seen.
 
 # %%
-bg.plots.plot_components(fit).figure.savefig(folder / "quickstart_components.png", dpi=110)
-bg.plots.plot_density(fit, "waiting").figure.savefig(folder / "quickstart_density.png", dpi=110)
-bg.plots.plot_responsibilities(fit).figure.savefig(folder / "quickstart_responsibilities.png", dpi=110)
-bg.plots.plot_optimization(fit).figure.savefig(folder / "quickstart_optimization.png", dpi=110)
-print(f"\nPictures are in {folder}/")
+new = bg.predict(fit, {"eruptions": [2.0, 3.1, 4.5], "waiting": [50.0, 66.0, 85.0]})
+print("\nThree new eruptions")
+print(new[["responsibilities", "label"]].to_dataframe().unstack("component")["responsibilities"].round(3).to_string())
+
+# %% [markdown]
+# The result is a DataTree in ArviZ's schema, so ArviZ takes it as it is.
+
+# %%
+print("\nThe weights by ArviZ")
+print(az.summary(fit, var_names=["weights"], kind="stats").to_string())
+
+# %%
+bg.plots.plot_components(fit).savefig(folder / "quickstart_components.png", dpi=100)
+bg.plots.plot_density(fit, "eruptions").figure.savefig(folder / "quickstart_density.png", dpi=100)
+bg.plots.plot_responsibilities(fit).figure.savefig(folder / "quickstart_responsibilities.png", dpi=100)
+bg.plots.plot_optimization(fit).figure.savefig(folder / "quickstart_optimization.png", dpi=100)
+print(f"\nPictures are in {folder}/.")

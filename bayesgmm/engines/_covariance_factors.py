@@ -17,7 +17,7 @@ from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines.base import Array
 from bayesgmm.model import Diagonal, FixedCovariances, Full, InverseWishart, Spherical, Tied
 from bayesgmm.model.covariance_priors import draw_inverse_wishart_cholesky
-from bayesgmm.numerics.linalg import diagonal_matrices, outer, precision_cholesky
+from bayesgmm.numerics.linalg import diagonal_matrices, inverse_lower, outer
 from bayesgmm.numerics.special import (
     digamma,
     expected_log_det_precision,
@@ -40,8 +40,16 @@ class CovarianceFactor(ABC):
         """Prior plus expected counts (K,) and scatter (K, d, d)."""
 
     @abstractmethod
+    def precision_choleskys(self) -> Array:
+        """Lower triangular A_k with A_k' A_k = E[Sigma_k^-1], (K, d, d).
+
+        From the factor of the scale, not from its inverse: that would lose digits where columns are nearly collinear.
+        """
+
     def precisions(self) -> Array:
         """E[Sigma_k^-1], (K, d, d)."""
+        factors = self.precision_choleskys()
+        return np.swapaxes(factors, -1, -2) @ factors
 
     @abstractmethod
     def log_det_precisions(self) -> Array:
@@ -84,8 +92,8 @@ class MatrixFactor(CovarianceFactor):
     def updated(self, counts: Array, scatter: Array) -> Self:
         return replace(self, df=self.prior_df + counts, scale=self.prior_scale + scatter)
 
-    def precisions(self) -> Array:
-        return self.df[:, None, None] * np.linalg.inv(self.scale)
+    def precision_choleskys(self) -> Array:
+        return np.sqrt(self.df)[:, None, None] * inverse_lower(np.linalg.cholesky(self.scale))
 
     def log_det_precisions(self) -> Array:
         return expected_log_det_precision(self.df, np.linalg.slogdet(self.scale)[1], self.scale.shape[-1])
@@ -150,8 +158,8 @@ class VarianceFactor(CovarianceFactor):
         df = self.prior_df + counts[:, None] * self._repeats
         return replace(self, df=np.broadcast_to(df, sums.shape), scale=self.prior_scale + sums)
 
-    def precisions(self) -> Array:
-        return self._spread(self.df / self.scale)
+    def precision_choleskys(self) -> Array:
+        return self._spread(np.sqrt(self.df / self.scale))
 
     def log_det_precisions(self) -> Array:
         return self._repeats * expected_log_det_precision(self.df, np.log(self.scale), 1).sum(axis=-1)
@@ -197,8 +205,8 @@ class SharedFactor(CovarianceFactor):
     def updated(self, counts: Array, scatter: Array) -> Self:
         return replace(self, one=self.one.updated(counts.sum(keepdims=True), scatter.sum(axis=0, keepdims=True)))
 
-    def precisions(self) -> Array:
-        return self._all(self.one.precisions())
+    def precision_choleskys(self) -> Array:
+        return self._all(self.one.precision_choleskys())
 
     def log_det_precisions(self) -> Array:
         return self._all(self.one.log_det_precisions())
@@ -232,8 +240,8 @@ class KnownFactor(CovarianceFactor):
     def updated(self, counts: Array, scatter: Array) -> Self:
         return self
 
-    def precisions(self) -> Array:
-        return np.linalg.inv(self.values)
+    def precision_choleskys(self) -> Array:
+        return inverse_lower(np.linalg.cholesky(self.values))
 
     def log_det_precisions(self) -> Array:
         return -np.linalg.slogdet(self.values)[1]
@@ -294,8 +302,3 @@ def _conjugate(prior: object) -> tuple[float, Array]:
     if not isinstance(prior, InverseWishart):
         raise UnsupportedError("VB", f"covariance prior {prior}", VB_INSTEAD)
     return prior.numbers()
-
-
-def pass_precisions(factor: CovarianceFactor) -> Array:
-    """Lower triangular A_k with A_k' A_k the expected precision."""
-    return precision_cholesky(factor.precisions())

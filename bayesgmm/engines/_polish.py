@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +19,13 @@ _LOOSE_TOLERANCE = 0.02
 _ROUNDS = 8
 _PASSES_PER_ROUND = 150
 _MEMORY = 30
-_MOST_CONJUGATE_STEPS = 30
-_DIFFERENCE = 1e-4
+# Conjugate steps of the certificate: at least so many, because the first ones see only large eigenvalues.
+_FEWEST_CONJUGATE_STEPS = 10
+_PASSES_FOR_CERTIFICATE = 25
+_LINE_TRIES = 5
+_DIFFERENCE = 1e-3
+# Curvature below this, relative to the complete-data information, cannot be told from none by differences.
+_FLAT = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,15 @@ class _Point:
 
 
 class _Collapse(Exception):
-    pass
+    """A component fell below the eigenvalue floor, at a point if it is known."""
+
+    def __init__(self, point: _Point | None = None) -> None:
+        self.point = point
+        super().__init__()
+
+
+class _OutOfPasses(Exception):
+    """L-BFGS wanted to go on."""
 
 
 @dataclass(kw_only=True)
@@ -59,15 +73,17 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
     climb = Climb(start=start, point=point, trace=[value])
     try:
         if _exact_steps(objective):
-            for _ in range(em_steps):
+            for _ in range(min(em_steps, max_steps - (objective.passes - before))):
                 climb.point = _em_step(objective, climb.point, floor)
                 climb.trace.append(climb.point.value)
         coordinates = Coordinates(objective.problem.model, climb.point.at, climb.point.statistics.counts)
-        if coordinates.size:
-            passes = min(max_steps - (objective.passes - before), _PASSES_PER_ROUND)
+        passes = min(max_steps - (objective.passes - before), _PASSES_PER_ROUND)
+        if coordinates.size and passes > 0:
             moved = _quasi_newton(objective, coordinates, passes, floor, climb.trace, _LOOSE_TOLERANCE)
             climb.point = moved if moved.value >= climb.point.value else climb.point
-    except (_Collapse, np.linalg.LinAlgError):
+    except _Collapse as collapse:
+        climb.collapsed, climb.point = True, collapse.point or climb.point
+    except np.linalg.LinAlgError:
         climb.collapsed = True
     climb.passes = objective.passes - before
     return climb
@@ -87,21 +103,21 @@ def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: flo
     status = Status.MAX_STEPS
     try:
         if climb.collapsed:
-            raise _Collapse
+            raise _Collapse(point)
         for _ in range(_ROUNDS):
             left = max_steps - (objective.passes - before)
-            if left < 3:
+            if left <= _PASSES_FOR_CERTIFICATE:
                 break
             coordinates = Coordinates(problem.model, point.at, point.statistics.counts)
             if coordinates.size == 0:
                 gain = 0.0
             else:
-                passes = min(left, _PASSES_PER_ROUND)
+                passes = min(left - _PASSES_FOR_CERTIFICATE, _PASSES_PER_ROUND)
                 moved = _quasi_newton(objective, coordinates, passes, floor, trace, _GRADIENT_TOLERANCE)
                 point = moved if moved.value >= point.value else point
                 left = max_steps - (objective.passes - before)
                 coordinates = Coordinates(problem.model, point.at, point.statistics.counts)
-                gain, better = _gain_left(objective, coordinates, min(left, _MOST_CONJUGATE_STEPS), tolerance)
+                gain, better = _gain_left(objective, coordinates, left, tolerance)
                 if better is not None:
                     point = better
                     trace.append(point.value)
@@ -110,7 +126,9 @@ def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: flo
                 break
         else:
             status = Status.STALLED
-    except (_Collapse, np.linalg.LinAlgError):
+    except _Collapse as collapse:
+        status, point = Status.SINGULAR, collapse.point or point
+    except np.linalg.LinAlgError:
         status = Status.SINGULAR
     if status is not Status.SINGULAR:
         if collapsed(problem, point.at, floor):
@@ -160,7 +178,11 @@ def _quasi_newton(
     def beyond(u: Array) -> tuple[float, Array]:
         return (abs(best[0].value) * 10 + 1e10 if best else 1e300), np.zeros_like(u)
 
+    end = objective.passes + passes
+
     def negative(u: Array) -> tuple[float, Array]:
+        if objective.passes >= end:
+            raise _OutOfPasses
         # A step far out of the quadratic region can overflow; a huge value makes the line search come back.
         with np.errstate(all="ignore"):
             try:
@@ -179,65 +201,92 @@ def _quasi_newton(
     def watch(intermediate_result: object) -> None:  # scipy looks at the argument's name
         trace.append(-float(intermediate_result.fun))  # type: ignore[attr-defined]
         if last and collapsed(objective.problem, last[0].at, floor):
-            raise _Collapse
+            raise _Collapse(last[0])
 
-    minimize(
-        negative,
-        np.zeros(coordinates.size),
-        jac=True,
-        method="L-BFGS-B",
-        callback=watch,
-        options={"maxcor": _MEMORY, "ftol": 0.0, "gtol": gradient_tolerance, "maxfun": passes, "maxiter": passes},
-    )
+    with suppress(_OutOfPasses):
+        minimize(
+            negative,
+            np.zeros(coordinates.size),
+            jac=True,
+            method="L-BFGS-B",
+            callback=watch,
+            options={"maxcor": _MEMORY, "ftol": 0.0, "gtol": gradient_tolerance, "maxfun": passes, "maxiter": passes},
+        )
     return best[0]
 
 
 def _gain_left(
-    objective: Objective, coordinates: Coordinates, steps: int, tolerance: float
+    objective: Objective, coordinates: Coordinates, passes: int, tolerance: float
 ) -> tuple[float, _Point | None]:
     """Newton decrement g' H^-1 g / 2 at the reference point, and a better point if a Newton step finds one.
 
-    Conjugate gradients solve H p = g with Hessian-vector products from differences of gradients, one pass each; the
-    decrement grows with every step, so they stop when what is missing is negligible. Negative curvature means
-    a saddle: then the gain is unknown and the direction is followed.
+    Conjugate gradients solve H p = g with Hessian-vector products from central differences of gradients, two passes
+    each. The steps also tridiagonalise H (Lanczos), whose smallest eigenvalue bounds what the steps not taken would
+    add: |residual|^2 / (2 lambda_min). That is counted as left. Negative curvature means a saddle: then the gain is
+    unknown and the direction is followed.
     """
     zero = np.zeros(coordinates.size)
     value, gradient, _, _ = objective.value_and_gradient(coordinates, zero)
+    end = objective.passes + passes - 1
     residual = gradient.copy()
     direction, solution = residual.copy(), zero.copy()
-    square = residual @ residual
-    gain, saddle = 0.0, False
-    smallest = 1.0
-    for _ in range(max(steps, 1)):
+    square = first = float(residual @ residual)
+    gain, saddle, smallest, ratio, last = 0.0, False, 1.0, 0.0, 1.0
+    diagonal: list[float] = []
+    beside: list[float] = []
+    while objective.passes + 3 < end and len(diagonal) < coordinates.size and square > 1e-24 * first > 0:
         length = np.sqrt(direction @ direction)
-        if length == 0:
-            break
         h = _DIFFERENCE / length
-        _, shifted, _, _ = objective.value_and_gradient(coordinates, h * direction)
-        curved = (gradient - shifted) / h
-        curvature = direction @ curved
-        if curvature <= 1e-12 * length**2:
-            # Rounding in the gradients leaves curvature uncertain by about this much.
-            saddle = curvature < -1e-6 * length**2
-            if saddle:
-                solution = direction / length
+        _, ahead, _, _ = objective.value_and_gradient(coordinates, h * direction)
+        _, behind, _, _ = objective.value_and_gradient(coordinates, -h * direction)
+        curved = (behind - ahead) / (2 * h)
+        curvature = float(direction @ curved)
+        if curvature <= _FLAT * length**2:
+            saddle = curvature < -_FLAT * length**2
+            smallest = _FLAT
+            solution = direction / length if saddle else solution
             break
-        smallest = min(smallest, curvature / length**2)
         step = square / curvature
         solution = solution + step * direction
         residual = residual - step * curved
-        gain += float(0.5 * step * square)
-        new_square = residual @ residual
-        # What later steps can add is at most |r|^2 / (2 lambda_min).
-        if new_square / (2 * smallest) < 0.1 * max(min(gain, tolerance), 0.1 * tolerance):
-            break
-        direction = residual + (new_square / square) * direction
+        gain += 0.5 * step * square
+        new_square = float(residual @ residual)
+        diagonal.append(1.0 / step + ratio / last)
+        matrix = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
+        smallest = max(float(np.linalg.eigvalsh(matrix)[0]), _FLAT)
+        ratio, last = new_square / square, step
+        beside.append(np.sqrt(ratio) / step)
+        direction = residual + ratio * direction
         square = new_square
+        if len(diagonal) >= _FEWEST_CONJUGATE_STEPS and square / (2 * smallest) < 0.1 * tolerance:
+            break
+    gain += square / (2 * smallest)
     if gain < tolerance and not saddle:
         return gain, None
-    for factor in (1.0, 0.25, -1.0, -0.25) if saddle else (1.0, 0.25):
+    best = _along(objective, coordinates, solution, value, end)
+    if best is None and saddle:
+        best = _along(objective, coordinates, -solution, value, end)
+    return (np.inf if saddle else gain), best
+
+
+def _along(objective: Objective, coordinates: Coordinates, step: Array, value: float, end: int) -> _Point | None:
+    """The best point found along a step: doubled while that helps, quartered until it does."""
+    best, factor = None, 1.0
+    for _ in range(_LINE_TRIES):
+        if objective.passes >= end:
+            break
         with np.errstate(all="ignore"):
-            moved, _, at, statistics = objective.value_and_gradient(coordinates, factor * solution)
-        if np.isfinite(moved) and moved > value:
-            return (np.inf if saddle else gain), _Point(at=at, value=moved, statistics=statistics)
-    return (np.inf if saddle else gain), None
+            try:
+                moved, _, at, statistics = objective.value_and_gradient(coordinates, factor * step)
+            except np.linalg.LinAlgError:
+                moved = np.nan
+        if np.isfinite(moved) and moved > (value if best is None else best.value):
+            best = _Point(at=at, value=moved, statistics=statistics)
+            if factor < 1.0:
+                break
+            factor *= 2.0
+        elif best is not None:
+            break
+        else:
+            factor *= 0.25
+    return best

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesgmm.engines._covariance_factors import CovarianceFactor, covariance_factor, pass_precisions
+from bayesgmm.engines._covariance_factors import CovarianceFactor, covariance_factor
 from bayesgmm.engines._mean_factors import MeanFactor, mean_factor
 from bayesgmm.engines._objective import log_prior, row_means, scatter_about
 from bayesgmm.engines._progress import Progress
@@ -31,7 +31,7 @@ class Q:
         c = E ln w + (E ln|Lambda| - ln|E Lambda| - E (mu - m)' Lambda (mu - m)) / 2, so that the sum of log
         normalisers is the data part of the bound.
         """
-        factors = pass_precisions(self.covariances)
+        factors = self.covariances.precision_choleskys()
         # ln |A'A| with A lower triangular is the same sum over the diagonal as for a Cholesky factor.
         correction = self.covariances.log_det_precisions() - log_det(factors)
         spread = self.means.spread(self.covariances.precisions())

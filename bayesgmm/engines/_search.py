@@ -15,6 +15,7 @@ from bayesgmm.numerics.passes import Statistics
 from bayesgmm.numerics.starts import Labels, partitions
 
 # The search only has to find and rank basins, so it sees at most so many rows, or so many for each free parameter.
+_MOST_TRIES = 4
 _FEWEST_ROWS = 20_000
 _ROWS_PER_PARAMETER = 100
 
@@ -65,10 +66,15 @@ def short_runs(
     rows = np.ascontiguousarray(problem.x.T)
     whitened = np.linalg.solve(problem.data_cholesky, problem.x).T
     starts = []
-    for method, labels in partitions(rows, whitened, K, n_init, rng):
+    alive = 0
+    # Where many collapse (a value that many rows share), others are drawn until enough are left to follow.
+    for method, labels in partitions(rows, whitened, K, _MOST_TRIES * n_init, rng):
         begin = _from_partition(problem, labels)
         starts.append(short_run(objective, begin, method, short_steps, floor))
-        progress.step("short runs", len(starts), n_init if K > 1 else 1)
+        alive += starts[-1].status is not Status.SINGULAR
+        progress.step("short runs", min(len(starts), n_init), n_init)
+        if len(starts) >= n_init and alive >= n_init / 2:
+            break
     return sorted(starts, key=lambda start: (start.status is Status.SINGULAR, -start.value))
 
 

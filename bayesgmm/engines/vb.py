@@ -9,7 +9,6 @@ import numpy as np
 
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
-from bayesgmm.engines._covariance_factors import pass_precisions
 from bayesgmm.engines._objective import Objective, scatter_about
 from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._progress import Progress
@@ -328,12 +327,12 @@ def _mixed(history: list[tuple[Array, Array]], problem: Problem) -> Statistics |
 
 def _try_update(q: Q, raw: Statistics) -> Q | None:
     try:
-        trial = updated(q, raw, np.zeros_like(q.means.loc))
-        pass_precisions(trial.covariances)
+        with np.errstate(invalid="ignore"):  # mixed moments need not belong to any rows; variances may be negative
+            trial = updated(q, raw, np.zeros_like(q.means.loc))
+            factors = trial.covariances.precision_choleskys()
     except np.linalg.LinAlgError:
         return None
-    positive = np.linalg.eigvalsh(trial.covariances.precisions()).min() > 0
-    return trial if positive else None
+    return trial if np.isfinite(factors).all() else None
 
 
 def _report(problem: Problem, climb: _Climb, status: Status, gain: float) -> StartReport:

@@ -59,13 +59,6 @@ def outer(choleskys: Array) -> Array:
     return choleskys @ np.swapaxes(choleskys, -1, -2)
 
 
-def precision_cholesky(precisions: Array) -> Array:
-    """Lower A with A'A the given precision (the pass wants this factor, not the usual A A')."""
-    # Reversing rows and columns turns the lower Cholesky factor into the upper one.
-    flipped = np.linalg.cholesky(precisions[..., ::-1, ::-1])
-    return np.swapaxes(flipped[..., ::-1, ::-1], -1, -2)
-
-
 def diagonal_matrices(diagonals: Array) -> Array:
     """Diagonal matrices (..., d, d) from (..., d)."""
     return diagonals[..., None] * np.eye(diagonals.shape[-1])

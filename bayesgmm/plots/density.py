@@ -76,7 +76,6 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         label = f"{probability:.0%} interval ({kind}) of the total"
         ax.fill_between(grid, lower, upper, color=ink(), alpha=0.25, linewidth=0, label=label)
     ax.set_xlim(low, high)
-    ax.set_ylim(bottom=0)
     ax.set_xlabel(fitted.feature_names[j])
     ax.set_ylabel("density")
     if legend:

@@ -50,7 +50,6 @@ FITS = {
     "vb, sticks, diagonal, dates": lambda table: fit(
         bg.GaussianMixture(2, weights=bg.StickBreaking(1.0), covariances=bg.Tied(bg.Diagonal())), dated(), VB
     ),
-    "em, LKJ": lambda table: fit(bg.GaussianMixture(2, covariances=bg.LKJ(2.0)), table, EM),
 }
 
 

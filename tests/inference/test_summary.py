@@ -62,6 +62,12 @@ def test_members_and_uncertain_rows(overlapping_fit, certain):
     assert f"{certain:g}" in table.attrs["uncertain"]
 
 
+def test_certain_rows_are_not_below_any_threshold():
+    result = fit(bg.GaussianMixture(2), two_groups(distance=30.0), EM)
+    assert (result["assignments"]["responsibilities"].max("component") == 1.0).any()
+    assert bg.summary(result, certain=1.0)["uncertain"].sum() < 60
+
+
 def test_thresholds_change_the_count_of_uncertain_rows(overlapping_fit):
     counts = [bg.summary(overlapping_fit, certain=c)["uncertain"].sum() for c in (0.5, 0.8, 0.95, 0.999)]
     assert counts[0] == 0 < counts[1] < counts[2] < counts[3]

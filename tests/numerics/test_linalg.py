@@ -23,21 +23,6 @@ def test_factors_against_numpy(d, shape):
     assert np.all(np.tril(inverse) == inverse)
 
 
-@pytest.mark.parametrize("d", [1, 2, 5])
-def test_precision_cholesky_gives_lower_factors_of_the_other_kind(d):
-    L = factors(d, np.random.default_rng(10 + d))
-    precisions = L @ np.swapaxes(L, -1, -2)
-    A = linalg.precision_cholesky(precisions)
-    np.testing.assert_allclose(np.swapaxes(A, -1, -2) @ A, precisions, rtol=1e-12, atol=1e-12)
-    assert np.all(np.tril(A) == A)
-    assert np.all(np.diagonal(A, axis1=-2, axis2=-1) > 0)
-
-
-def test_precision_cholesky_refuses_indefinite_matrices():
-    with pytest.raises(np.linalg.LinAlgError):
-        linalg.precision_cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]))
-
-
 def test_diagonal_matrices():
     values = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(linalg.diagonal_matrices(values), [np.diag(row) for row in values])

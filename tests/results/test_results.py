@@ -130,6 +130,19 @@ def test_the_point_estimate_of_vb_is_the_mean_of_its_draws(case):
         assert np.abs(z).max() < 4, name
 
 
+def test_the_parameters_of_q_have_the_components_in_the_same_order(case):
+    result, engine, _ = case
+    if engine == "EM":
+        assert "variational" not in result.children
+        return
+    q, point = result["variational"].to_dataset(), result["point_estimate"].to_dataset()
+    np.testing.assert_allclose(q["weights_mean"], point["weights"], rtol=1e-12)
+    np.testing.assert_allclose(q["means_loc"], point["means"], rtol=1e-12)
+    divisor = (q["covariance_df"] - point.sizes["feature"] - 1).to_numpy()[:, None, None]
+    np.testing.assert_allclose(q["covariance_scale"] / divisor, point["covariances"], rtol=1e-12)
+    np.testing.assert_allclose(q["predictive_loc"], point["means"], rtol=1e-12)
+
+
 def test_numbers_on_the_objective(case):
     result, engine, table = case
     point, attrs = result["point_estimate"].to_dataset(), result["point_estimate"].attrs
