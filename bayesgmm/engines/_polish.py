@@ -275,13 +275,12 @@ def _along(objective: Objective, coordinates: Coordinates, step: Array, value: f
     for _ in range(_LINE_TRIES):
         if objective.passes >= end:
             break
-        with np.errstate(all="ignore"):
-            try:
-                moved, _, at, statistics = objective.value_and_gradient(coordinates, factor * step)
-            except np.linalg.LinAlgError:
-                moved = np.nan
-        if np.isfinite(moved) and moved > (value if best is None else best.value):
-            best = _Point(at=at, value=moved, statistics=statistics)
+        trial = None
+        with np.errstate(all="ignore"), suppress(np.linalg.LinAlgError):
+            moved, _, at, statistics = objective.value_and_gradient(coordinates, factor * step)
+            trial = _Point(at=at, value=moved, statistics=statistics)
+        if trial is not None and trial.value > (value if best is None else best.value):
+            best = trial
             if factor < 1.0:
                 break
             factor *= 2.0

@@ -280,8 +280,11 @@ def _check_scale(
     everything = isinstance(structure, Spherical)
     if constant.all() if everything else constant.any():
         listed = ", ".join(repr(name) for name, flag in zip(names, constant, strict=True) if flag)
+        verb = "are" if constant.sum() > 1 else "is"
         what = (
-            "there is only one row" if n_rows == 1 else f"column{'s' if constant.sum() > 1 else ''} {listed} constant"
+            "there is only one row"
+            if n_rows == 1
+            else f"column{'s' if constant.sum() > 1 else ''} {listed} {verb} constant"
         )
         raise InputError(
             "data",

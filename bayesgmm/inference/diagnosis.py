@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 # Yao et al. 2018: above, importance weights have no usable mean.
 _WORST_K_HAT = 0.7
+_FEWEST_DRAWS = 100
+# Share of the draws that the importance weights are worth above which there is nothing to correct.
+_ALL_BUT_EQUAL = 0.98
 _CERTAIN = 0.95
+# Two starts that agree prove little where there are many optima.
+_REACHED_OFTEN = 3
 
 
 def diagnose(fit: xr.DataTree) -> xr.Dataset:
@@ -68,11 +73,14 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
 def _starts(search: xr.Dataset) -> tuple[str, float, bool, str]:
     reached, optima = int(search.attrs["times_best_reached"]), int(search.attrs["n_optima"])
     finished = int((search["optimum"] >= 0).sum())
-    many = f"{search.sizes[names.START]} starts, {finished} followed to the end: {optima} distinct optima"
-    if finished == 1 or reached > 1:
+    kinds = f"{optima} distinct optim{'um' if optima == 1 else 'a'}"
+    many = f"{search.sizes[names.START]} starts, {finished} followed to the end: {kinds}"
+    # One component has one partition to start from, and one optimum.
+    if search.sizes[names.COMPONENT] == 1 or reached >= min(finished, _REACHED_OFTEN) > 1:
         return "starts", float(reached), True, f"{many}; {reached} reached the best one."
     advice = "A better one may exist: raise n_init and n_polish, or use fewer components."
-    return "starts", float(reached), False, f"{many}; only one start reached the best one. {advice}"
+    only = "only one start" if reached == 1 else f"only {reached} starts"
+    return "starts", float(reached), False, f"{many}; {only} reached the best one. {advice}"
 
 
 def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
@@ -97,16 +105,25 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     log_weight = fit[names.SAMPLE_STATS]["log_weight"].to_numpy().ravel()
-    if np.ptp(log_weight) < 1e-8:
-        return "k_hat", 0.0, True, "q equals the posterior: all importance weights are the same."
+    if log_weight.size < _FEWEST_DRAWS:
+        text = (
+            f"Pareto k needs at least {_FEWEST_DRAWS} draws, there are {log_weight.size}: how good q is stays unknown."
+        )
+        return "k_hat", np.nan, False, text
+    weight = np.exp(log_weight - log_weight.max())
+    share = float(weight.sum() ** 2 / (weight @ weight) / weight.size)
+    if share > _ALL_BUT_EQUAL:
+        # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
+        text = f"q is all but the posterior: the importance weights are worth {share:.2%} of the draws."
+        return "k_hat", np.nan, True, text
     # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives.
     _, k_hat = array_stats.psislw(-log_weight)
     k = float(np.squeeze(k_hat))
-    if not k > _WORST_K_HAT:
+    if k <= _WORST_K_HAT:
         text = f"Pareto k of the importance weights is {k:.2f}: draws from q are usable, reweighted where it matters."
         return "k_hat", k, True, text
     text = (
         f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: q is far from the posterior (often too "
-        "narrow, or blind to relabelled or further modes). Do not trust its intervals; use NUTS."
+        "narrow, or blind to relabelled or further modes). Do not trust its intervals; sample the posterior instead."
     )
     return "k_hat", k, False, text

@@ -46,9 +46,11 @@ def simulate(
     """
     from bayesgmm.results.build import dataset
 
-    whole = isinstance(n_obs, (int, np.integer)) and not isinstance(n_obs, bool)
-    if not whole or n_obs < 1:
-        raise InputError("n_obs", f"got {n_obs!r}", "Give a whole number of at least 1")
+    _check_whole("n_obs", n_obs, least=1)
+    if random_seed is not None:
+        _check_whole("random_seed", random_seed, least=0)
+    if n_features is not None:
+        _check_whole("n_features", n_features, least=1)
     rng = np.random.default_rng(random_seed)
     if isinstance(model_or_fit, GaussianMixture):
         weights, means, covariances, features, components = _from_prior(model_or_fit, rng, n_features)
@@ -71,6 +73,12 @@ def simulate(
         "covariances": covariances,
     }
     return dataset(variables, coords)
+
+
+def _check_whole(argument: str, value: Any, *, least: int) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
 
 
 def _from_fit(fit: Any, rng: np.random.Generator) -> tuple[Any, ...]:

@@ -36,7 +36,7 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     from bayesgmm.results.read import check_result
 
     check_result(fit)
-    if not 0 < certain <= 1:
+    if isinstance(certain, bool) or not isinstance(certain, (int, float, np.number)) or not 0 < certain <= 1:
         raise InputError("certain", f"got {certain!r}", "Give a probability greater than 0 and at most 1")
     point = fit[names.POINT].to_dataset()
     posterior = fit[names.POSTERIOR].to_dataset() if names.POSTERIOR in fit.children else None

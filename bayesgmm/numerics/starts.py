@@ -90,12 +90,13 @@ def _first_axis(rows: Array) -> Array:
 def _hierarchical(rows: Array, n_components: int, rng: np.random.Generator, *, gaussian: bool) -> Labels:
     """Ward's method, optionally finished by merging with a covariance for each group (Fraley 1998)."""
     from scipy.cluster.hierarchy import fcluster, ward
+    from scipy.spatial.distance import pdist
 
     n = len(rows)
     seen = np.arange(n) if n <= _MOST_HIERARCHICAL else rng.choice(n, _MOST_HIERARCHICAL, replace=False)
     sample = rows[seen]
     n_groups = min(n_components * (_GROUPS_PER_COMPONENT if gaussian else 1), len(sample))
-    labels = fcluster(ward(sample), n_groups, criterion="maxclust").astype(np.int64) - 1
+    labels = fcluster(ward(pdist(sample)), n_groups, criterion="maxclust").astype(np.int64) - 1
     n_groups = int(labels.max()) + 1  # ties can leave fewer groups than asked for
     if gaussian:
         labels = _merge_gaussian(sample, labels, n_groups, n_components)

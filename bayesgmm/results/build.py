@@ -141,7 +141,7 @@ def _sampled(draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any
     coords = {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coords}
     leading = (names.CHAIN, names.DRAW)
     posterior = {name: chained(value) for name, value in parameters.items()}
-    posterior["n_occupied"] = chained((draws.expected_counts >= OCCUPIED).sum(axis=1))
+    posterior["n_occupied"] = chained((draws.expected_counts >= OCCUPIED).sum(axis=1).astype(float))
     stats = {
         "lp": chained(draws.log_joint),
         "log_q": chained(draws.log_proposal),

@@ -338,7 +338,6 @@ def test_arviz_plots_of_weights_and_means(name, overlapping_fit):
 
 
 @pytest.mark.usefixtures("no_figures_left")
-@pytest.mark.xfail(strict=True, reason="ArviZ cannot bin n_occupied, a whole number that is the same in every draw")
 def test_arviz_plot_dist_takes_a_result_unchanged(overlapping_fit):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
