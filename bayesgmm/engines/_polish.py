@@ -23,6 +23,8 @@ _MEMORY = 30
 _FEWEST_CONJUGATE_STEPS = 10
 _PASSES_FOR_CERTIFICATE = 25
 _LINE_TRIES = 5
+# Differences give the estimate a few per cent of error, so it has to be this much below the tolerance.
+_MARGIN = 0.5
 _DIFFERENCE = 1e-3
 # Curvature below this, relative to the complete-data information, cannot be told from none by differences.
 _FLAT = 1e-8
@@ -121,7 +123,7 @@ def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: flo
                 if better is not None:
                     point = better
                     trace.append(point.value)
-            if gain < tolerance:
+            if gain < _MARGIN * tolerance:
                 status = Status.CONVERGED
                 break
         else:
@@ -261,7 +263,7 @@ def _gain_left(
         if len(diagonal) >= _FEWEST_CONJUGATE_STEPS and square / (2 * smallest) < 0.1 * tolerance:
             break
     gain += square / (2 * smallest)
-    if gain < tolerance and not saddle:
+    if gain < _MARGIN * tolerance and not saddle:
         return gain, None
     best = _along(objective, coordinates, solution, value, end)
     if best is None and saddle:

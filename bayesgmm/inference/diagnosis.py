@@ -110,15 +110,17 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
             f"Pareto k needs at least {_FEWEST_DRAWS} draws, there are {log_weight.size}: how good q is stays unknown."
         )
         return "k_hat", np.nan, False, text
+    if np.ptp(log_weight) < 1e-8:
+        return "k_hat", 0.0, True, "q equals the posterior: all importance weights are the same."
     weight = np.exp(log_weight - log_weight.max())
     share = float(weight.sum() ** 2 / (weight @ weight) / weight.size)
-    if share > _ALL_BUT_EQUAL:
-        # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
-        text = f"q is all but the posterior: the importance weights are worth {share:.2%} of the draws."
-        return "k_hat", np.nan, True, text
     # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives.
     _, k_hat = array_stats.psislw(-log_weight)
     k = float(np.squeeze(k_hat))
+    if share > _ALL_BUT_EQUAL:
+        # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
+        text = f"q is all but the posterior: the importance weights are worth {share:.2%} of the draws."
+        return "k_hat", k, True, text
     if k <= _WORST_K_HAT:
         text = f"Pareto k of the importance weights is {k:.2f}: draws from q are usable, reweighted where it matters."
         return "k_hat", k, True, text
