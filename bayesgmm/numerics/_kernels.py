@@ -31,7 +31,6 @@ _INVERSE_FACTORIALS = tuple(1.0 / math.factorial(i) for i in range(13))
 _I2, _I3, _I4, _I5, _I6, _I7, _I8, _I9, _I10, _I11, _I12 = _INVERSE_FACTORIALS[2:]
 _MANTISSA_BITS = np.int64(52)
 _UNDERFLOW = -700.0
-_LOG_TWO_PI = math.log(2.0 * math.pi)
 
 DIRECT_BLOCK = 512
 FEATURE_BLOCK = 128
@@ -235,18 +234,6 @@ def _normalise(R, w, peak, total, work):
     return value
 
 
-@njit(nogil=True, cache=True)
-def log_constants(log_scales, precision_choleskys):
-    """Log density of every component at its own mean, times its scale, [K]."""
-    K, d = precision_choleskys.shape[:2]
-    out = np.empty(K)
-    for k in range(K):
-        out[k] = log_scales[k] - 0.5 * d * _LOG_TWO_PI
-        for j in range(d):
-            out[k] += math.log(precision_choleskys[k, j, j])
-    return out
-
-
 @njit(nogil=True, **_INNER)
 def _log_joint(out, residual, w, work, constant, A):
     """Write constant - |A residual|^2 / 2 into out[w] for residual[d, :w] and lower triangular A."""
@@ -297,19 +284,19 @@ def _add_moments(r, residual, w, work, first, second):
 
 @njit(nogil=True, cache=True)
 def direct_pass(
-    x, begin, stop, log_scales, means, precision_choleskys, counts, first, second, responsibilities, log_density
+    x, begin, stop, constants, means, precision_choleskys, counts, first, second, responsibilities, log_density
 ):
     """Add expected counts, first and (lower) second moments about `means`; return the sum of log normalisers.
 
-    Only rows begin..stop are seen; a slice of x would not be contiguous and would be compiled once more.
-    `responsibilities` [K, N] and `log_density` [N] are written as well, unless they have no columns.
+    `constants` [K] are the log joint densities at the components' own means. Only rows begin..stop are seen; a slice
+    of x would not be contiguous and would be compiled once more. `responsibilities` [K, N] and `log_density` [N] are
+    written as well, unless they have no columns.
     """
     d = x.shape[0]
-    K = log_scales.size
+    K = constants.size
     block = DIRECT_BLOCK
     R, residual = np.empty((K, block)), np.empty((d, block))
     work, peak, total = np.empty(block), np.empty(block), np.empty(block)
-    constants = log_constants(log_scales, precision_choleskys)
     per_row = log_density.size > 0
     value = 0.0
     for start in range(begin, stop, block):

@@ -72,12 +72,11 @@ def expected_statistics(
     means = np.ascontiguousarray(means, dtype=float)
     precision_choleskys = np.ascontiguousarray(precision_choleskys, dtype=float)
     K = log_scales.size
+    constants = _log_constants(log_scales, precision_choleskys)
 
     work = n * K * (d + 1) * (d + 2)
     if d >= _SMALLEST_EXPANDED_DIMENSION and work > _WORK_WORTH_EXPANDING and _may_expand(x, precision_choleskys):
-        coefficients = _coefficients(
-            _kernels.log_constants(log_scales, precision_choleskys), means, precision_choleskys
-        )
+        coefficients = _coefficients(constants, means, precision_choleskys)
 
         def one_chunk(begin: int, stop: int) -> tuple[float, tuple[Array, ...]]:
             moments = np.zeros_like(coefficients)
@@ -88,7 +87,7 @@ def expected_statistics(
 
         def one_chunk(begin: int, stop: int) -> tuple[float, tuple[Array, ...]]:
             sums = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
-            value = _kernels.direct_pass(x, begin, stop, log_scales, means, precision_choleskys, *sums, *no_rows)
+            value = _kernels.direct_pass(x, begin, stop, constants, means, precision_choleskys, *sums, *no_rows)
             return value, sums
 
     n_chunks = max(1, min(n_threads, work // _WORK_WORTH_A_THREAD))
@@ -118,7 +117,7 @@ def rowwise(x: Array, log_scales: Array, means: Array, precision_choleskys: Arra
         x,
         0,
         n,
-        np.ascontiguousarray(log_scales, dtype=float),
+        _log_constants(log_scales, precision_choleskys),
         np.ascontiguousarray(means, dtype=float),
         np.ascontiguousarray(precision_choleskys, dtype=float),
         np.zeros(K),
@@ -128,6 +127,13 @@ def rowwise(x: Array, log_scales: Array, means: Array, precision_choleskys: Arra
         log_density,
     )
     return r, log_density
+
+
+def _log_constants(log_scales: Array, precision_choleskys: Array) -> Array:
+    """Log joint density of every component at its own mean, (K,)."""
+    d = precision_choleskys.shape[-1]
+    log_dets = np.log(np.diagonal(precision_choleskys, axis1=1, axis2=2)).sum(axis=1)
+    return np.ascontiguousarray(log_scales + log_dets - 0.5 * d * np.log(2.0 * np.pi))
 
 
 def _may_expand(x: Array, precision_choleskys: Array) -> bool:
