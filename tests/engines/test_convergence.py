@@ -266,13 +266,22 @@ def test_followed_starts_say_how_they_ended(overlapping, seed):
     search = fit["optimization"].to_dataset()
     status, gain = search["status"].to_numpy(), search["gain_left"].to_numpy()
     converged = status == bg.Status.CONVERGED.name
-    # Not every basin of these problems can be followed to its end in 400 passes; the reported one has to be.
     assert converged[search.attrs["best_start"]]
     assert (gain[converged] < bg.EM().tolerance).all()
     # Whatever was followed and did not converge says so, and nothing else has an estimate of what is left.
     assert set(status[~converged]) <= {status.name for status in bg.Status}
     assert not (gain[~converged] < bg.EM().tolerance).any()
     assert search["passes"].max() <= bg.EM().max_steps
+
+
+RIDGE = pytest.mark.xfail(reason="some starts follow a nearly flat ridge towards K=2 and run out of passes")
+
+
+@ALL_SEEDS
+@pytest.mark.parametrize("overlapping", [*PROBLEMS[:2], pytest.param(PROBLEMS[2], marks=RIDGE), PROBLEMS[3]])
+def test_as_many_starts_converge_as_are_finished(overlapping, seed):
+    _, fit = fitted(overlapping, seed)
+    assert (fit["optimization"]["status"] == bg.Status.CONVERGED.name).sum() >= bg.EM().n_polish
 
 
 @pytest.mark.parametrize("max_steps", [8, 12, 20])
