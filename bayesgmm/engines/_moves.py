@@ -26,8 +26,9 @@ def moves(
     triples = [(i, j, k) for i in range(K) for j in range(i + 1, K) for k in range(K) if k != j]
     closeness = _overlap(at)
     # Random order first, so that equally close pairs are not always split in the same component.
-    # Few components have few triples; each is then tried with several directions of the split.
-    triples *= max(1, n_moves // len(triples))
+    # Few components have few triples; each is then tried with several directions of the split, where there are some.
+    if at.means.shape[1] > 1:
+        triples *= max(1, n_moves // len(triples))
     order = rng.permutation(len(triples))
     ranked = sorted(order, key=lambda t: -closeness[triples[t][0], triples[t][1]])
     chosen = ranked[: n_moves // 2]

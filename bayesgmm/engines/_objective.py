@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,17 +102,28 @@ class Objective:
 
     def value_and_gradient(self, coordinates: Coordinates, u: Array) -> tuple[float, Array, Parameters, Statistics]:
         """Objective and its gradient in u, the point and its statistics."""
-        model = self.problem.model
         at = coordinates.parameters(u)
         self.passes += 1
+        statistics = self.problem.statistics_at(at.log_weights, at.means, at.precision_choleskys)
+        prior, gradient = self.prior_and_gradient(coordinates, at, statistics)
+        return statistics.log_normaliser + prior, gradient, at, statistics
+
+    def prior_and_gradient(
+        self, coordinates: Coordinates, at: Parameters, statistics: Statistics
+    ) -> tuple[float, Array]:
+        """Log prior, and the gradient in u of the objective from statistics about the means at a point.
+
+        With the statistics of that very point it is the gradient of the objective (Fisher's identity); with those of
+        another it is the gradient of the expected complete log density.
+        """
+        model = self.problem.model
         factors = at.precision_choleskys
-        statistics = self.problem.statistics_at(at.log_weights, at.means, factors)
         precisions = np.swapaxes(factors, -1, -2) @ factors
         by_sigma = precisions @ statistics.second @ precisions - statistics.counts[:, None, None] * precisions
-        weights_value, weights_slope = model.weights.log_density(at.log_weights)
+        value, weights_slope = model.weights.log_density(at.log_weights)
         means_value, means_slope, means_sigma = model.means.log_density(at.means, at.choleskys)
         sigma_value, sigma_slope = model.covariances.log_density(at.choleskys)
-        value = statistics.log_normaliser + weights_value + means_value + sigma_value
+        value += means_value + sigma_value
         by_weights = statistics.counts + weights_slope
         extra = np.zeros(coordinates.size)
         if self.unconstrained:
@@ -125,7 +136,7 @@ class Objective:
             means=(precisions @ statistics.first[..., None])[..., 0] + means_slope,
             sigma=0.5 * by_sigma + means_sigma + sigma_slope,
         )
-        return value, coordinates.gradient(at, slopes) + extra, at, statistics
+        return value, coordinates.gradient(at, slopes) + extra
 
 
 def log_prior(model: FilledMixture, at: Parameters, unconstrained: bool) -> float:
@@ -137,6 +148,12 @@ def log_prior(model: FilledMixture, at: Parameters, unconstrained: bool) -> floa
         value += model.weights.log_jacobian(at.log_weights)[0]
         value += model.covariances.log_jacobian(at.choleskys, at.choleskys)[0]
     return value
+
+
+def recentred(statistics: Statistics, old_means: Array, new_means: Array) -> Statistics:
+    """The same statistics about new means."""
+    first = statistics.first + statistics.counts[:, None] * (old_means - new_means)
+    return replace(statistics, first=first, second=scatter_about(statistics, old_means, new_means))
 
 
 def scatter_about(statistics: Statistics, old_means: Array, new_means: Array) -> Array:

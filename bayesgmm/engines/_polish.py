@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayesgmm._status import Status
+from bayesgmm.engines import _newton
+from bayesgmm.engines._newton import FLAT, Point
 from bayesgmm.engines._objective import Coordinates, Objective, maximise
 from bayesgmm.engines._search import Start, collapsed, too_few_rows
 from bayesgmm.engines.base import Array, Parameters, StartReport
-from bayesgmm.numerics.passes import Statistics
 
 # In the coordinates used, a gradient g leaves a gain of about |g|^2 / (2 lambda) with lambda at most 1.
 _GRADIENT_TOLERANCE = 1e-5
@@ -26,21 +27,16 @@ _LINE_TRIES = 5
 # Differences give the estimate a few per cent of error, so it has to be this much below the tolerance.
 _MARGIN = 0.5
 _DIFFERENCE = 1e-3
-# Curvature below this, relative to the complete-data information, cannot be told from none by differences.
-_FLAT = 1e-8
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Point:
-    at: Parameters
-    value: float
-    statistics: Statistics
+# With so few parameters the exact Hessian costs less than the steps that it saves. Quasi-Newton steps come first,
+# some for every parameter: they take the long way up, Newton's stay in the nearest basin.
+_MOST_FOR_NEWTON = 64
+_PASSES_BEFORE_NEWTON = 6
 
 
 class _Collapse(Exception):
     """A component fell below the eigenvalue floor, at a point if it is known."""
 
-    def __init__(self, point: _Point | None = None) -> None:
+    def __init__(self, point: Point | None = None) -> None:
         self.point = point
         super().__init__()
 
@@ -54,7 +50,7 @@ class Climb:
     """A start on its way up: where it is, what it saw, how many passes it took and whether it fell off."""
 
     start: Start
-    point: _Point
+    point: Point
     trace: list[float]
     passes: int = 0
     collapsed: bool = False
@@ -70,7 +66,7 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
     value = start.value
     if statistics is None:
         value, statistics = objective.value(start.at)
-    point = _Point(at=start.at, value=value, statistics=statistics)
+    point = Point(at=start.at, value=value, statistics=statistics)
     start = start if np.isfinite(start.value) else replace(start, value=value)
     climb = Climb(start=start, point=point, trace=[value])
     try:
@@ -92,46 +88,18 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
 
 
 def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: float, floor: float) -> StartReport:
-    """Follow a climb to the optimum of its basin and certify it.
-
-    Rounds of L-BFGS, each in coordinates laid round the point where the last one ended. After each round the
-    estimated gain left, g' H^-1 g / 2, is found by conjugate gradients on differences of gradients; the run has
-    converged when it is below `tolerance`.
-    """
+    """Follow a climb to the optimum of its basin and certify it: converged means a gain left below `tolerance`."""
     problem = objective.problem
     before = objective.passes - climb.passes
-    point, trace = climb.point, climb.trace
-    gain = np.inf
-    status = Status.MAX_STEPS
-    try:
-        if climb.collapsed:
-            raise _Collapse(point)
-        for _ in range(_ROUNDS):
-            left = max_steps - (objective.passes - before)
-            if left <= _PASSES_FOR_CERTIFICATE:
-                break
-            coordinates = Coordinates(problem.model, point.at, point.statistics.counts)
-            if coordinates.size == 0:
-                gain = 0.0
-            else:
-                passes = min(left - _PASSES_FOR_CERTIFICATE, _PASSES_PER_ROUND)
-                moved = _quasi_newton(objective, coordinates, passes, floor, trace, _GRADIENT_TOLERANCE)
-                point = moved if moved.value >= point.value else point
-                left = max_steps - (objective.passes - before)
-                coordinates = Coordinates(problem.model, point.at, point.statistics.counts)
-                gain, better = _gain_left(objective, coordinates, left, tolerance)
-                if better is not None:
-                    point = better
-                    trace.append(point.value)
-            if gain < _MARGIN * tolerance:
-                status = Status.CONVERGED
-                break
-        else:
-            status = Status.STALLED
-    except _Collapse as collapse:
-        status, point = Status.SINGULAR, collapse.point or point
-    except np.linalg.LinAlgError:
-        status = Status.SINGULAR
+    point, gain, status = climb.point, np.inf, Status.SINGULAR
+    trace = climb.trace
+    if not climb.collapsed:
+        try:
+            point, gain, status = _to_the_top(objective, point, before + max_steps, tolerance, floor, trace)
+        except _Collapse as collapse:
+            point = collapse.point or point
+        except np.linalg.LinAlgError:
+            pass
     if status is not Status.SINGULAR:
         if collapsed(problem, point.at, floor):
             status = Status.SINGULAR
@@ -149,6 +117,56 @@ def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: flo
     )
 
 
+def _to_the_top(
+    objective: Objective, point: Point, end: int, tolerance: float, floor: float, trace: list[float]
+) -> tuple[Point, float, Status]:
+    """Rounds of L-BFGS, each in coordinates laid round the point where the last one ended.
+
+    After each round the estimated gain left, g' H^-1 g / 2, is found by conjugate gradients on differences of
+    gradients. With few parameters one round is enough: where it does not converge Newton's method goes on.
+    """
+    gain = np.inf
+    for _ in range(_ROUNDS):
+        left = end - objective.passes
+        if left <= _PASSES_FOR_CERTIFICATE:
+            return point, gain, Status.MAX_STEPS
+        coordinates = Coordinates(objective.problem.model, point.at, point.statistics.counts)
+        if coordinates.size == 0:
+            return point, 0.0, Status.CONVERGED
+        few = coordinates.size <= _MOST_FOR_NEWTON
+        most = min(_PASSES_PER_ROUND, _PASSES_BEFORE_NEWTON * coordinates.size if few else _PASSES_PER_ROUND)
+        passes = min(left - _PASSES_FOR_CERTIFICATE, most)
+        stop = objective.passes + passes
+        moved = _quasi_newton(objective, coordinates, passes, floor, trace, _GRADIENT_TOLERANCE)
+        point = moved if moved.value >= point.value else point
+        if not few or objective.passes < stop:
+            coordinates = Coordinates(objective.problem.model, point.at, point.statistics.counts)
+            gain, better = _gain_left(objective, coordinates, end - objective.passes, tolerance)
+            if better is not None:
+                point = better
+                trace.append(point.value)
+            if gain < _MARGIN * tolerance:
+                return point, gain, Status.CONVERGED
+        if few:
+            return _by_newton(objective, point, end, tolerance, floor, trace)
+    return point, gain, Status.STALLED
+
+
+def _by_newton(
+    objective: Objective, point: Point, end: int, tolerance: float, floor: float, trace: list[float]
+) -> tuple[Point, float, Status]:
+    """Newton steps with the exact Hessian, which certifies the end as well."""
+
+    def fell(at: Parameters) -> bool:
+        return collapsed(objective.problem, at, floor)
+
+    point, gain = _newton.climb(objective, point, end=end, tolerance=tolerance, trace=trace, fell=fell)
+    if gain < tolerance:
+        return point, gain, Status.CONVERGED
+    left = end - objective.passes
+    return point, gain, Status.STALLED if left > _newton.PASSES_A_STEP else Status.MAX_STEPS
+
+
 def _exact_steps(objective: Objective) -> bool:
     model = objective.problem.model
     prior = model.covariances.innermost
@@ -156,12 +174,12 @@ def _exact_steps(objective: Objective) -> bool:
     return closed and not objective.unconstrained
 
 
-def _em_step(objective: Objective, point: _Point, floor: float) -> _Point:
+def _em_step(objective: Objective, point: Point, floor: float) -> Point:
     at = maximise(objective.problem.model, point.at, point.statistics)
     if collapsed(objective.problem, at, floor):
         raise _Collapse
     value, statistics = objective.value(at)
-    return _Point(at=at, value=value, statistics=statistics)
+    return Point(at=at, value=value, statistics=statistics)
 
 
 def _quasi_newton(
@@ -171,11 +189,11 @@ def _quasi_newton(
     floor: float,
     trace: list[float],
     gradient_tolerance: float,
-) -> _Point:
+) -> Point:
     from scipy.optimize import minimize
 
-    best: list[_Point] = []
-    last: list[_Point] = []
+    best: list[Point] = []
+    last: list[Point] = []
 
     def beyond(u: Array) -> tuple[float, Array]:
         return (abs(best[0].value) * 10 + 1e10 if best else 1e300), np.zeros_like(u)
@@ -194,7 +212,7 @@ def _quasi_newton(
                 return beyond(u)
         if not fine:
             return beyond(u)
-        point = _Point(at=at, value=value, statistics=statistics)
+        point = Point(at=at, value=value, statistics=statistics)
         last[:] = [point]
         if not best or value > best[0].value:
             best[:] = [point]
@@ -219,7 +237,7 @@ def _quasi_newton(
 
 def _gain_left(
     objective: Objective, coordinates: Coordinates, passes: int, tolerance: float
-) -> tuple[float, _Point | None]:
+) -> tuple[float, Point | None]:
     """Newton decrement g' H^-1 g / 2 at the reference point, and a better point if a Newton step finds one.
 
     Conjugate gradients solve H p = g with Hessian-vector products from central differences of gradients, two passes
@@ -243,9 +261,9 @@ def _gain_left(
         _, behind, _, _ = objective.value_and_gradient(coordinates, -h * direction)
         curved = (behind - ahead) / (2 * h)
         curvature = float(direction @ curved)
-        if curvature <= _FLAT * length**2:
-            saddle = curvature < -_FLAT * length**2
-            smallest = _FLAT
+        if curvature <= FLAT * length**2:
+            saddle = curvature < -FLAT * length**2
+            smallest = FLAT
             solution = direction / length if saddle else solution
             break
         step = square / curvature
@@ -255,7 +273,7 @@ def _gain_left(
         new_square = float(residual @ residual)
         diagonal.append(1.0 / step + ratio / last)
         matrix = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
-        smallest = max(float(np.linalg.eigvalsh(matrix)[0]), _FLAT)
+        smallest = max(float(np.linalg.eigvalsh(matrix)[0]), FLAT)
         ratio, last = new_square / square, step
         beside.append(np.sqrt(ratio) / step)
         direction = residual + ratio * direction
@@ -271,7 +289,7 @@ def _gain_left(
     return (np.inf if saddle else gain), best
 
 
-def _along(objective: Objective, coordinates: Coordinates, step: Array, value: float, end: int) -> _Point | None:
+def _along(objective: Objective, coordinates: Coordinates, step: Array, value: float, end: int) -> Point | None:
     """The best point found along a step: doubled while that helps, quartered until it does."""
     best, factor = None, 1.0
     for _ in range(_LINE_TRIES):
@@ -280,7 +298,7 @@ def _along(objective: Objective, coordinates: Coordinates, step: Array, value: f
         trial = None
         with np.errstate(all="ignore"), suppress(np.linalg.LinAlgError):
             moved, _, at, statistics = objective.value_and_gradient(coordinates, factor * step)
-            trial = _Point(at=at, value=moved, statistics=statistics)
+            trial = Point(at=at, value=moved, statistics=statistics)
         if trial is not None and trial.value > (value if best is None else best.value):
             best = trial
             if factor < 1.0:

@@ -274,14 +274,13 @@ def test_followed_starts_say_how_they_ended(overlapping, seed):
     assert search["passes"].max() <= bg.EM().max_steps
 
 
-RIDGE = pytest.mark.xfail(reason="some starts follow a nearly flat ridge towards K=2 and run out of passes")
-
-
 @ALL_SEEDS
-@pytest.mark.parametrize("overlapping", [*PROBLEMS[:2], pytest.param(PROBLEMS[2], marks=RIDGE), PROBLEMS[3]])
+@ALL_PROBLEMS
 def test_as_many_starts_converge_as_are_finished(overlapping, seed):
     _, fit = fitted(overlapping, seed)
-    assert (fit["optimization"]["status"] == bg.Status.CONVERGED.name).sum() >= bg.EM().n_polish
+    statuses = fit["optimization"]["status"]
+    assert (statuses == bg.Status.CONVERGED.name).sum() >= bg.EM().n_polish
+    assert not np.isin(statuses, [bg.Status.MAX_STEPS.name, bg.Status.STALLED.name]).any()
 
 
 @pytest.mark.parametrize("max_steps", [8, 12, 20])
@@ -301,7 +300,8 @@ def test_passes_stay_below_their_limit(max_steps):
 def test_what_converged_has_nothing_left_to_gain(overlapping, seed):
     for value, oracle in converged_ends(overlapping, seed):
         at_end, _ = oracle.value_and_score(np.zeros(oracle.size))
-        assert at_end == pytest.approx(value, rel=1e-11)
+        # The oracle expands squares, so components far narrower than the data cost it digits.
+        assert at_end == pytest.approx(value, abs=1e-10 * max(np.abs(oracle.eta).max(), abs(value)))
         assert oracle.newton_decrement() <= 1e-4
 
 
