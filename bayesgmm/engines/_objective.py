@@ -35,42 +35,53 @@ class Coordinates:
         self.reference = Parameters(log_weights=log_weights, means=reference.means, choleskys=reference.choleskys)
         rows = counts + 1.0
         self._split = np.cumsum([model.weights.n_free(K), K * d if model.means.free else 0])
-        self._mean_scale = 1.0 / np.sqrt(rows)[:, None]
-        self._covariance_scale = 1.0 / np.sqrt(model.covariances.information(rows, d))
+        self.mean_scale = 1.0 / np.sqrt(rows)[:, None]
+        self.covariance_scale = 1.0 / np.sqrt(model.covariances.information(rows, d))
         w, V = np.exp(log_weights), isometric_basis(K)
         information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(K - 1)
-        self._weight_map = np.linalg.inv(np.linalg.cholesky(information)).T if self._split[0] else np.zeros((0, 0))
-        self.size = int(self._split[1] + self._covariance_scale.size)
+        self.weight_map = np.linalg.inv(np.linalg.cholesky(information)).T if self._split[0] else np.zeros((0, 0))
+        self.size = int(self._split[1] + self.covariance_scale.size)
 
     def parameters(self, u: Array) -> Parameters:
-        """The point at coordinates u; u = 0 is the reference."""
-        by_weights, by_means = u[: self._split[0]], u[self._split[0] : self._split[1]]
-        by_covariances = u[self._split[1] :]
+        """The point at coordinates u, or the points at (..., p); u = 0 is the reference."""
+        by_weights, by_means = u[..., : self._split[0]], u[..., self._split[0] : self._split[1]]
+        by_covariances = u[..., self._split[1] :]
         at = self.reference
-        means = at.means
+        means = np.broadcast_to(at.means, (*u.shape[:-1], *at.means.shape))
         if by_means.size:
-            moved = (by_means.reshape(means.shape) * self._mean_scale)[..., None]
+            moved = (by_means.reshape(means.shape) * self.mean_scale)[..., None]
             means = means + (at.choleskys @ moved)[..., 0]
         return Parameters(
-            log_weights=self.model.weights.from_free(self._weight_map @ by_weights, at.log_weights),
+            log_weights=self.model.weights.from_free(by_weights @ self.weight_map.T, at.log_weights),
             means=means,
-            choleskys=self.model.covariances.from_free(by_covariances * self._covariance_scale, at.choleskys),
+            choleskys=self.model.covariances.from_free(by_covariances * self.covariance_scale, at.choleskys),
         )
+
+    def coordinates(self, point: Parameters) -> Array:
+        """The inverse of `parameters` for one point."""
+        at = self.reference
+        by_weights = self.model.weights.to_free(point.log_weights, at.log_weights)
+        by_means = np.zeros(0)
+        if self.model.means.free:
+            moved = np.linalg.solve(at.choleskys, (point.means - at.means)[..., None])[..., 0]
+            by_means = (moved / self.mean_scale).ravel()
+        by_covariances = self.model.covariances.to_free(point.choleskys, at.choleskys) / self.covariance_scale
+        return np.concatenate([np.linalg.solve(self.weight_map, by_weights), by_means, by_covariances])
 
     def gradient(self, parameters: Parameters, slopes: Slopes) -> Array:
         """Gradient in u from slopes with respect to log weights, means and Sigma at `parameters`."""
-        by_weights = self._weight_map.T @ self.model.weights.pullback(slopes.log_weights, parameters.log_weights)
+        by_weights = self.weight_map.T @ self.model.weights.pullback(slopes.log_weights, parameters.log_weights)
         by_means = np.zeros(0)
         if self.model.means.free:
             pulled = np.swapaxes(self.reference.choleskys, -1, -2) @ slopes.means[..., None]
-            by_means = (pulled[..., 0] * self._mean_scale).ravel()
+            by_means = (pulled[..., 0] * self.mean_scale).ravel()
         covariances = self.model.covariances
         by_covariances = covariances.pullback(slopes.sigma, parameters.choleskys, self.reference.choleskys)
-        return np.concatenate([by_weights, by_means, by_covariances * self._covariance_scale])
+        return np.concatenate([by_weights, by_means, by_covariances * self.covariance_scale])
 
     def covariance_part(self, gradient: Array) -> Array:
         """A gradient in the structure's own coordinates, placed and scaled as part of a gradient in u."""
-        return np.concatenate([np.zeros(self._split[1]), gradient * self._covariance_scale])
+        return np.concatenate([np.zeros(self._split[1]), gradient * self.covariance_scale])
 
 
 @dataclass(frozen=True, kw_only=True)

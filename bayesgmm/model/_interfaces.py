@@ -62,9 +62,13 @@ class Weights(Spec):
         return n_components - 1
 
     def from_free(self, theta: Array, reference: Array) -> Array:
-        """Log weights at coordinates `theta` (isometric log-ratios) from the reference point."""
-        moved = reference + isometric_basis(reference.size) @ theta
-        return moved - np.logaddexp.reduce(moved)
+        """Log weights at coordinates `theta` (..., K - 1), isometric log-ratios, from the reference point."""
+        moved = reference + theta @ isometric_basis(reference.size).T
+        return moved - np.logaddexp.reduce(moved, axis=-1, keepdims=True)
+
+    def to_free(self, log_weights: Array, reference: Array) -> Array:
+        """The inverse of `from_free`."""
+        return isometric_basis(reference.size).T @ (log_weights - reference)
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         """Gradient in the coordinates from a gradient with respect to K free log weights."""
@@ -260,7 +264,11 @@ class Covariances(Spec):
 
     @abstractmethod
     def from_free(self, theta: Array, reference: Array) -> Array:
-        """Choleskys at coordinates `theta` from reference Choleskys: L = L_reference A(theta), A(0) = I."""
+        """Choleskys at coordinates `theta` (..., p) from reference Choleskys: L = L_reference A(theta), A(0) = I."""
+
+    @abstractmethod
+    def to_free(self, choleskys: Array, reference: Array) -> Array:
+        """The inverse of `from_free`."""
 
     @abstractmethod
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:

@@ -88,11 +88,18 @@ class Full(_Structured):
 
     def from_free(self, theta: Array, reference: Array) -> Array:
         K, d = reference.shape[:2]
-        theta = theta.reshape(K, -1)
-        A = diagonal_matrices(np.exp(theta[:, :d]))
+        theta = theta.reshape(*theta.shape[:-1], K, -1)
+        A = diagonal_matrices(np.exp(theta[..., :d]))
         rows, columns = below_diagonal(d)
-        A[:, rows, columns] = theta[:, d:]
+        A[..., rows, columns] = theta[..., d:]
         return reference @ A
+
+    def to_free(self, choleskys: Array, reference: Array) -> Array:
+        K, d = reference.shape[:2]
+        A = np.linalg.solve(reference, choleskys)
+        rows, columns = below_diagonal(d)
+        logs = np.log(np.diagonal(A, axis1=1, axis2=2))
+        return np.concatenate([logs, A[:, rows, columns]], axis=1).ravel()
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         d = choleskys.shape[-1]
@@ -140,7 +147,10 @@ class Diagonal(_Structured):
         return n_components * n_features
 
     def from_free(self, theta: Array, reference: Array) -> Array:
-        return reference * np.exp(theta.reshape(len(reference), 1, -1))
+        return reference * np.exp(theta.reshape(*theta.shape[:-1], len(reference), 1, -1))
+
+    def to_free(self, choleskys: Array, reference: Array) -> Array:
+        return (0.5 * np.log(_variances(choleskys) / _variances(reference))).ravel()
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return (2.0 * np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).ravel()
@@ -193,7 +203,10 @@ class Spherical(_Structured):
         return n_components
 
     def from_free(self, theta: Array, reference: Array) -> Array:
-        return reference * np.exp(theta)[:, None, None]
+        return reference * np.exp(theta)[..., None, None]
+
+    def to_free(self, choleskys: Array, reference: Array) -> Array:
+        return np.log(choleskys[:, 0, 0] / reference[:, 0, 0])
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return 2.0 * (np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).sum(axis=1)
@@ -267,7 +280,10 @@ class Tied(Covariances):
         return self.structure.n_free(1, n_features)
 
     def from_free(self, theta: Array, reference: Array) -> Array:
-        return np.repeat(self.structure.from_free(theta, reference[:1]), len(reference), axis=0)
+        return np.repeat(self.structure.from_free(theta, reference[:1]), len(reference), axis=-3)
+
+    def to_free(self, choleskys: Array, reference: Array) -> Array:
+        return self.structure.to_free(choleskys[:1], reference[:1])
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return self.structure.pullback(gradient.sum(axis=0, keepdims=True), choleskys[:1], reference[:1])
@@ -351,7 +367,10 @@ class FixedCovariances(Covariances):
         return 0
 
     def from_free(self, theta: Array, reference: Array) -> Array:
-        return reference
+        return np.broadcast_to(reference, (*theta.shape[:-1], *reference.shape))
+
+    def to_free(self, choleskys: Array, reference: Array) -> Array:
+        return np.zeros(0)
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return np.zeros(0)

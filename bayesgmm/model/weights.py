@@ -181,7 +181,10 @@ class FixedWeights(Weights):
         return 0
 
     def from_free(self, theta: Array, reference: Array) -> Array:
-        return reference
+        return np.broadcast_to(reference, (*theta.shape[:-1], reference.size))
+
+    def to_free(self, log_weights: Array, reference: Array) -> Array:
+        return np.zeros(0)
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         return np.zeros(0)
