@@ -6,6 +6,7 @@ that turn a declaration into codes and numbers. A part that is not registered ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
@@ -44,14 +45,28 @@ _LEAST_CURVATURE = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class CovarianceCode:
-    """How the kernel is to read a structure and the prior in it; numbers beyond those that a prior has are ignored."""
+    """How the kernel is to read a structure and the prior in it.
+
+    Attributes
+    ----------
+    structure : int
+    tied : bool
+    diagonal_powers : (d,) array
+        Powers of diag L in the density of the coordinates, Jacobian included.
+    variance_power : float
+        Power of the variances there.
+    scatter : (d, d) array, optional
+        What the prior adds to the scatter of a component.
+    scale_kind, scale_numbers : int, (2, d) array
+        The prior on standard deviations.
+    """
 
     structure: int
     tied: bool = False
-    prior: int = 0
+    diagonal_powers: Array
+    variance_power: float = 0.0
+    scatter: Array | None = None
     scale_kind: int = 0
-    shape: float = 0.0
-    scale: Array | None = None
     scale_numbers: Array | None = None
 
 
@@ -74,31 +89,65 @@ class NativeDensity:
     """
 
     def __init__(self, problem: Problem, mode: Parameters) -> None:
-        from bayesgmm.numerics import _posterior_kernel
-
         objective = Objective(problem, unconstrained=True)
         _, statistics = objective.value(mode)
         self.coordinates = Coordinates(problem.model, mode, statistics.counts)
         self.size = self.coordinates.size
         self.to_local = _whitening(hessian(objective, self.coordinates, statistics))
-        self._kernel = _posterior_kernel.log_posterior
-        self._arguments = _arguments(problem, self.coordinates, self.to_local)
+        self._problem = problem
+        self._place, self._collect = _arguments(problem, self.coordinates, self.to_local)
         exact = objective.value_and_gradient(self.coordinates, np.zeros(self.size))[0]
         # The kernel leaves constants out.
-        self.constant = exact - self.value_and_gradient(np.zeros(self.size))[0]
+        self.constant = exact - self.function()(np.zeros(self.size))[0]
 
-    def value_and_gradient(self, v: Array) -> tuple[float, Array]:
-        """Log density without `constant`, and its gradient."""
-        gradient = np.empty(self.size)
-        return self._kernel(v, gradient, *self._arguments), gradient
+    def function(self) -> Callable[[Array], tuple[float, Array]]:
+        """Log density without `constant` and its gradient, as a function with a workspace of its own.
 
-    def function(self) -> Any:
-        """The same as a closure without attribute look-ups, for a sampler's innermost loop."""
-        kernel, arguments, size = self._kernel, self._arguments, self.size
+        Each thread needs its own function. It holds no lock while it sees the rows.
+        """
+        from bayesgmm.numerics._kernels import direct_pass
+        from bayesgmm.numerics._posterior_kernel import collect, place
+
+        x, size = self._problem.x, self.size
+        K, d = self._problem.K, self._problem.n_features
+        codes, *place_with = self._place
+        to_local, weight_map, mean_map, choleskys, scales, *collect_with = self._collect
+        u, by_u, weight_slopes = np.empty(size), np.empty(size), np.empty(K)
+        log_weights, constants, means = np.empty(K), np.empty(K), np.empty((K, d))
+        L, A, inverse = np.zeros((K, d, d)), np.zeros((K, d, d)), np.zeros((K, d, d))
+        counts, first, second = np.empty(K), np.empty((K, d)), np.empty((K, d, d))
+        work, no_responsibilities, no_densities = np.empty((3, d, d)), np.empty((K, 0)), np.empty(0)
+        n = x.shape[1]
 
         def log_density(v: Array) -> tuple[float, Array]:
+            place(v, codes, *place_with, u, log_weights, means, L, A, inverse, constants)
+            counts[:], first[:], second[:] = 0.0, 0.0, 0.0
+            rows = direct_pass(
+                x, 0, n, constants, means, inverse, counts, first, second, no_responsibilities, no_densities
+            )
             gradient = np.empty(size)
-            return kernel(v, gradient, *arguments), gradient
+            rest = collect(
+                gradient,
+                by_u,
+                work,
+                codes,
+                to_local,
+                weight_map,
+                mean_map,
+                choleskys,
+                scales,
+                log_weights,
+                means,
+                L,
+                A,
+                inverse,
+                counts,
+                first,
+                second,
+                weight_slopes,
+                *collect_with,
+            )
+            return rows + rest, gradient
 
         return log_density
 
@@ -117,31 +166,34 @@ def _whitening(curvature: Array) -> Array:
     return vectors / np.sqrt(np.maximum(values, _LEAST_CURVATURE))
 
 
-def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> tuple[Any, ...]:
+def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """What does not change from point to point in the arguments of the two compiled functions."""
     model, at = problem.model, coordinates.reference
     K, d = problem.K, problem.n_features
-    weights_kind, weight_numbers = encode_weights(model.weights, K)
+    weights_kind, weight_powers = encode_weights(model.weights, K)
     means_kind, loc, precision = encode_means(model.means, K, d)
     code = encode_covariances(model.covariances, d)
-    codes = (weights_kind, means_kind, code.structure, int(code.tied), code.prior, code.scale_kind)
     basis = isometric_basis(K) if model.weights.n_free(K) else np.zeros((K, 0))
-    return (
-        problem.x,
-        np.ascontiguousarray(to_local),
-        np.ascontiguousarray(at.log_weights),
-        np.ascontiguousarray(basis @ coordinates.weight_map),
-        np.ascontiguousarray(at.means),
-        np.ascontiguousarray(at.choleskys * coordinates.mean_scale[:, :, None]),
-        np.ascontiguousarray(at.choleskys),
-        np.ascontiguousarray(coordinates.covariance_scale),
-        codes,
-        np.ascontiguousarray(weight_numbers, dtype=float),
-        np.array(np.broadcast_to(loc, (K, d)), dtype=float),
-        np.array(np.broadcast_to(precision, (K, d)), dtype=float),
-        code.shape,
-        np.eye(d) if code.scale is None else np.ascontiguousarray(code.scale),
-        np.ones((2, d)) if code.scale_numbers is None else np.ascontiguousarray(code.scale_numbers),
+    to_local, weight_map = _array(to_local), _array(basis @ coordinates.weight_map)
+    mean_map, choleskys = _array(at.choleskys * coordinates.mean_scale[:, :, None]), _array(at.choleskys)
+    scales = _array(coordinates.covariance_scale)
+    codes = np.array([weights_kind, means_kind, code.structure, int(code.tied), code.scale_kind])
+    place = codes, to_local, _array(at.log_weights), weight_map, _array(at.means), mean_map, choleskys, scales
+    priors = (
+        _array(weight_powers),
+        _array(np.broadcast_to(loc, (K, d))),
+        _array(np.broadcast_to(precision, (K, d))),
+        _array(code.diagonal_powers),
+        float(code.variance_power),
+        np.zeros((d, d)) if code.scatter is None else _array(code.scatter),
+        np.ones((2, d)) if code.scale_numbers is None else _array(code.scale_numbers),
     )
+    return place, (to_local, weight_map, mean_map, choleskys, scales, *priors)
+
+
+def _array(values: Array) -> Array:
+    """A contiguous, writable copy: the one kind of array that the kernel is compiled for."""
+    return np.array(values, dtype=float, order="C")
 
 
 @singledispatch
@@ -157,7 +209,7 @@ def _(prior: Dirichlet, n_components: int) -> tuple[int, Array]:
 
 @encode_weights.register
 def _(prior: StickBreaking, n_components: int) -> tuple[int, Array]:
-    return 1, np.full(n_components, prior.concentration)
+    return 1, np.append(np.ones(n_components - 1), prior.concentration)
 
 
 @encode_weights.register
@@ -200,7 +252,7 @@ def _(structure: Tied, n_features: int) -> CovarianceCode:
 
 @encode_covariances.register
 def _(structure: FixedCovariances, n_features: int) -> CovarianceCode:
-    return CovarianceCode(structure=3)
+    return CovarianceCode(structure=3, diagonal_powers=np.zeros(n_features))
 
 
 @encode_covariances.register(Full)
@@ -208,14 +260,27 @@ def _(structure: FixedCovariances, n_features: int) -> CovarianceCode:
 @encode_covariances.register(Spherical)
 def _(structure: Full | Diagonal | Spherical, n_features: int) -> CovarianceCode:
     kind = {Full: 0, Diagonal: 1, Spherical: 2}[type(structure)]
-    prior = structure.prior
+    prior, d = structure.prior, n_features
+    # |dSigma / d coordinates| is a constant times prod L_jj^(d + 1 - j), or the variance where they are separate.
+    jacobian = np.full(d, 2.0) if structure.separate else d + 1.0 - np.arange(d)
     if isinstance(prior, InverseWishart):
         df, scale = prior.numbers()
-        matrix = np.diag(np.broadcast_to(scale, (n_features,))) if structure.separate else scale
-        return CovarianceCode(structure=kind, prior=0, shape=df, scale=matrix)
+        scatter = np.zeros((d, d))
+        n_prior = len(scale)
+        scatter[:n_prior, :n_prior] = np.diag(scale) if structure.separate else scale
+        power = df + 2.0 if structure.separate else df + d + 1.0
+        return CovarianceCode(structure=kind, diagonal_powers=jacobian - power, scatter=scatter)
     if isinstance(prior, LKJ):
-        scale_kind, numbers = encode_scale(prior.scale, n_features)
-        return CovarianceCode(structure=kind, prior=1, shape=prior.eta, scale_kind=scale_kind, scale_numbers=numbers)
+        scale_kind, numbers = encode_scale(prior.scale, d)
+        # The density is that of sds, |dSigma / ds| prop. to the sds, and of the correlations, |R| = |Sigma| / prod s^2.
+        correlated = 0.0 if structure.separate else prior.eta - 1.0
+        return CovarianceCode(
+            structure=kind,
+            diagonal_powers=jacobian + 2.0 * correlated - (1.0 if structure.separate else 0.0),
+            variance_power=0.0 if structure.separate else -correlated - 0.5 * d,
+            scale_kind=scale_kind,
+            scale_numbers=numbers,
+        )
     raise _without(f"covariances={structure}")
 
 
@@ -227,22 +292,22 @@ def encode_scale(prior: Any, n_features: int) -> tuple[int, Array]:
 
 @encode_scale.register
 def _(prior: HalfNormal, n_features: int) -> tuple[int, Array]:
-    return 0, _rows(n_features, prior.sigma, 1.0)
+    return 1, _rows(n_features, prior.sigma, 1.0)
 
 
 @encode_scale.register
 def _(prior: Exponential, n_features: int) -> tuple[int, Array]:
-    return 1, _rows(n_features, prior.lam, 1.0)
+    return 2, _rows(n_features, prior.lam, 1.0)
 
 
 @encode_scale.register
 def _(prior: Gamma, n_features: int) -> tuple[int, Array]:
-    return 2, _rows(n_features, prior.alpha, prior.beta)
+    return 3, _rows(n_features, prior.alpha, prior.beta)
 
 
 @encode_scale.register
 def _(prior: LogNormal, n_features: int) -> tuple[int, Array]:
-    return 3, _rows(n_features, prior.mu, prior.sigma)
+    return 4, _rows(n_features, prior.mu, prior.sigma)
 
 
 def _rows(n_features: int, first: Any, second: Any) -> Array:
