@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -141,6 +141,16 @@ class StartReport:
     gain_left: float = np.nan
     trace: Array = field(default_factory=lambda: np.empty(0))
     end: Parameters | None = None
+
+    def in_data_units(self, problem: Problem, shift: float) -> StartReport:
+        """This report with its parameters and values in the data's units, `shift` added to the values."""
+        return replace(
+            self,
+            short_value=self.short_value + shift,
+            end_value=self.end_value + shift,
+            trace=self.trace + shift,
+            end=None if self.end is None else problem.units.to_data(self.end),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

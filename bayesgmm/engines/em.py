@@ -7,27 +7,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from bayesgmm._errors import FitError, InputError, UnsupportedError
-from bayesgmm._status import Status
-from bayesgmm.engines._moves import moves
-from bayesgmm.engines._objective import Objective, log_prior
+from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.engines._objective import log_prior
+from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_whole
-from bayesgmm.engines._polish import Climb, approach, finish
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._search import Start, sample, short_run, short_runs
-from bayesgmm.engines.base import Engine, Outcome, Problem, StartReport
+from bayesgmm.engines.base import Engine, Outcome, Problem
 from bayesgmm.model import FilledMixture
-
-# EM steps between a short run and the quasi-Newton finish.
-_BURN_IN = 5
-# How many starts are followed near their ends for each one that is finished.
-_APPROACHED = 3
-# Rounds of split-and-merge moves, how many each tries for a few steps, and how many of those it follows.
-_MOST_IMPROVEMENTS = 3
-_MOVES = 16
-_MOVES_APPROACHED = 5
-_NEARLY_AS_GOOD = 2.0  # nats
-_SAME_OPTIMUM = 1e-2  # nats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,26 +79,17 @@ class EM(Engine):
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         unconstrained = self.density == "unconstrained"
-        part = sample(problem, rng)
-        objective = Objective(part, unconstrained=unconstrained)
-        starts = short_runs(
-            objective,
+        search = Search(
             n_init=self.n_init,
             short_steps=self.short_steps,
-            floor=self.eigenvalue_floor,
-            rng=rng,
-            progress=progress,
+            n_polish=self.n_polish,
+            max_steps=self.max_steps,
+            tolerance=self.tolerance,
+            eigenvalue_floor=self.eigenvalue_floor,
+            unconstrained=unconstrained,
         )
-        screening = objective.passes
-        reports = self._follow(objective, starts, progress)
-        reports = self._improve(objective, reports, rng, progress)
-        if part is not problem:
-            reports = self._with_all_rows(Objective(problem, unconstrained=unconstrained), reports, progress)
-        usable = [i for i, report in enumerate(reports) if report.status.usable]
-        if not usable:
-            raise FitError(_no_proper_optimum(reports))
-        best = max(usable, key=lambda i: reports[i].end_value)
-        report = reports[best]
+        found = search.run(problem, rng, progress)
+        report = found.reports[found.best]
         assert report.end is not None
         point = problem.units.to_data(report.end)
         prior = log_prior(problem.declared, point, unconstrained)
@@ -122,122 +99,12 @@ class EM(Engine):
         return Outcome(
             point=point,
             status=report.status,
-            starts=[in_data_units(entry, problem, shift) for entry in reports],
-            best_start=best,
+            starts=[entry.in_data_units(problem, shift) for entry in found.reports],
+            best_start=found.best,
             objective={"log_likelihood": loglik, "log_prior": prior, "log_posterior": loglik + prior},
-            notes={"density": self.density, "screening_passes": screening, "search_rows": part.n_obs},
+            notes={
+                "density": self.density,
+                "screening_passes": found.screening_passes,
+                "search_rows": found.search_rows,
+            },
         )
-
-    def _follow(self, objective: Objective, starts: list[Start], progress: Progress) -> list[StartReport]:
-        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
-        left = [start for start in starts if start.status is not Status.SINGULAR]
-        reports = [_not_followed(start) for start in starts if start.status is Status.SINGULAR]
-        climbs: list[Climb] = []
-        n_proper = 0
-        # Short runs do not rank overlapping components well, so more starts than are finished come near their ends.
-        while left and n_proper < self.n_polish:
-            while left and len(climbs) < _APPROACHED * self.n_polish:
-                climbs.append(approach(objective, left.pop(0), em_steps=_BURN_IN, **limits))
-                progress.step("climbing", len(climbs), _APPROACHED * self.n_polish)
-            climbs.sort(key=lambda climb: (climb.collapsed, -climb.point.value))
-            while climbs and n_proper < self.n_polish:
-                report = finish(objective, climbs.pop(0), tolerance=self.tolerance, **limits)
-                reports.append(report)
-                n_proper += report.status.usable
-                progress.step("to the optimum", n_proper, self.n_polish)
-        reports += [_not_finished(climb) for climb in climbs] + [_not_followed(start) for start in left]
-        return sorted(reports, key=_order)
-
-    def _improve(
-        self, objective: Objective, reports: list[StartReport], rng: np.random.Generator, progress: Progress
-    ) -> list[StartReport]:
-        """Split-and-merge moves from the best optimum, again from every better one that they find."""
-        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
-        for done in range(_MOST_IMPROVEMENTS if self.n_init > 1 else 0):
-            best = reports[0]
-            if not best.status.usable or best.end is None:
-                break
-            counts = objective.value(best.end)[1].counts
-            proposals = moves(objective.problem.model, best.end, counts, _MOVES, rng)
-            if not proposals:
-                break
-            runs = [
-                short_run(objective, at, "split and merge", self.short_steps, self.eigenvalue_floor) for at in proposals
-            ]
-            runs = sorted((run for run in runs if run.status is not Status.SINGULAR), key=lambda run: -run.value)
-            climbs = [approach(objective, run, em_steps=_BURN_IN, **limits) for run in runs[:_MOVES_APPROACHED]]
-            # A climb stops short of its optimum, so one that is a little below the best may still end above it.
-            near = best.end_value - _NEARLY_AS_GOOD
-            better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
-            progress.step("split and merge", done + 1, _MOST_IMPROVEMENTS)
-            finished = [finish(objective, climb, tolerance=self.tolerance, **limits) for climb in better]
-            reports = sorted(reports + finished, key=_order)
-            if reports[0].end_value <= best.end_value + self.tolerance:
-                break
-        return reports
-
-    def _with_all_rows(self, objective: Objective, reports: list[StartReport], progress: Progress) -> list[StartReport]:
-        """Follow the distinct optima that a part of the rows has shown, best first, with all rows."""
-        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
-        finished, rest, last, proper = [], [], np.inf, 0
-        for report in reports:
-            seen = last - report.end_value < _SAME_OPTIMUM
-            if not report.status.usable or report.end is None or seen or proper >= self.n_polish:
-                # Values over a part of the rows cannot be compared with values over all, so they are not kept.
-                status = Status.SCREENED_OUT if report.status.usable else report.status
-                rest.append(StartReport(method=report.method, status=status, short_value=np.nan, passes=0))
-                continue
-            last = report.end_value
-            start = Start(
-                method=report.method, at=report.end, value=np.nan, statistics=None, status=Status.SCREENED_OUT
-            )
-            climb = approach(objective, start, em_steps=_BURN_IN, **limits)
-            finished.append(finish(objective, climb, tolerance=self.tolerance, **limits))
-            proper += finished[-1].status.usable
-            progress.step("all rows", proper, self.n_polish)
-        return sorted(finished + rest, key=_order)
-
-
-def _order(report: StartReport) -> tuple[bool, float]:
-    return not report.status.usable, -np.nan_to_num(report.end_value, nan=-np.inf)
-
-
-def _not_followed(start: Start) -> StartReport:
-    return StartReport(method=start.method, status=start.status, short_value=start.value)
-
-
-def _not_finished(climb: Climb) -> StartReport:
-    return StartReport(
-        method=climb.start.method,
-        status=Status.SINGULAR if climb.collapsed else Status.SCREENED_OUT,
-        short_value=climb.start.value,
-        end_value=climb.point.value,
-        passes=climb.passes,
-        trace=np.array(climb.trace),
-        end=climb.point.at,
-    )
-
-
-def in_data_units(report: StartReport, problem: Problem, shift: float) -> StartReport:
-    """A report with its parameters and values in the data's units."""
-    return StartReport(
-        method=report.method,
-        status=report.status,
-        short_value=report.short_value + shift,
-        end_value=report.end_value + shift,
-        passes=report.passes,
-        gain_left=report.gain_left,
-        trace=report.trace + shift,
-        end=None if report.end is None else problem.units.to_data(report.end),
-    )
-
-
-def _no_proper_optimum(reports: list[StartReport]) -> str:
-    singular = sum(report.status is Status.SINGULAR for report in reports)
-    few = sum(report.status is Status.TOO_FEW_ROWS for report in reports)
-    return (
-        f"None of {len(reports)} starts reached a proper optimum: in {singular} a component collapsed onto too few "
-        f"distinct rows and in {few} a component held at most d + 1 rows. The objective has no usable maximum for this "
-        "model and these data. Use a proper covariance prior such as InverseWishart(), Tied, Diagonal or Spherical "
-        "covariances, or fewer components."
-    )

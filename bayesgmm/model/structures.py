@@ -95,9 +95,8 @@ class Full(_Structured):
         return reference @ A
 
     def to_free(self, choleskys: Array, reference: Array) -> Array:
-        K, d = reference.shape[:2]
         A = np.linalg.solve(reference, choleskys)
-        rows, columns = below_diagonal(d)
+        rows, columns = below_diagonal(reference.shape[-1])
         logs = np.log(np.diagonal(A, axis1=1, axis2=2))
         return np.concatenate([logs, A[:, rows, columns]], axis=1).ravel()
 

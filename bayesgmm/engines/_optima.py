@@ -1,0 +1,182 @@
+"""The optima of an objective: many short starts, the best followed to their ends, split-and-merge moves from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesgmm._errors import FitError
+from bayesgmm._status import Status
+from bayesgmm.engines._moves import moves
+from bayesgmm.engines._objective import Objective
+from bayesgmm.engines._polish import Climb, approach, finish
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._search import Start, sample, short_run, short_runs
+from bayesgmm.engines.base import Problem, StartReport
+
+# EM steps between a short run and the quasi-Newton finish.
+_BURN_IN = 5
+# How many starts are followed near their ends for each one that is finished.
+_APPROACHED = 3
+# Rounds of split-and-merge moves, how many each tries for a few steps, and how many of those it follows.
+_MOST_IMPROVEMENTS = 3
+_MOVES = 16
+_MOVES_APPROACHED = 5
+_NEARLY_AS_GOOD = 2.0  # nats
+_SAME_OPTIMUM = 1e-2  # nats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optima:
+    """What a search found: a report for every start, best usable end first, in standard units."""
+
+    reports: list[StartReport]
+    screening_passes: int
+    search_rows: int
+
+    @property
+    def best(self) -> int:
+        """Number of the best usable end."""
+        usable = [i for i, report in enumerate(self.reports) if report.status.usable]
+        return max(usable, key=lambda i: self.reports[i].end_value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How to look for optima; the options are those of `EM`."""
+
+    n_init: int = 32
+    short_steps: int = 10
+    n_polish: int = 5
+    max_steps: int = 400
+    tolerance: float = 1e-4
+    eigenvalue_floor: float = 1e-6
+    unconstrained: bool = False
+
+    def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Optima:
+        """Look.
+
+        Raises
+        ------
+        FitError
+            If no start reached a proper optimum.
+        """
+        part = sample(problem, rng)
+        objective = Objective(part, unconstrained=self.unconstrained)
+        starts = short_runs(
+            objective,
+            n_init=self.n_init,
+            short_steps=self.short_steps,
+            floor=self.eigenvalue_floor,
+            rng=rng,
+            progress=progress,
+        )
+        screening = objective.passes
+        reports = self._follow(objective, starts, progress)
+        reports = self._improve(objective, reports, rng, progress)
+        if part is not problem:
+            reports = self._with_all_rows(Objective(problem, unconstrained=self.unconstrained), reports, progress)
+        if not any(report.status.usable for report in reports):
+            raise FitError(_no_proper_optimum(reports))
+        return Optima(reports=reports, screening_passes=screening, search_rows=part.n_obs)
+
+    def _follow(self, objective: Objective, starts: list[Start], progress: Progress) -> list[StartReport]:
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        left = [start for start in starts if start.status is not Status.SINGULAR]
+        reports = [_not_followed(start) for start in starts if start.status is Status.SINGULAR]
+        climbs: list[Climb] = []
+        n_proper = 0
+        # Short runs do not rank overlapping components well, so more starts than are finished come near their ends.
+        while left and n_proper < self.n_polish:
+            while left and len(climbs) < _APPROACHED * self.n_polish:
+                climbs.append(approach(objective, left.pop(0), em_steps=_BURN_IN, **limits))
+                progress.step("climbing", len(climbs), _APPROACHED * self.n_polish)
+            climbs.sort(key=lambda climb: (climb.collapsed, -climb.point.value))
+            while climbs and n_proper < self.n_polish:
+                report = finish(objective, climbs.pop(0), tolerance=self.tolerance, **limits)
+                reports.append(report)
+                n_proper += report.status.usable
+                progress.step("to the optimum", n_proper, self.n_polish)
+        reports += [_not_finished(climb) for climb in climbs] + [_not_followed(start) for start in left]
+        return sorted(reports, key=_order)
+
+    def _improve(
+        self, objective: Objective, reports: list[StartReport], rng: np.random.Generator, progress: Progress
+    ) -> list[StartReport]:
+        """Split-and-merge moves from the best optimum, again from every better one that they find."""
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        for done in range(_MOST_IMPROVEMENTS if self.n_init > 1 else 0):
+            best = reports[0]
+            if not best.status.usable or best.end is None:
+                break
+            counts = objective.value(best.end)[1].counts
+            proposals = moves(objective.problem.model, best.end, counts, _MOVES, rng)
+            if not proposals:
+                break
+            runs = [
+                short_run(objective, at, "split and merge", self.short_steps, self.eigenvalue_floor) for at in proposals
+            ]
+            runs = sorted((run for run in runs if run.status is not Status.SINGULAR), key=lambda run: -run.value)
+            climbs = [approach(objective, run, em_steps=_BURN_IN, **limits) for run in runs[:_MOVES_APPROACHED]]
+            # A climb stops short of its optimum, so one that is a little below the best may still end above it.
+            near = best.end_value - _NEARLY_AS_GOOD
+            better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
+            progress.step("split and merge", done + 1, _MOST_IMPROVEMENTS)
+            finished = [finish(objective, climb, tolerance=self.tolerance, **limits) for climb in better]
+            reports = sorted(reports + finished, key=_order)
+            if reports[0].end_value <= best.end_value + self.tolerance:
+                break
+        return reports
+
+    def _with_all_rows(self, objective: Objective, reports: list[StartReport], progress: Progress) -> list[StartReport]:
+        """Follow the distinct optima that a part of the rows has shown, best first, with all rows."""
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        finished, rest, last, proper = [], [], np.inf, 0
+        for report in reports:
+            seen = last - report.end_value < _SAME_OPTIMUM
+            if not report.status.usable or report.end is None or seen or proper >= self.n_polish:
+                # Values over a part of the rows cannot be compared with values over all, so they are not kept.
+                status = Status.SCREENED_OUT if report.status.usable else report.status
+                rest.append(StartReport(method=report.method, status=status, short_value=np.nan, passes=0))
+                continue
+            last = report.end_value
+            start = Start(
+                method=report.method, at=report.end, value=np.nan, statistics=None, status=Status.SCREENED_OUT
+            )
+            climb = approach(objective, start, em_steps=_BURN_IN, **limits)
+            finished.append(finish(objective, climb, tolerance=self.tolerance, **limits))
+            proper += finished[-1].status.usable
+            progress.step("all rows", proper, self.n_polish)
+        return sorted(finished + rest, key=_order)
+
+
+def _order(report: StartReport) -> tuple[bool, float]:
+    return not report.status.usable, -np.nan_to_num(report.end_value, nan=-np.inf)
+
+
+def _not_followed(start: Start) -> StartReport:
+    return StartReport(method=start.method, status=start.status, short_value=start.value)
+
+
+def _not_finished(climb: Climb) -> StartReport:
+    return StartReport(
+        method=climb.start.method,
+        status=Status.SINGULAR if climb.collapsed else Status.SCREENED_OUT,
+        short_value=climb.start.value,
+        end_value=climb.point.value,
+        passes=climb.passes,
+        trace=np.array(climb.trace),
+        end=climb.point.at,
+    )
+
+
+def _no_proper_optimum(reports: list[StartReport]) -> str:
+    singular = sum(report.status is Status.SINGULAR for report in reports)
+    few = sum(report.status is Status.TOO_FEW_ROWS for report in reports)
+    return (
+        f"None of {len(reports)} starts reached a proper optimum: in {singular} a component collapsed onto too few "
+        f"distinct rows and in {few} a component held at most d + 1 rows. The objective has no usable maximum for this "
+        "model and these data. Use a proper covariance prior such as InverseWishart(), Tied, Diagonal or Spherical "
+        "covariances, or fewer components."
+    )
