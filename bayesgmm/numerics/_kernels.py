@@ -290,14 +290,14 @@ def direct_pass(
 
     `constants` [K] are the log joint densities at the components' own means. Only rows begin..stop are seen; a slice
     of x would not be contiguous and would be compiled once more. `responsibilities` [K, N] and `log_density` [N] are
-    written as well, unless they have no columns.
+    written as well, each unless it has no columns.
     """
     d = x.shape[0]
     K = constants.size
     block = DIRECT_BLOCK
     R, residual = np.empty((K, block)), np.empty((d, block))
     work, peak, total = np.empty(block), np.empty(block), np.empty(block)
-    per_row = log_density.size > 0
+    per_row, per_component = log_density.size > 0, responsibilities.size > 0
     value = 0.0
     for start in range(begin, stop, block):
         end = min(start + block, stop)
@@ -310,6 +310,7 @@ def direct_pass(
         if per_row:
             for i in range(w):
                 log_density[start + i] = peak[i] - math.log(total[i])  # total holds reciprocals by now
+        if per_component:
             for k in range(K):
                 _copy(responsibilities[k, start:end], R[k, :w])
         for k in range(K):

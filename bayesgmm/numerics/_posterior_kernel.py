@@ -21,7 +21,8 @@ NORMAL_MEANS, CONJUGATE_MEANS, FIXED_MEANS = 0, 1, 2
 FULL, DIAGONAL, SPHERICAL, FIXED_COVARIANCES = 0, 1, 2, 3
 NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL = 0, 1, 2, 3, 4
 
-_INNER = {"nogil": True, "error_model": "numpy"}
+# They keep the interpreter's lock: giving it up and waiting for it again takes longer than they do.
+_INNER = {"error_model": "numpy"}
 
 
 @njit(**_INNER)
