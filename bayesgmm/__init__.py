@@ -5,6 +5,7 @@ from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedErr
 from bayesgmm._status import Status
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines.em import EM
+from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
@@ -37,6 +38,7 @@ from bayesgmm.model import (
 __all__ = [
     "EM",
     "LKJ",
+    "NUTS",
     "VB",
     "BayesGMMError",
     "ConjugateMeans",

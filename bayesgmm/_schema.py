@@ -12,6 +12,9 @@ POSTERIOR, POINT, VARIATIONAL = "posterior", "point_estimate", "variational"
 ASSIGNMENTS, OPTIMIZATION, SAMPLE_STATS = "assignments", "optimization", "sample_stats"
 OBSERVED, CONSTANT, LOG_LIKELIHOOD = "observed_data", "constant_data", "log_likelihood"
 POSTERIOR_PREDICTIVE = "posterior_predictive"
+# Draws as they were sampled, how they were relabelled, chains in lower modes, and a table of all chains.
+UNRELABELLED, RELABELLING, LEFT_OUT, CHAINS = "unrelabelled", "relabelling", "left_out", "chains"
+SAMPLED_CHAIN = "sampled_chain"
 
 _MATRIX = (COMPONENT, FEATURE, FEATURE_BIS)
 
@@ -33,6 +36,22 @@ DIMS: dict[str, tuple[str, ...]] = {
     "data_sd": (FEATURE,),
     "lp": (),
     "log_q": (),
+    "diverging": (),
+    "n_steps": (),
+    "tree_depth": (),
+    "reached_max_treedepth": (),
+    "step_size": (),
+    "acceptance_rate": (),
+    "energy": (),
+    "invariants": ("row",),
+    "order": (COMPONENT,),
+    "margin": (),
+    "start": (SAMPLED_CHAIN,),
+    "mode": (SAMPLED_CHAIN,),
+    "mean_lp": (SAMPLED_CHAIN,),
+    "gap": (SAMPLED_CHAIN,),
+    "gap_error": (SAMPLED_CHAIN,),
+    "kept": (SAMPLED_CHAIN,),
     "log_weight": (),
     "weights_mean": (COMPONENT,),
     "weights_concentration": (COMPONENT,),

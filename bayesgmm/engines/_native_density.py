@@ -160,6 +160,13 @@ class NativeDensity:
         return np.linalg.solve(self.to_local, self.coordinates.coordinates(point))
 
 
+def check_native(problem: Problem) -> None:
+    """Raise `UnsupportedError` if a part of the model has no code in the kernel."""
+    encode_weights(problem.model.weights, problem.K)
+    encode_means(problem.model.means, problem.K, problem.n_features)
+    encode_covariances(problem.model.covariances, problem.n_features)
+
+
 def _whitening(curvature: Array) -> Array:
     """C with C C' the inverse of minus the Hessian, its eigenvalues kept between sensible bounds."""
     values, vectors = np.linalg.eigh(-curvature)

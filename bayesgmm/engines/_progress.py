@@ -14,14 +14,14 @@ class Progress:
     """Context manager; `step` reports how far a named piece of work is."""
 
     def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
         self._began = time.monotonic()
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
 
     def step(self, what: str, done: int, total: int) -> None:
         """Report that `done` of `total` units of `what` are finished."""
-        if not self._enabled or (self._bar is None and time.monotonic() - self._began < _PATIENCE_S):
+        if not self.enabled or (self._bar is None and time.monotonic() - self._began < _PATIENCE_S):
             return
         if self._bar is None:
             from rich.console import Console

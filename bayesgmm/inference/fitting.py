@@ -103,7 +103,7 @@ def fit(
         engine.check(problem.declared, table.n_features)
     rng = np.random.default_rng(random_seed)
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
-    from bayesgmm.results import build_result
+    from bayesgmm.results import build_result, relabel
 
     # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
     # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
@@ -120,8 +120,10 @@ def fit(
             obs_names=table.obs_names,
             seed=None if random_seed is None else int(random_seed),
         )
+        if outcome.sampling is not None:
+            result = relabel(result)
         result[names.ASSIGNMENTS] = assignments(result, progress)
-    if outcome.status is not Status.CONVERGED:
+    if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
         warnings.warn(f"{engine.name}: {outcome.status.value}", NotConvergedWarning, stacklevel=2)
     return result
 

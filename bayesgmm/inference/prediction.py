@@ -12,7 +12,6 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines._progress import Progress
-from bayesgmm.numerics.linalg import inverse_lower
 from bayesgmm.numerics.passes import rowwise
 from bayesgmm.numerics.student_t import log_density as student_t_log_density
 
@@ -106,7 +105,8 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
     K, n = len(fitted.components), x.shape[1]
     attrs = {}
     if fitted.draws is None:
-        r, log_density = rowwise(x, *_pass_arguments(fitted, fitted.point, 0))
+        arguments = fitted.point.standardised(fitted.center, fitted.scale)
+        r, log_density = rowwise(x, *(values[0] for values in arguments))
         lower = upper = np.full((n, K), np.nan)
         mean = r.T
         attrs[names.INTERVAL] = "none: EM has no draws; fit with VB for intervals"
@@ -176,7 +176,7 @@ def standardised(fitted: FittedMixture, values: Array) -> Array:
 def chunks(fitted: FittedMixture, draws: Mixtures, x: Array) -> Iterator[tuple[slice, Array, Array]]:
     """Yield rows with responsibilities (S, K, rows) and log densities (S, rows), in standard units, of all draws."""
     S, K, n = len(draws), len(fitted.components), x.shape[1]
-    arguments = [_pass_arguments(fitted, draws, s) for s in range(S)]
+    arguments = list(zip(*draws.standardised(fitted.center, fitted.scale), strict=True))
     size = max(1, min(n, _NUMBERS_AT_ONCE // (S * K)))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
@@ -204,14 +204,6 @@ def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]
     tail = (1 - probability) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     return low, high
-
-
-def _pass_arguments(fitted: FittedMixture, mixtures: Mixtures, s: int) -> tuple[Array, Array, Array]:
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(mixtures.weights[s])
-    means = (mixtures.means[s] - fitted.center) / fitted.scale
-    covariances = mixtures.covariances[s] / fitted.scale[:, None] / fitted.scale
-    return log_weights, means, inverse_lower(np.linalg.cholesky(covariances))
 
 
 def _closed_form(fitted: FittedMixture, x: Array) -> Array:

@@ -290,7 +290,7 @@ def direct_pass(
 
     `constants` [K] are the log joint densities at the components' own means. Only rows begin..stop are seen; a slice
     of x would not be contiguous and would be compiled once more. `responsibilities` [K, N] and `log_density` [N] are
-    written as well, each unless it has no columns.
+    written as well, each unless it has no columns; nothing is added up if `counts` is empty.
     """
     d = x.shape[0]
     K = constants.size
@@ -313,7 +313,7 @@ def direct_pass(
         if per_component:
             for k in range(K):
                 _copy(responsibilities[k, start:end], R[k, :w])
-        for k in range(K):
+        for k in range(counts.size):
             counts[k] += _total(R[k, :w])
             for j in range(d):
                 _subtract(residual[j, :w], x[j, start:end], means[k, j])

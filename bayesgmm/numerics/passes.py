@@ -120,9 +120,9 @@ def rowwise(x: Array, log_scales: Array, means: Array, precision_choleskys: Arra
         _log_constants(log_scales, precision_choleskys),
         np.ascontiguousarray(means, dtype=float),
         np.ascontiguousarray(precision_choleskys, dtype=float),
-        np.zeros(K),
-        np.zeros((K, d)),
-        np.zeros((K, d, d)),
+        np.zeros(0),
+        np.zeros((0, d)),
+        np.zeros((0, d, d)),
         r,
         log_density,
     )

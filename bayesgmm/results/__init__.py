@@ -2,5 +2,6 @@
 
 from bayesgmm.results.build import build_result
 from bayesgmm.results.read import FittedMixture, Mixtures, read_result
+from bayesgmm.results.relabel import relabel
 
-__all__ = ["FittedMixture", "Mixtures", "build_result", "read_result"]
+__all__ = ["FittedMixture", "Mixtures", "build_result", "read_result", "relabel"]

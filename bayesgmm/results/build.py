@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
-from bayesgmm.engines.base import Draws, Engine, Order, Outcome, Problem, StartReport
+from bayesgmm.engines.base import ChainReport, Draws, Engine, Order, Outcome, Problem, Sampling, StartReport
 from bayesgmm.model import GaussianMixture
 from bayesgmm.numerics.linalg import outer
 from bayesgmm.results.order import canonical_order
@@ -56,10 +57,10 @@ def build_result(
     point = outcome.point.reordered(order)
     groups: dict[str, xr.Dataset] = {
         names.POINT: dataset(
-            _parameters(np.exp(point.log_weights), point.means, point.covariances),
+            parameters(np.exp(point.log_weights), point.means, point.covariances),
             coords,
             attrs={
-                "meaning": "mean of q" if outcome.draws is not None else "mode of the posterior density",
+                "meaning": "mean of q" if outcome.variational is not None else "mode of the posterior density",
                 **{key: float(value) for key, value in outcome.objective.items()},
                 "n_parameters": problem.model.n_parameters(problem.n_features),
             },
@@ -74,7 +75,7 @@ def build_result(
     }
     if outcome.draws is not None:
         n_chains = int(outcome.notes["n_chains"])
-        groups |= _sampled(outcome.draws, order, n_chains, coords)
+        groups |= _sampled(outcome.draws, outcome.sampling, order, n_chains, coords)
     if outcome.variational is not None:
         variational = {key: value[order] for key, value in outcome.variational.items()}
         groups[names.VARIATIONAL] = dataset(variational, coords)
@@ -93,7 +94,7 @@ def build_result(
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
-    facts = ("density", "screening_passes", "search_rows")
+    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason")
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
     tree.attrs.update(attrs)
@@ -118,7 +119,8 @@ def dataset(
     )
 
 
-def _parameters(weights: Array, means: Array, covariances: Array) -> dict[str, Array]:
+def parameters(weights: Array, means: Array, covariances: Array) -> dict[str, Array]:
+    """The variables that describe mixtures, by name."""
     sds = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
     correlations = covariances / sds[..., :, None] / sds[..., None, :]
     d = sds.shape[-1]
@@ -132,31 +134,62 @@ def _parameters(weights: Array, means: Array, covariances: Array) -> dict[str, A
     }
 
 
-def _sampled(draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any]) -> dict[str, xr.Dataset]:
-    def chained(value: NDArray[Any]) -> NDArray[Any]:
-        return value.reshape(n_chains, -1, *value.shape[1:])
+def _sampled(
+    draws: Draws, sampling: Sampling | None, order: Order, n_chains: int, coords: Mapping[str, Any]
+) -> dict[str, xr.Dataset]:
+    posterior = _posterior(draws, order, n_chains, coords)
+    if sampling is None:
+        stats = {"lp": draws.log_joint}
+        if draws.log_proposal is not None:
+            stats |= {"log_q": draws.log_proposal, "log_weight": draws.log_joint - draws.log_proposal}
+        posterior.attrs["sampling"] = (
+            "independent draws from an approximation q: R-hat and ESS say nothing about their quality"
+        )
+        attrs = {"log_weight": "log p(x, parameters) - log q(parameters), for importance weights"}
+        stats = {name: value.reshape(n_chains, -1) for name, value in stats.items()}
+        return {names.POSTERIOR: posterior, names.SAMPLE_STATS: _chained(stats, coords, attrs)}
 
-    parameters = _parameters(draws.weights[:, order], draws.means[:, order], draws.covariances[:, order])
-    n_draws = len(draws.weights) // n_chains
+    posterior.attrs["sampling"] = "Markov chains"
+    lp = {"lp": "log density of the engine's unconstrained coordinates, in standard units"}
+    groups = {
+        names.POSTERIOR: posterior,
+        names.SAMPLE_STATS: _chained({**sampling.statistics, "invariants": sampling.invariants}, coords, lp),
+        names.CHAINS: _table_of_chains(sampling.chains),
+    }
+    if sampling.left_out is not None:
+        n_left_out = len(sampling.chains) - n_chains
+        left_out = _posterior(sampling.left_out, order, n_left_out, coords)
+        stats = _chained({"lp": sampling.left_out_statistics["lp"]}, coords, lp)
+        groups[names.LEFT_OUT] = left_out.merge(stats)
+        groups[names.LEFT_OUT].attrs["meaning"] = (
+            "draws of chains whose mean log density is lower by more than sampling noise explains; their labels are as "
+            "sampled"
+        )
+    return groups
+
+
+def _posterior(draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any]) -> xr.Dataset:
+    values = parameters(draws.weights[:, order], draws.means[:, order], draws.covariances[:, order])
+    values["n_occupied"] = (draws.expected_counts >= OCCUPIED).sum(axis=1).astype(float)
+    return _chained({name: value.reshape(n_chains, -1, *value.shape[1:]) for name, value in values.items()}, coords)
+
+
+def _chained(
+    values: Mapping[str, NDArray[Any]], coords: Mapping[str, Any], attrs: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Variables (chain, draw, ...)."""
+    n_chains, n_draws = next(iter(values.values())).shape[:2]
     coords = {names.CHAIN: np.arange(n_chains), names.DRAW: np.arange(n_draws), **coords}
-    leading = (names.CHAIN, names.DRAW)
-    posterior = {name: chained(value) for name, value in parameters.items()}
-    posterior["n_occupied"] = chained((draws.expected_counts >= OCCUPIED).sum(axis=1).astype(float))
-    stats = {
-        "lp": chained(draws.log_joint),
-        "log_q": chained(draws.log_proposal),
-        "log_weight": chained(draws.log_joint - draws.log_proposal),
-    }
-    independent = "independent draws from an approximation q: R-hat and ESS say nothing about their quality"
-    return {
-        names.POSTERIOR: dataset(posterior, coords, leading=leading, attrs={"sampling": independent}),
-        names.SAMPLE_STATS: dataset(
-            stats,
-            coords,
-            leading=leading,
-            attrs={"log_weight": "log p(x, parameters) - log q(parameters), for importance weights"},
-        ),
-    }
+    return dataset(values, coords, leading=(names.CHAIN, names.DRAW), attrs=attrs)
+
+
+def _table_of_chains(chains: list[ChainReport]) -> xr.Dataset:
+    columns = {field.name: np.array([getattr(row, field.name) for row in chains]) for field in fields(ChainReport)}
+    return dataset(
+        columns,
+        {names.SAMPLED_CHAIN: np.arange(len(chains))},
+        attrs={"gap": "nats by which the mean log density of the chain's mode is below that of mode 0"},
+    )
 
 
 def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Mapping[str, Any]) -> xr.Dataset:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.model import FilledMixture, GaussianMixture
+from bayesgmm.numerics.linalg import inverse_lower
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,6 +29,13 @@ class Mixtures:
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    def standardised(self, center: Array, scale: Array) -> tuple[Array, Array, Array]:
+        """Log weights, means and lower triangular A with A' A the precisions, in units z = (x - center) / scale."""
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights)
+        covariances = self.covariances / scale[:, None] / scale
+        return log_weights, (self.means - center) / scale, inverse_lower(np.linalg.cholesky(covariances))
 
     def thinned(self, most: int) -> Mixtures:
         """At most so many of them, evenly spaced."""

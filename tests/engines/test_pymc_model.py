@@ -12,7 +12,7 @@ from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._pytensor_op import density_pass
 from bayesgmm.engines.base import Parameters, build_problem
-from bayesgmm.engines.pymc_model import (
+from bayesgmm.engines._pymc_model import (
     covariances_variable,
     matrix_variable,
     means_variable,

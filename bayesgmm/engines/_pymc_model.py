@@ -53,7 +53,7 @@ PROPER_INSTEAD = (
     "Give a proper prior, such as Dirichlet(1), NormalMeans() or InverseWishart(), or leave the part out; for maximum "
     "likelihood use EM."
 )
-REGISTER_INSTEAD = "Register a function for it with bayesgmm.engines.pymc_model.{}.register."
+REGISTER_INSTEAD = "Register a function for it with bayesgmm.engines._pymc_model.{}.register."
 
 
 def to_pymc(model: GaussianMixture, data: Any) -> pm.Model:

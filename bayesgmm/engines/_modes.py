@@ -1,0 +1,85 @@
+"""Which chains sampled the same mode, judged by quantities that do not depend on labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm.engines.base import Array
+
+# Chains of one mode differ by Monte-Carlo noise alone; five standard errors leave room for poor estimates of it.
+_STANDARD_ERRORS = 5.0
+# Different modes also differ by more than the width of the posterior: a chain that is only slow does not.
+_WIDTHS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes:
+    """Chains by mode.
+
+    Attributes
+    ----------
+    mode : (chains,) array of int
+        Number of the mode of each chain, 0 for that with the highest mean log density.
+    gap : (chains,) array
+        Nats by which the mean log density of its mode lies below that of mode 0.
+    noise : (chains,) array
+        Standard error of the gap.
+    """
+
+    mode: NDArray[np.intp]
+    gap: Array
+    noise: Array
+
+    @property
+    def lower(self) -> NDArray[np.bool_]:
+        """Chains whose log density is lower by more than sampling noise explains."""
+        return self.gap > _STANDARD_ERRORS * self.noise
+
+
+def find_modes(lp: Array, invariants: Array) -> Modes:
+    """Group chains.
+
+    Parameters
+    ----------
+    lp : (chains, draws) array
+        Log density.
+    invariants : (chains, draws, M) array
+        Label-invariant quantities, such as log densities at fixed points.
+    """
+    n = len(lp)
+    values = np.concatenate([lp[..., None], invariants], axis=2)
+    means, widths, errors = values.mean(axis=1), values.std(axis=1), _standard_errors(values)
+    group = np.arange(n)
+    for a in range(n):
+        for b in range(a):
+            difference = np.abs(means[a] - means[b])
+            width = np.maximum(np.maximum(widths[a], widths[b]), np.finfo(float).tiny)
+            noise = np.hypot(errors[a], errors[b])
+            apart = (difference > _STANDARD_ERRORS * noise) & (difference > _WIDTHS * width)
+            if not apart.any():
+                group[group == group[a]] = group[b]
+    groups = np.unique(group)
+    heights = np.array([lp[group == g].mean() for g in groups])
+    noises = np.array([np.sqrt(np.square(errors[group == g, 0]).sum()) / (group == g).sum() for g in groups])
+    order = np.argsort(-heights, kind="stable")
+    mode, gap, noise = np.empty(n, dtype=np.intp), np.empty(n), np.empty(n)
+    for rank, at in enumerate(order):
+        members = group == groups[at]
+        mode[members] = rank
+        gap[members] = heights[order[0]] - heights[at]
+        noise[members] = np.hypot(noises[order[0]], noises[at])
+    return Modes(mode=mode, gap=gap, noise=noise)
+
+
+def _standard_errors(values: Array) -> Array:
+    """Monte-Carlo standard errors of the means over axis 1, from batch means: the draws are not independent."""
+    n = values.shape[1]
+    n_batches = max(2, int(np.sqrt(n)))
+    size = n // n_batches
+    if size == 0:
+        return np.full((values.shape[0], values.shape[2]), np.inf)
+    batches = values[:, : n_batches * size].reshape(values.shape[0], n_batches, size, -1).mean(axis=2)
+    return batches.std(axis=1, ddof=1) / np.sqrt(n_batches)

@@ -1,0 +1,352 @@
+"""The posterior by the No-U-Turn Sampler, from the optima that the search found."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._status import Status
+from bayesgmm.engines._chains import run_chains
+from bayesgmm.engines._modes import find_modes
+from bayesgmm.engines._native_density import NativeDensity, check_native
+from bayesgmm.engines._objective import log_prior
+from bayesgmm.engines._optima import Search
+from bayesgmm.engines._options import check_positive, check_whole
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.base import Array, ChainReport, Draws, Engine, Outcome, Parameters, Problem, Sampling, StartReport
+from bayesgmm.model import FilledMixture
+from bayesgmm.numerics.densities import log_densities
+
+# Optima this much lower than the best, in nats, serve as starts too.
+_WORTH_A_CHAIN = 10.0
+_SAME_OPTIMUM = 1e-2
+# Chains start this wide round the mode, in units of its curvature.
+_SPREAD = 0.5
+_SPREAD_ELSEWHERE = 0.01
+# Points of the data at which the log density is followed: what labels cannot change.
+_POINTS = 10
+# An interrupted run that got less far has nothing to show.
+_FEWEST_DRAWS = 10
+MOST_R_HAT = 1.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class NUTS(Engine):
+    """The posterior by the No-U-Turn Sampler (Hoffman & Gelman 2014).
+
+    The density is that of unconstrained coordinates in which the mode has unit curvature in every direction, so that
+    little tuning is needed. Half of the chains start round the best optimum, the others at further ones within
+    10 nats, if there are some. Chains whose mean log density is lower than that of the others by more than sampling
+    noise explains are left out of ``posterior`` and reported.
+
+    Parameters
+    ----------
+    draws : int
+        Draws of each chain.
+    tune : int
+        Draws before them, in which step size and scales are tuned; they are thrown away.
+    chains : int
+    cores : int, optional
+        Chains that run at the same time; all processors if left out.
+    target_accept : float
+        Between 0 and 1. Raise it where chains diverge.
+    sampler : {"native", "pymc"}
+        "native" samples a compiled function by nutpie and starts within seconds. "pymc" samples `to_pymc` by PyMC's
+        own sampler, after PyTensor has compiled it; parts without native form use it whatever is asked for.
+    n_init : int
+        Starts of the search for optima, as in `EM`.
+    n_polish : int
+        How many of them are followed to the end.
+    """
+
+    draws: int = 1000
+    tune: int = 300
+    chains: int = 4
+    cores: int | None = None
+    target_accept: float = 0.8
+    sampler: Literal["native", "pymc"] = "native"
+    n_init: int = 32
+    n_polish: int = 5
+
+    name: ClassVar[str] = "NUTS"
+    objective_name: ClassVar[str] = "log_posterior"
+
+    def __post_init__(self) -> None:
+        for option, least in (("draws", 4), ("tune", 1), ("chains", 1), ("n_init", 1), ("n_polish", 1)):
+            check_whole(self, option, least=least)
+        if self.cores is not None:
+            check_whole(self, "cores", least=1)
+        check_positive(self, "target_accept")
+        if self.target_accept >= 1:
+            raise InputError("NUTS.target_accept", f"got {self.target_accept!r}", "Give a number between 0 and 1")
+        if self.sampler not in ("native", "pymc"):
+            raise InputError("NUTS.sampler", f"got {self.sampler!r}", "Give 'native' or 'pymc'")
+
+    def check(self, model: FilledMixture, n_features: int) -> None:
+        if not model.proper:
+            flat = model.improper_parts()
+            raise UnsupportedError(
+                "NUTS",
+                f"Flat() {' and '.join(flat)}",
+                f"Give {' and '.join(flat)} a proper prior, or use EM for maximum likelihood.",
+            )
+
+    def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
+        search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True)
+        found = search.run(problem, rng, progress)
+        origins = _origins(found.reports, found.best, self.chains)
+        seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
+        native, reason = self.sampler == "native", "asked for by name"
+        if native:
+            try:
+                check_native(problem)
+            except UnsupportedError as error:
+                native, reason = False, str(error)
+        points = [_end(found.reports[origin]) for origin in origins]
+        sample = self._by_nutpie if native else self._by_pymc
+        samples, interrupted = sample(problem, _end(found.reports[found.best]), points, seeds, rng, progress)
+        samples = _trimmed([replace(s, start=origins[s.chain]) for s in samples])
+        sampling, kept, several = _sorted_out(problem, samples)
+        mode = found.reports[found.best]
+        starts = {row.start for row in sampling.chains if row.kept}
+        if found.best not in starts:  # chains left it for a mode that holds more of the posterior
+            mode = found.reports[min(starts)]
+        return Outcome(
+            point=problem.units.to_data(_end(mode)),
+            status=_status(sampling, several, interrupted),
+            starts=[entry.in_data_units(problem, _shift(problem, mode)) for entry in found.reports],
+            best_start=found.best,
+            objective=_objective(problem, mode),
+            draws=_draws(problem, kept, progress),
+            sampling=sampling,
+            notes={
+                "density": "unconstrained",
+                "screening_passes": found.screening_passes,
+                "search_rows": found.search_rows,
+                "n_chains": len(kept),
+                "predictive_family": "draws",
+                "sampler": "native" if native else "pymc",
+                "sampler_reason": "the default" if native else reason,
+            },
+        )
+
+    def _by_nutpie(
+        self,
+        problem: Problem,
+        mode: Parameters,
+        points: list[Parameters],
+        seeds: list[int],
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> tuple[list[_Sample], bool]:
+        density = NativeDensity(problem, mode)
+        starts = []
+        for point in points:
+            # The curvature at further optima is another, and they are to be left only if the posterior says so.
+            width = _SPREAD if point is mode else _SPREAD_ELSEWHERE
+            starts.append(density.coordinates_of(point) + width * rng.standard_normal(density.size))
+        run = run_chains(
+            density.function,
+            starts,
+            seeds,
+            draws=self.draws,
+            tune=self.tune,
+            target_accept=self.target_accept,
+            cores=self.cores or os.cpu_count() or 1,
+            progress=progress,
+        )
+        samples = []
+        for i, chain in enumerate(run.chains):
+            if chain is not None:
+                statistics = {**chain.statistics, "lp": chain.statistics["lp"] + density.constant}
+                samples.append(_Sample(chain=i, points=density.parameters(chain.v), statistics=statistics))
+        return samples, run.interrupted
+
+    def _by_pymc(
+        self,
+        problem: Problem,
+        mode: Parameters,
+        points: list[Parameters],
+        seeds: list[int],
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> tuple[list[_Sample], bool]:
+        from bayesgmm.engines._pymc_model import sample_model
+
+        sampled = sample_model(
+            problem,
+            [problem.units.to_data(point) for point in points],
+            seeds,
+            draws=self.draws,
+            tune=self.tune,
+            target_accept=self.target_accept,
+            cores=min(self.cores or os.cpu_count() or 1, self.chains),
+            progressbar=progress.enabled,
+        )
+        samples = [
+            _Sample(chain=i, points=problem.units.to_standard(points), statistics=statistics)
+            for i, (points, statistics) in enumerate(sampled)
+        ]
+        return samples, any(len(sample.points.means) < self.draws for sample in samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sample:
+    """Draws of one chain in standard units."""
+
+    chain: int
+    points: Parameters
+    statistics: dict[str, NDArray[Any]]
+    start: int = -1
+
+    def __len__(self) -> int:
+        return len(self.points.means)
+
+    def first(self, n: int) -> _Sample:
+        at = self.points
+        points = Parameters(log_weights=at.log_weights[:n], means=at.means[:n], choleskys=at.choleskys[:n])
+        return replace(self, points=points, statistics={name: value[:n] for name, value in self.statistics.items()})
+
+
+def _end(report: StartReport) -> Parameters:
+    assert report.end is not None
+    return report.end
+
+
+def _origins(reports: list[StartReport], best: int, n_chains: int) -> list[int]:
+    """Number of the optimum where each chain starts: every other chain at a further one, if there are some.
+
+    Identical starts would hide that there are several modes. Optima of the same height are taken for copies of each
+    other with other labels.
+    """
+    further: list[int] = []
+    heights = [reports[best].end_value]
+    for i in sorted(range(len(reports)), key=lambda i: -np.nan_to_num(reports[i].end_value, nan=-np.inf)):
+        height = reports[i].end_value
+        worth_it = reports[i].status is Status.CONVERGED and heights[0] - height < _WORTH_A_CHAIN
+        if worth_it and heights[-1] - height > _SAME_OPTIMUM:
+            heights.append(height)
+            further.append(i)
+    if not further:
+        return [best] * n_chains
+    return [best if i % 2 == 0 else further[(i // 2) % len(further)] for i in range(n_chains)]
+
+
+def _trimmed(samples: list[_Sample]) -> list[_Sample]:
+    """Chains of equal length: as many draws as possible where an interruption left them unequal."""
+    lengths = sorted((len(sample) for sample in samples), reverse=True)
+    most = max(range(len(lengths)), key=lambda i: (i + 1) * lengths[i], default=None)
+    if most is None or lengths[most] < _FEWEST_DRAWS:
+        raise FitError(
+            "The sampler was interrupted before a chain had drawn anything after tuning, so nothing was kept. Let it "
+            "run longer, or give fewer draws."
+        )
+    return [sample.first(lengths[most]) for sample in samples if len(sample) >= lengths[most]]
+
+
+def _sorted_out(problem: Problem, samples: list[_Sample]) -> tuple[Sampling, list[_Sample], bool]:
+    """Reports of all chains, the chains to keep, and whether those sampled more than one mode."""
+    points = _points(problem)
+    lp = np.stack([sample.statistics["lp"] for sample in samples])
+    invariants = np.stack(
+        [
+            log_densities(points, sample.points.log_weights, sample.points.means, sample.points.choleskys)
+            for sample in samples
+        ]
+    )
+    modes = find_modes(lp, invariants)
+    kept, left_out = np.flatnonzero(~modes.lower), np.flatnonzero(modes.lower)
+    reports = [
+        ChainReport(
+            start=sample.start,
+            mode=int(modes.mode[i]),
+            mean_lp=float(lp[i].mean()),
+            gap=float(modes.gap[i]),
+            gap_error=float(modes.noise[i]),
+            kept=not modes.lower[i],
+        )
+        for i, sample in enumerate(samples)
+    ]
+    sampling = Sampling(
+        chains=reports,
+        statistics=_stacked([samples[i] for i in kept]),
+        invariants=invariants[kept],
+        left_out=_draws(problem, [samples[i] for i in left_out]) if left_out.size else None,
+        left_out_statistics=_stacked([samples[i] for i in left_out]),
+    )
+    return sampling, [samples[i] for i in kept], bool(np.unique(modes.mode[kept]).size > 1)
+
+
+def _points(problem: Problem) -> Array:
+    """Rows of the data from one end of their first principal axis to the other, (M, d)."""
+    _, vectors = np.linalg.eigh(problem.data_cholesky @ problem.data_cholesky.T)
+    order = np.argsort(vectors[:, -1] @ problem.x, kind="stable")
+    at = np.linspace(0, order.size - 1, min(_POINTS, order.size)).astype(int)
+    return problem.x[:, order[at]].T
+
+
+def _stacked(samples: list[_Sample]) -> dict[str, NDArray[Any]]:
+    names = samples[0].statistics if samples else {}
+    return {name: np.stack([sample.statistics[name] for sample in samples]) for name in names}
+
+
+def _draws(problem: Problem, samples: list[_Sample], progress: Progress | None = None) -> Draws:
+    log_weights = np.concatenate([sample.points.log_weights for sample in samples])
+    means = np.concatenate([sample.points.means for sample in samples])
+    choleskys = np.concatenate([sample.points.choleskys for sample in samples])
+    points = Parameters(log_weights=log_weights, means=means, choleskys=choleskys)
+    at = problem.units.to_data(points)
+    return Draws(
+        weights=np.exp(at.log_weights),
+        means=at.means,
+        covariances=at.covariances,
+        log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
+        expected_counts=_expected_counts(problem, points, progress),
+    )
+
+
+def _expected_counts(problem: Problem, points: Parameters, progress: Progress | None) -> Array:
+    """Expected rows of each component in every draw, (S, K)."""
+    one_thread = replace(problem, n_threads=1)
+    factors = points.precision_choleskys
+    out = np.empty(points.log_weights.shape)
+    n = len(out)
+
+    def count(s: int) -> None:
+        out[s] = one_thread.statistics_at(points.log_weights[s], points.means[s], factors[s]).counts
+
+    with ThreadPoolExecutor(problem.n_threads) as pool:
+        for s, _ in enumerate(pool.map(count, range(n))):
+            if progress is not None and s % 100 == 0:
+                progress.step("counting members", s, n)
+    return out
+
+
+def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    if interrupted:
+        return Status.INTERRUPTED
+    if several_modes:
+        return Status.MULTIMODAL
+    quantities = [sampling.statistics["lp"], *np.moveaxis(sampling.invariants, 2, 0)]
+    r_hats = [float(array_stats.rhat(np.asarray(quantity, dtype=float))) for quantity in quantities]
+    return Status.SAMPLED if np.nanmax(r_hats) <= MOST_R_HAT else Status.NOT_MIXED
+
+
+def _objective(problem: Problem, report: StartReport) -> dict[str, float]:
+    at = _end(report)
+    log_likelihood = problem.statistics(at).log_normaliser - problem.n_obs * problem.units.log_volume()
+    prior = log_prior(problem.declared, problem.units.to_data(at), True)
+    return {"log_likelihood": log_likelihood, "log_prior": prior, "log_posterior": log_likelihood + prior}
+
+
+def _shift(problem: Problem, report: StartReport) -> float:
+    """From values in standard units to values in the data's units."""
+    return _objective(problem, report)["log_posterior"] - report.end_value

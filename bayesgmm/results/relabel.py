@@ -1,0 +1,196 @@
+"""One label for one component in all draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm import _schema as names
+from bayesgmm._errors import InputError
+from bayesgmm.numerics.passes import rowwise
+from bayesgmm.numerics.relabelling import permuted, relabelling
+from bayesgmm.results.build import dataset, parameters
+from bayesgmm.results.read import FittedMixture, Mixtures, read_result
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = NDArray[np.float64]
+
+# Allocation probabilities of so many rows tell labels apart as well as those of all; costs are scaled up to all rows.
+_MOST_ROWS = 1000
+# Allocation probabilities are kept between rounds where they fit into so many numbers, and computed again otherwise.
+_KEPT_NUMBERS = 40_000_000
+_DRAWS_AT_ONCE = 200
+# exp(-3) = 1/20: another labelling of such a draw is nearly as good.
+AMBIGUOUS = 3.0
+_COMPARED = ("weights", "means", "sds")
+
+
+def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.DataTree:
+    """Give every component the same label in all posterior draws.
+
+    The draws are matched to the reference by their responsibilities (ECR; Papastamoulis & Iliopoulos 2010), then
+    permuted to agree with each other by Stephens' (2000) algorithm on them. `fit` does this to draws of `NUTS`
+    already. No ordering constraint is used, and components that the prior tells apart never change places.
+
+    Parameters
+    ----------
+    fit : DataTree
+        With posterior draws.
+    reference : DataTree, optional
+        Another fit of as many components to the same features, whose labels are taken on. The point estimate of `fit`
+        itself if left out.
+
+    Returns
+    -------
+    DataTree
+        A copy with relabelled ``posterior``. ``unrelabelled`` holds the draws as they were sampled and
+        ``relabelling`` the permutation of each draw, ``order``, the ``margin`` in nats by which any other permutation
+        is worse, and as attributes R-hat before and after and the number of ambiguous draws.
+
+    Raises
+    ------
+    InputError
+        If the fit has no draws, or the reference does not fit.
+    """
+    fitted = read_result(fit)
+    if fitted.draws is None:
+        raise InputError("fit", "this fit has no posterior draws to relabel", "Fit with NUTS or VB")
+    pivot = fitted if reference is None else read_result(reference)
+    _check_reference(fitted, pivot)
+    as_sampled = _as_sampled(fit)
+    source = as_sampled.transpose(names.CHAIN, names.DRAW, ...)
+    n_chains, n_draws = source.sizes[names.CHAIN], source.sizes[names.DRAW]
+    draws = Mixtures(
+        **{
+            name: source[name].to_numpy().reshape(n_chains * n_draws, *source[name].shape[2:])
+            for name in ("weights", "means", "covariances")
+        }
+    )
+    x = _rows(fit, fitted)
+    keys = fitted.model.keys()
+    classes = np.array([keys.index(key) for key in keys])
+    at_pivot, _ = rowwise(x, *(values[0] for values in pivot.point.standardised(fitted.center, fitted.scale)))
+    n_obs = fit[names.OBSERVED].sizes[names.OBS]
+    found = relabelling(
+        _Allocations(fitted, draws, x), at_pivot, classes, n_draws=len(draws), row_weight=n_obs / x.shape[1]
+    )
+    out = fit.copy()
+    orders = found.orders.reshape(n_chains, n_draws, -1)
+    before = fit[names.POSTERIOR].to_dataset() if names.UNRELABELLED not in fit.children else _with_sds(as_sampled)
+    posterior = _permuted(fit, draws, found.orders, (n_chains, n_draws))
+    coords = {dim: source[dim].to_numpy() for dim in (names.CHAIN, names.DRAW, names.COMPONENT)}
+    record = dataset(
+        {"order": orders, "margin": found.margins.reshape(n_chains, n_draws)},
+        coords,
+        leading=(names.CHAIN, names.DRAW),
+        attrs={
+            "method": "ECR to the point estimate, then Stephens",
+            "rows": x.shape[1],
+            "rounds": found.rounds,
+            "converged": str(found.converged),
+            "switched_draws": int((found.orders != np.arange(orders.shape[2])).any(axis=1).sum()),
+            "ambiguous_draws": int((found.margins < AMBIGUOUS).sum()),
+            "ambiguous_below_nats": AMBIGUOUS,
+            "r_hat_before": _worst_r_hat(before),
+            "r_hat_after": _worst_r_hat(posterior),
+            "r_hat_invariant": _invariant_r_hat(fit),
+        },
+    )
+    out[names.POSTERIOR] = posterior
+    out[names.UNRELABELLED] = as_sampled
+    out[names.RELABELLING] = record
+    return out
+
+
+class _Allocations:
+    """Responsibilities of the rows in all draws, a chunk of draws at a time; kept if there are few enough."""
+
+    def __init__(self, fitted: FittedMixture, draws: Mixtures, x: Array) -> None:
+        self._x = x
+        self._arguments = draws.standardised(fitted.center, fitted.scale)
+        self._keep = draws.weights.size * x.shape[1] <= _KEPT_NUMBERS
+        self._kept: list[NDArray[np.float32]] = []
+
+    def __call__(self) -> Iterator[Array]:
+        if self._kept:
+            yield from (chunk.astype(float) for chunk in self._kept)
+            return
+        log_weights, means, factors = self._arguments
+        for begin in range(0, len(means), _DRAWS_AT_ONCE):
+            stop = min(begin + _DRAWS_AT_ONCE, len(means))
+            chunk = np.stack([rowwise(self._x, log_weights[s], means[s], factors[s])[0] for s in range(begin, stop)])
+            if self._keep:
+                self._kept.append(chunk.astype(np.float32))
+                chunk = self._kept[-1].astype(float)
+            yield chunk
+
+
+def _rows(fit: xr.DataTree, fitted: FittedMixture) -> Array:
+    values = fit[names.OBSERVED].to_dataset()[names.DATA].transpose(names.OBS, names.FEATURE).to_numpy()
+    if len(values) > _MOST_ROWS:
+        # The same rows in every call, so that the same draws get the same labels.
+        values = values[np.sort(np.random.default_rng(0).choice(len(values), _MOST_ROWS, replace=False))]
+    return np.ascontiguousarray(((values - fitted.center) / fitted.scale).T)
+
+
+def _check_reference(fitted: FittedMixture, reference: FittedMixture) -> None:
+    if len(reference.components) != len(fitted.components) or reference.feature_names != fitted.feature_names:
+        raise InputError(
+            "reference",
+            f"has {len(reference.components)} components of {list(reference.feature_names)}",
+            f"The fit has {len(fitted.components)} of {list(fitted.feature_names)}; give a fit of the same shape",
+        )
+
+
+def _as_sampled(fit: xr.DataTree) -> xr.Dataset:
+    if names.UNRELABELLED in fit.children:
+        return fit[names.UNRELABELLED].to_dataset()
+    as_sampled = fit[names.POSTERIOR].to_dataset()[["weights", "means", "covariances"]]
+    as_sampled.attrs = {"meaning": "draws with the labels they were sampled with"}
+    return as_sampled
+
+
+def _permuted(fit: xr.DataTree, draws: Mixtures, orders: NDArray[np.intp], shape: tuple[int, int]) -> xr.Dataset:
+    posterior = fit[names.POSTERIOR].to_dataset().transpose(names.CHAIN, names.DRAW, ...)
+    values = parameters(
+        permuted(draws.weights, orders), permuted(draws.means, orders), permuted(draws.covariances, orders)
+    )
+    for name, value in values.items():
+        posterior[name] = posterior[name].copy(data=value.reshape(*shape, *value.shape[1:]))
+    return posterior
+
+
+def _with_sds(posterior: xr.Dataset) -> xr.Dataset:
+    variances = np.diagonal(posterior["covariances"].transpose(..., *names.DIMS["covariances"]).to_numpy(), 0, -2, -1)
+    return posterior.assign(sds=((names.CHAIN, names.DRAW, *names.DIMS["sds"]), np.sqrt(variances)))
+
+
+def _worst_r_hat(posterior: xr.Dataset) -> float:
+    """The largest R-hat of weights, means and standard deviations; NaN where nothing varies."""
+    columns = []
+    for name in _COMPARED:
+        value = posterior[name].transpose(names.CHAIN, names.DRAW, ...).to_numpy()
+        columns.append(value.reshape(*value.shape[:2], -1))
+    return worst_r_hat(np.concatenate(columns, axis=2))
+
+
+def worst_r_hat(values: Array) -> float:
+    """The largest R-hat of quantities (chain, draw, quantity); NaN where none varies or there are too few draws."""
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    varies = np.ptp(values, axis=(0, 1)) > 0
+    if values.shape[1] < 4 or not varies.any():
+        return float("nan")
+    return float(np.nanmax(array_stats.rhat(np.moveaxis(values[..., varies], 2, 0))))
+
+
+def _invariant_r_hat(fit: xr.DataTree) -> float:
+    if names.SAMPLE_STATS not in fit.children or "invariants" not in fit[names.SAMPLE_STATS]:
+        return float("nan")
+    stats = fit[names.SAMPLE_STATS].to_dataset().transpose(names.CHAIN, names.DRAW, ...)
+    return worst_r_hat(np.concatenate([stats["lp"].to_numpy()[..., None], stats["invariants"].to_numpy()], axis=2))
