@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +21,7 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Array, ChainReport, Draws, Engine, Outcome, Parameters, Problem, Sampling, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.densities import log_densities
+from bayesgmm.numerics.passes import counts_of_many
 
 # Optima this much lower than the best, in nats, serve as starts too.
 _WORTH_A_CHAIN = 10.0
@@ -123,7 +123,7 @@ class NUTS(Engine):
             starts=[entry.in_data_units(problem, _shift(problem, mode)) for entry in found.reports],
             best_start=found.best,
             objective=_objective(problem, mode),
-            draws=_draws(problem, kept, progress),
+            draws=_draws(problem, kept),
             sampling=sampling,
             notes={
                 "density": "unconstrained",
@@ -296,7 +296,7 @@ def _stacked(samples: list[_Sample]) -> dict[str, NDArray[Any]]:
     return {name: np.stack([sample.statistics[name] for sample in samples]) for name in names}
 
 
-def _draws(problem: Problem, samples: list[_Sample], progress: Progress | None = None) -> Draws:
+def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
     log_weights = np.concatenate([sample.points.log_weights for sample in samples])
     means = np.concatenate([sample.points.means for sample in samples])
     choleskys = np.concatenate([sample.points.choleskys for sample in samples])
@@ -307,25 +307,10 @@ def _draws(problem: Problem, samples: list[_Sample], progress: Progress | None =
         means=at.means,
         covariances=at.covariances,
         log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
-        expected_counts=_expected_counts(problem, points, progress),
+        expected_counts=counts_of_many(
+            problem.x, log_weights, means, points.precision_choleskys, n_threads=problem.n_threads
+        ),
     )
-
-
-def _expected_counts(problem: Problem, points: Parameters, progress: Progress | None) -> Array:
-    """Expected rows of each component in every draw, (S, K)."""
-    one_thread = replace(problem, n_threads=1)
-    factors = points.precision_choleskys
-    out = np.empty(points.log_weights.shape)
-    n = len(out)
-
-    def count(s: int) -> None:
-        out[s] = one_thread.statistics_at(points.log_weights[s], points.means[s], factors[s]).counts
-
-    with ThreadPoolExecutor(problem.n_threads) as pool:
-        for s, _ in enumerate(pool.map(count, range(n))):
-            if progress is not None and s % 100 == 0:
-                progress.step("counting members", s, n)
-    return out
 
 
 def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:

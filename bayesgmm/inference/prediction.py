@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines._progress import Progress
-from bayesgmm.numerics.passes import rowwise
+from bayesgmm.numerics.passes import rowwise, rowwise_of_many
 from bayesgmm.numerics.student_t import log_density as student_t_log_density
 
 if TYPE_CHECKING:
@@ -176,15 +177,12 @@ def standardised(fitted: FittedMixture, values: Array) -> Array:
 def chunks(fitted: FittedMixture, draws: Mixtures, x: Array) -> Iterator[tuple[slice, Array, Array]]:
     """Yield rows with responsibilities (S, K, rows) and log densities (S, rows), in standard units, of all draws."""
     S, K, n = len(draws), len(fitted.components), x.shape[1]
-    arguments = list(zip(*draws.standardised(fitted.center, fitted.scale), strict=True))
+    arguments = draws.standardised(fitted.center, fitted.scale)
     size = max(1, min(n, _NUMBERS_AT_ONCE // (S * K)))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         part = np.ascontiguousarray(x[:, rows])
-        r, log_densities = np.empty((S, K, part.shape[1])), np.empty((S, part.shape[1]))
-        for s in range(S):
-            r[s], log_densities[s] = rowwise(part, *arguments[s])
-        yield rows, r, log_densities
+        yield rows, *rowwise_of_many(part, *arguments, n_threads=os.cpu_count() or 1)
 
 
 def interval_convention() -> tuple[str, float]:

@@ -6,6 +6,7 @@ Every engine reads the same four numbers or arrays: EM as an M-step, a quasi-New
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ Array = NDArray[np.float64]
 
 # Below this many multiplications a pass is over before a second thread has started.
 _WORK_WORTH_A_THREAD = 4_000_000
+# The same for a thread that does whole passes and only has to take the interpreter's lock in between.
+_WORK_WORTH_RELEASING = 400_000
 # Largest |precision| * |x|^2 for which expanding the quadratic form keeps about 11 digits.
 _LARGEST_EXPANSION = 5e4
 _SMALLEST_EXPANDED_DIMENSION = 4
@@ -109,30 +112,87 @@ def expected_statistics(
 
 def rowwise(x: Array, log_scales: Array, means: Array, precision_choleskys: Array) -> tuple[Array, Array]:
     """Responsibilities (K, N) and log normalisers (N,) of every row; arguments as in `expected_statistics`."""
+    r, log_density = rowwise_of_many(x, log_scales[None], means[None], precision_choleskys[None])
+    return r[0], log_density[0]
+
+
+def rowwise_of_many(
+    x: Array, log_scales: Array, means: Array, precision_choleskys: Array, *, n_threads: int = 1
+) -> tuple[Array, Array]:
+    """Responsibilities (S, K, N) and log normalisers (S, N) of every row under S mixtures.
+
+    Parameters
+    ----------
+    x : (d, N) array
+    log_scales, means, precision_choleskys : (S, K), (S, K, d) and (S, K, d, d) arrays
+        As in `expected_statistics`, one mixture after the other.
+    n_threads : int
+        Mixtures are shared out to so many threads where the work is worth it.
+    """
     from bayesgmm.numerics import _kernels
 
-    K, (d, n) = len(log_scales), x.shape
-    r, log_density = np.empty((K, n)), np.empty(n)
-    _kernels.direct_pass(
-        x,
-        0,
-        n,
-        _log_constants(log_scales, precision_choleskys),
-        np.ascontiguousarray(means, dtype=float),
-        np.ascontiguousarray(precision_choleskys, dtype=float),
-        np.zeros(0),
-        np.zeros((0, d)),
-        np.zeros((0, d, d)),
-        r,
-        log_density,
-    )
+    S, K = log_scales.shape
+    d, n = x.shape
+    r, log_density = np.empty((S, K, n)), np.empty((S, n))
+    none = np.zeros(0), np.zeros((0, d)), np.zeros((0, d, d))
+
+    def one(s: int, constants: Array, means: Array, factors: Array) -> None:
+        _kernels.direct_pass(x, 0, n, constants, means, factors, *none, r[s], log_density[s])
+
+    _for_all(one, log_scales, means, precision_choleskys, n * K * (d + 1) * (d + 2), n_threads)
     return r, log_density
 
 
+def counts_of_many(
+    x: Array, log_scales: Array, means: Array, precision_choleskys: Array, *, n_threads: int = 1
+) -> Array:
+    """Expected rows of each component (S, K) under S mixtures; arguments as in `rowwise_of_many`."""
+    from bayesgmm.numerics import _kernels
+
+    d, n = x.shape
+    K = log_scales.shape[1]
+    counts = np.zeros(log_scales.shape)
+    no_rows = np.empty((K, 0)), np.empty(0)
+
+    def one(s: int, constants: Array, means: Array, factors: Array) -> None:
+        moments = np.zeros((K, d)), np.zeros((K, d, d))
+        _kernels.direct_pass(x, 0, n, constants, means, factors, counts[s], *moments, *no_rows)
+
+    _for_all(one, log_scales, means, precision_choleskys, n * K * (d + 1) * (d + 2), n_threads)
+    return counts
+
+
+def _for_all(
+    one: Callable[[int, Array, Array, Array], None],
+    log_scales: Array,
+    means: Array,
+    precision_choleskys: Array,
+    work: int,
+    n_threads: int,
+) -> None:
+    """Call `one` for each of S mixtures, in threads where `work` for one of them is worth a change of threads."""
+    means = np.ascontiguousarray(means, dtype=float)
+    precision_choleskys = np.ascontiguousarray(precision_choleskys, dtype=float)
+    constants = _log_constants(log_scales, precision_choleskys)
+    S = len(means)
+
+    def some(begin: int) -> None:
+        for s in range(begin, S, n_threads):
+            one(s, constants[s], means[s], precision_choleskys[s])
+
+    if work < _WORK_WORTH_RELEASING:
+        n_threads = 1
+    if n_threads == 1:
+        some(0)
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            list(pool.map(some, range(n_threads)))
+
+
 def _log_constants(log_scales: Array, precision_choleskys: Array) -> Array:
-    """Log joint density of every component at its own mean, (K,)."""
+    """Log joint density of every component at its own mean, (..., K)."""
     d = precision_choleskys.shape[-1]
-    log_dets = np.log(np.diagonal(precision_choleskys, axis1=1, axis2=2)).sum(axis=1)
+    log_dets = np.log(np.diagonal(precision_choleskys, axis1=-2, axis2=-1)).sum(axis=-1)
     return np.ascontiguousarray(log_scales + log_dets - 0.5 * d * np.log(2.0 * np.pi))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.numerics.passes import rowwise
+from bayesgmm.numerics.passes import rowwise, rowwise_of_many
 from bayesgmm.numerics.relabelling import permuted, relabelling
 from bayesgmm.results.build import dataset, parameters
 from bayesgmm.results.read import FittedMixture, Mixtures, read_result
@@ -122,8 +123,10 @@ class _Allocations:
             return
         log_weights, means, factors = self._arguments
         for begin in range(0, len(means), _DRAWS_AT_ONCE):
-            stop = min(begin + _DRAWS_AT_ONCE, len(means))
-            chunk = np.stack([rowwise(self._x, log_weights[s], means[s], factors[s])[0] for s in range(begin, stop)])
+            part = slice(begin, begin + _DRAWS_AT_ONCE)
+            chunk, _ = rowwise_of_many(
+                self._x, log_weights[part], means[part], factors[part], n_threads=os.cpu_count() or 1
+            )
             if self._keep:
                 self._kept.append(chunk.astype(np.float32))
                 chunk = self._kept[-1].astype(float)
