@@ -10,6 +10,7 @@ from bayesgmm.engines.vb import VB
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
 from bayesgmm.inference.likelihood import add_log_likelihood
+from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.prediction import predict
 from bayesgmm.inference.simulation import simulate
 from bayesgmm.inference.summaries import occupied_components, summary
@@ -75,4 +76,5 @@ __all__ = [
     "predict",
     "simulate",
     "summary",
+    "to_pymc",
 ]

@@ -16,8 +16,8 @@ from bayesgmm.engines.base import Array
 
 LogDensity = Callable[[Array], tuple[float, Array]]
 
-# Names of nutpie's statistics and of ArviZ'.
-_STATISTICS = {
+# ArviZ's names of statistics, and nutpie's.
+STATISTICS = {
     "diverging": "diverging",
     "n_steps": "n_steps",
     "tree_depth": "depth",
@@ -155,4 +155,4 @@ def _read(trace: Any) -> Chain | None:
         return None
     stats = trace["sample_stats"].to_dataset()
     v = trace["posterior"]["v"].to_numpy()[0]
-    return Chain(v=v, statistics={name: stats[theirs].to_numpy()[0] for name, theirs in _STATISTICS.items()})
+    return Chain(v=v, statistics={name: stats[theirs].to_numpy()[0] for name, theirs in STATISTICS.items()})

@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor
 from pymc.distributions.shape_utils import rv_size_is_none
 
-from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._errors import UnsupportedError
 from bayesgmm._schema import COMPONENT, DATA, DIMS, FEATURE, FEATURE_BIS, OBS
-from bayesgmm.data import as_data
 from bayesgmm.engines._pytensor_op import inverse_lower, matrix_product, mixture_log_density
-from bayesgmm.engines.base import build_problem
+from bayesgmm.engines.base import Parameters
 from bayesgmm.model import (
     LKJ,
     ConjugateMeans,
@@ -32,7 +32,6 @@ from bayesgmm.model import (
     FixedWeights,
     Full,
     Gamma,
-    GaussianMixture,
     HalfNormal,
     InverseWishart,
     LogNormal,
@@ -56,55 +55,14 @@ PROPER_INSTEAD = (
 REGISTER_INSTEAD = "Register a function for it with bayesgmm.engines._pymc_model.{}.register."
 
 
-def to_pymc(model: GaussianMixture, data: Any) -> pm.Model:
-    """Write a mixture as a PyMC model with the data in it.
-
-    Parameters
-    ----------
-    model : GaussianMixture
-        Every part proper. Parts that were left out are filled from the data, as `fit` does.
-    data : array_like, DataFrame, Data, ...
-        Anything that `as_data` takes.
-
-    Returns
-    -------
-    pymc.Model
-        In the data's units, with variables ``weights``, ``means``, ``covariances``, ``sds`` and (from two features)
-        ``correlations`` as in results, the observed variable ``x`` and its data ``data``. Free variables of other
-        shapes, such as ``weights_sticks`` or ``covariances_scales``, have names that begin with their part.
-
-    Raises
-    ------
-    InputError
-        If the model or the data cannot be used.
-    UnsupportedError
-        If a part is improper (`Flat`), or of a type for which no variable is registered.
-
-    Notes
-    -----
-    Variables may be added inside ``with model:``, for example a `pymc.Potential` on the means. New rows go in by
-    ``pymc.set_data({"data": rows}, coords={"obs": range(len(rows))})`` without compiling again; priors that were
-    filled from the first data stay as they are. By default PyMC starts all components at nearly the same point, from
-    which samplers may find a poor mode: give ``initvals``, for example from a fit by `EM`.
-
-    Examples
-    --------
-    >>> from bayesgmm.model import GaussianMixture
-    >>> opened = to_pymc(GaussianMixture(2), {"x": [0.1, 0.2, 0.4, 5.0, 5.3, 5.8]})
-    >>> [variable.name for variable in opened.free_RVs]
-    ['weights', 'covariances_variances', 'means']
-    """
-    if not isinstance(model, GaussianMixture):
-        raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
-    table = as_data(data)
-    declared = build_problem(model, table.values, table.feature_names, n_threads=1).declared
+def open_model(declared: FilledMixture, values: Any, features: tuple[str, ...], rows: Any = None) -> pm.Model:
+    """The PyMC model of a filled declaration and data (N, d), both in the data's units."""
     improper = declared.improper_parts()
     if improper:
         raise UnsupportedError("to_pymc", f"Flat() {', '.join(improper)}", PROPER_INSTEAD)
-
-    rows = np.arange(table.n_obs) if table.obs_names is None else table.obs_names
-    with pm.Model(coords={**_coords(declared, table.feature_names), OBS: rows}) as opened:
-        log_weights, means, choleskys = prior_variables(declared, table.n_features)
+    rows = np.arange(len(values)) if rows is None else rows
+    with pm.Model(coords={**_coords(declared, features), OBS: rows}) as opened:
+        log_weights, means, choleskys = prior_variables(declared, len(features))
         pm.CustomDist(
             DATA,
             log_weights,
@@ -113,11 +71,60 @@ def to_pymc(model: GaussianMixture, data: Any) -> pm.Model:
             signature="(k),(k,d),(k,d,d)->(d)",
             logp=_log_density,
             dist=_draw,
-            observed=pm.Data("data", table.values, dims=(OBS, FEATURE)),
+            observed=pm.Data("data", values, dims=(OBS, FEATURE)),
             dims=(OBS, FEATURE),
             class_name="GaussianMixture",
         )
     return opened
+
+
+def sample_model(opened: pm.Model, points: list[Parameters], seeds: list[int], **options: Any) -> Any:
+    """Draws of PyMC's own NUTS, a DataTree; chains start at `points`, in the data's units."""
+    starts: dict[int, dict[str, Any]] = {}
+    for point in points:
+        if id(point) not in starts:
+            starts[id(point)] = initial_values(opened, point)
+    with opened:
+        return pm.sample(
+            chains=len(points),
+            random_seed=seeds,
+            initvals=[starts[id(point)] for point in points],
+            init="adapt_diag",
+            nuts_sampler="pymc",
+            compute_convergence_checks=False,
+            **options,
+        )
+
+
+def initial_values(opened: pm.Model, point: Parameters) -> dict[str, Any]:
+    """Values of the free variables at which weights, means and covariances are those of a point.
+
+    Parts of a user's own have coordinates that nobody but PyMC knows, so the point is found by least squares.
+    """
+    from scipy.optimize import least_squares
+
+    variables = opened.value_vars
+    start = opened.initial_point(random_seed=0)
+    shapes = [start[variable.name].shape for variable in variables]
+    edges = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+    named = [opened["weights"], opened["means"], opened["covariances"]]
+    outputs = opened.replace_rvs_by_values([*named, *opened.free_RVs])
+    function = pytensor.function(variables, outputs, mode="FAST_COMPILE", on_unused_input="ignore")
+    sds = np.sqrt(np.diagonal(point.covariances, axis1=1, axis2=2))
+
+    def evaluated(v: Any) -> Any:
+        parts = [v[edges[i] : edges[i + 1]].reshape(shape) for i, shape in enumerate(shapes)]
+        return function(*parts)
+
+    def misfit(v: Any) -> Any:
+        weights, means, covariances = evaluated(v)[:3]
+        by_covariance = (covariances - point.covariances) / (sds[:, :, None] * sds[:, None, :])
+        by_weights = np.log(np.maximum(weights, 1e-12)) - np.maximum(point.log_weights, np.log(1e-12))
+        return np.concatenate([by_weights.ravel(), ((means - point.means) / sds).ravel(), by_covariance.ravel()])
+
+    begin = np.concatenate([np.asarray(start[variable.name], dtype=float).ravel() for variable in variables])
+    found = least_squares(misfit, begin, x_scale="jac")
+    return {variable.name: value for variable, value in zip(opened.free_RVs, evaluated(found.x)[3:], strict=True)}
 
 
 def _coords(declared: FilledMixture, features: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
-from bayesgmm.engines._chains import run_chains
+from bayesgmm.engines._chains import STATISTICS, run_chains
 from bayesgmm.engines._modes import find_modes
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import log_prior
@@ -177,11 +177,14 @@ class NUTS(Engine):
         rng: np.random.Generator,
         progress: Progress,
     ) -> tuple[list[_Sample], bool]:
-        from bayesgmm.engines._pymc_model import sample_model
+        from bayesgmm.engines._pymc_model import open_model, sample_model
 
-        sampled = sample_model(
-            problem,
-            [problem.units.to_data(point) for point in points],
+        values = problem.units.center + problem.units.scale * problem.x.T
+        features = tuple(f"feature {i}" for i in range(problem.n_features))
+        in_data_units = {id(point): problem.units.to_data(point) for point in points}
+        trace = sample_model(
+            open_model(problem.declared, values, features),
+            [in_data_units[id(point)] for point in points],
             seeds,
             draws=self.draws,
             tune=self.tune,
@@ -189,11 +192,20 @@ class NUTS(Engine):
             cores=min(self.cores or os.cpu_count() or 1, self.chains),
             progressbar=progress.enabled,
         )
-        samples = [
-            _Sample(chain=i, points=problem.units.to_standard(points), statistics=statistics)
-            for i, (points, statistics) in enumerate(sampled)
-        ]
-        return samples, any(len(sample.points.means) < self.draws for sample in samples)
+        posterior, stats = trace["posterior"], trace["sample_stats"]
+        samples = []
+        for chain in range(posterior.sizes["chain"]):
+            weights, means, covariances = (
+                posterior[name].to_numpy()[chain] for name in ("weights", "means", "covariances")
+            )
+            at = Parameters(
+                log_weights=np.log(np.maximum(weights, np.finfo(float).tiny)),
+                means=means,
+                choleskys=np.linalg.cholesky(covariances),
+            )
+            statistics = {name: stats[name].to_numpy()[chain] for name in STATISTICS if name in stats}
+            samples.append(_Sample(chain=chain, points=problem.units.to_standard(at), statistics=statistics))
+        return samples, any(len(sample) < self.draws for sample in samples)
 
 
 @dataclass(frozen=True, kw_only=True)

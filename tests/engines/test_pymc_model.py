@@ -10,17 +10,16 @@ from scipy import stats
 from bayesgmm import _schema
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._objective import Objective
-from bayesgmm.engines._pytensor_op import density_pass
-from bayesgmm.engines.base import Parameters, build_problem
 from bayesgmm.engines._pymc_model import (
     covariances_variable,
     matrix_variable,
     means_variable,
     scale_variable,
     sds_variable,
-    to_pymc,
     weights_variable,
 )
+from bayesgmm.engines._pytensor_op import density_pass
+from bayesgmm.engines.base import Parameters, build_problem
 from bayesgmm.model import (
     LKJ,
     ConjugateMeans,

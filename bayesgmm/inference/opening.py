@@ -1,0 +1,60 @@
+"""The declared model as a PyMC model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bayesgmm._errors import InputError
+from bayesgmm.data import as_data
+from bayesgmm.engines.base import build_problem
+from bayesgmm.model import GaussianMixture
+
+if TYPE_CHECKING:
+    import pymc
+
+
+def to_pymc(model: GaussianMixture, data: Any) -> pymc.Model:
+    """Write a mixture as a PyMC model with the data in it.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        Every part proper. Parts that were left out are filled from the data, as `fit` does.
+    data : array_like, DataFrame, Data, ...
+        Anything that `as_data` takes.
+
+    Returns
+    -------
+    pymc.Model
+        In the data's units, with variables ``weights``, ``means``, ``covariances``, ``sds`` and (from two features)
+        ``correlations`` as in results, the observed variable ``x`` and its data ``data``. Free variables of other
+        shapes, such as ``weights_sticks`` or ``covariances_scales``, have names that begin with their part.
+
+    Raises
+    ------
+    InputError
+        If the model or the data cannot be used.
+    UnsupportedError
+        If a part is improper (`Flat`), or of a type for which no variable is registered.
+
+    Notes
+    -----
+    Variables may be added inside ``with model:``, for example a `pymc.Potential` on the means. New rows go in by
+    ``pymc.set_data({"data": rows}, coords={"obs": range(len(rows))})`` without compiling again; priors that were
+    filled from the first data stay as they are. By default PyMC starts all components at nearly the same point, from
+    which samplers may find a poor mode: give ``initvals``, for example from a fit by `EM`.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> opened = bg.to_pymc(bg.GaussianMixture(2), {"x": [0.1, 0.2, 0.4, 5.0, 5.3, 5.8]})
+    >>> [variable.name for variable in opened.free_RVs]
+    ['weights', 'covariances_variances', 'means']
+    """
+    from bayesgmm.engines._pymc_model import open_model
+
+    if not isinstance(model, GaussianMixture):
+        raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    table = as_data(data)
+    declared = build_problem(model, table.values, table.feature_names, n_threads=1).declared
+    return open_model(declared, table.values, table.feature_names, table.obs_names)
