@@ -7,10 +7,12 @@ from bayesgmm.data import Data, as_data
 from bayesgmm.engines.em import EM
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
 from bayesgmm.inference.likelihood import add_log_likelihood
 from bayesgmm.inference.opening import to_pymc
+from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prediction import predict
 from bayesgmm.inference.simulation import simulate
 from bayesgmm.inference.summaries import occupied_components, summary
@@ -35,6 +37,7 @@ from bayesgmm.model import (
     StickBreaking,
     Tied,
 )
+from bayesgmm.results.relabel import relabel
 
 __all__ = [
     "EM",
@@ -67,13 +70,16 @@ __all__ = [
     "Tied",
     "UnsupportedError",
     "add_log_likelihood",
+    "add_posterior_predictive",
     "as_data",
+    "compare_engines",
     "datasets",
     "diagnose",
     "fit",
     "occupied_components",
     "plots",
     "predict",
+    "relabel",
     "simulate",
     "summary",
     "to_pymc",

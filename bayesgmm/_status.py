@@ -29,14 +29,14 @@ class Status(Enum):
         "Not followed to the end: after the short run other starts were ahead; raise `n_polish` to follow it."
     )
 
-    SAMPLED = "Sampled: the chains agree in everything that does not depend on labels (R-hat at most 1.01)."
+    SAMPLED = "Sampled: the chains agree in everything that does not depend on labels, as far as R-hat can tell."
     NOT_MIXED = (
-        "Not converged: the chains still differ by more than they should (R-hat above 1.01); "
+        "Not converged: the chains still differ by more than they should (R-hat of label-invariant quantities); "
         "raise `tune` and `draws`, and look at `diagnose`."
     )
     MULTIMODAL = (
-        "Multimodal: chains sampled different modes of similar density without changing between them. The draws weigh "
-        "the modes by their numbers of chains, not by their probability; look at `diagnose` and at each chain."
+        "Multimodal: chains sampled different modes of similar density without changing between them, so how much of "
+        "the posterior each mode holds is unknown; look at `diagnose`, at `chains` and at each chain."
     )
     INTERRUPTED = "Interrupted: the draws made until then were kept; there are fewer than asked for."
 

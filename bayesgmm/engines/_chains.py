@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -131,7 +132,10 @@ def run_chains(
         interrupted = True
         while running:
             chain, sampler = running.popitem()
-            chains[chain] = _read(sampler.abort())
+            with warnings.catch_warnings():
+                # Of a chain that was still tuning there is nothing, which ArviZ finds odd.
+                warnings.simplefilter("ignore", UserWarning)
+                chains[chain] = _read(sampler.abort())
     finally:
         # Threads that still call Python when it shuts down would crash it.
         for sampler in running.values():
@@ -155,4 +159,7 @@ def _read(trace: Any) -> Chain | None:
         return None
     stats = trace["sample_stats"].to_dataset()
     v = trace["posterior"]["v"].to_numpy()[0]
-    return Chain(v=v, statistics={name: stats[theirs].to_numpy()[0] for name, theirs in STATISTICS.items()})
+    done = np.isfinite(v).all(axis=1)  # an interruption leaves gaps
+    if not done.any():
+        return None
+    return Chain(v=v[done], statistics={name: stats[theirs].to_numpy()[0][done] for name, theirs in STATISTICS.items()})

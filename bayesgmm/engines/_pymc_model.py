@@ -92,6 +92,7 @@ def sample_model(opened: pm.Model, points: list[Parameters], seeds: list[int], *
             init="adapt_diag",
             nuts_sampler="pymc",
             compute_convergence_checks=False,
+            quiet=not options["progressbar"],
             **options,
         )
 

@@ -25,15 +25,20 @@ from bayesgmm.numerics.passes import counts_of_many
 
 # Optima this much lower than the best, in nats, serve as starts too.
 _WORTH_A_CHAIN = 10.0
-_SAME_OPTIMUM = 1e-2
+# Log densities at rows of the data that differ by less belong to the same optimum.
+_SAME_DENSITY = 0.05
 # Chains start this wide round the mode, in units of its curvature.
 _SPREAD = 0.5
 _SPREAD_ELSEWHERE = 0.01
+# A mode whose mean log density is lower by less may hold a share of the posterior that matters.
+_NEARLY_EQUAL = 5.0
 # Points of the data at which the log density is followed: what labels cannot change.
 _POINTS = 10
 # An interrupted run that got less far has nothing to show.
 _FEWEST_DRAWS = 10
-MOST_R_HAT = 1.01
+# Of few draws R-hat is noisy: the largest of a dozen exceeds 1 by about 4 / draws where nothing is wrong.
+_MOST_R_HAT = 1.01
+_NOISE_OF_R_HAT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +105,7 @@ class NUTS(Engine):
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True)
         found = search.run(problem, rng, progress)
-        origins = _origins(found.reports, found.best, self.chains)
+        origins = _origins(problem, found.reports, found.best, self.chains)
         seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
         native, reason = self.sampler == "native", "asked for by name"
         if native:
@@ -231,20 +236,29 @@ def _end(report: StartReport) -> Parameters:
     return report.end
 
 
-def _origins(reports: list[StartReport], best: int, n_chains: int) -> list[int]:
+def _origins(problem: Problem, reports: list[StartReport], best: int, n_chains: int) -> list[int]:
     """Number of the optimum where each chain starts: every other chain at a further one, if there are some.
 
-    Identical starts would hide that there are several modes. Optima of the same height are taken for copies of each
-    other with other labels.
+    Identical starts would hide that there are several modes. Optima are further ones if their densities differ, so
+    that copies with other labels do not count.
     """
-    further: list[int] = []
-    heights = [reports[best].end_value]
-    for i in sorted(range(len(reports)), key=lambda i: -np.nan_to_num(reports[i].end_value, nan=-np.inf)):
-        height = reports[i].end_value
-        worth_it = reports[i].status is Status.CONVERGED and heights[0] - height < _WORTH_A_CHAIN
-        if worth_it and heights[-1] - height > _SAME_OPTIMUM:
-            heights.append(height)
-            further.append(i)
+    points = _points(problem)
+
+    def densities(report: StartReport) -> Array:
+        at = _end(report)
+        return log_densities(points, at.log_weights[None], at.means[None], at.choleskys[None])[0]
+
+    found, further = [densities(reports[best])], []
+    order = sorted(range(len(reports)), key=lambda i: -np.nan_to_num(reports[i].end_value, nan=-np.inf))
+    for i in order:
+        gap = reports[best].end_value - reports[i].end_value
+        # A start that was not followed to the very end is near enough for a chain to begin there.
+        proper = reports[i].status.usable or reports[i].status is Status.SCREENED_OUT
+        if proper and reports[i].end is not None and gap < _WORTH_A_CHAIN:
+            here = densities(reports[i])
+            if all(np.abs(here - other).max() > _SAME_DENSITY for other in found):
+                found.append(here)
+                further.append(i)
     if not further:
         return [best] * n_chains
     return [best if i % 2 == 0 else further[(i // 2) % len(further)] for i in range(n_chains)]
@@ -263,7 +277,7 @@ def _trimmed(samples: list[_Sample]) -> list[_Sample]:
 
 
 def _sorted_out(problem: Problem, samples: list[_Sample]) -> tuple[Sampling, list[_Sample], bool]:
-    """Reports of all chains, the chains to keep, and whether those sampled more than one mode."""
+    """Reports of all chains, the chains to keep, and whether there are several modes of similar density."""
     points = _points(problem)
     lp = np.stack([sample.statistics["lp"] for sample in samples])
     invariants = np.stack(
@@ -292,7 +306,7 @@ def _sorted_out(problem: Problem, samples: list[_Sample]) -> tuple[Sampling, lis
         left_out=_draws(problem, [samples[i] for i in left_out]) if left_out.size else None,
         left_out_statistics=_stacked([samples[i] for i in left_out]),
     )
-    return sampling, [samples[i] for i in kept], bool(np.unique(modes.mode[kept]).size > 1)
+    return sampling, [samples[i] for i in kept], bool(((modes.mode > 0) & (modes.gap < _NEARLY_EQUAL)).any())
 
 
 def _points(problem: Problem) -> Array:
@@ -334,7 +348,8 @@ def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Statu
         return Status.MULTIMODAL
     quantities = [sampling.statistics["lp"], *np.moveaxis(sampling.invariants, 2, 0)]
     r_hats = [float(array_stats.rhat(np.asarray(quantity, dtype=float))) for quantity in quantities]
-    return Status.SAMPLED if np.nanmax(r_hats) <= MOST_R_HAT else Status.NOT_MIXED
+    most = max(_MOST_R_HAT, 1.0 + _NOISE_OF_R_HAT / sampling.invariants.shape[1])
+    return Status.SAMPLED if np.nanmax(r_hats) <= most else Status.NOT_MIXED
 
 
 def _objective(problem: Problem, report: StartReport) -> dict[str, float]:

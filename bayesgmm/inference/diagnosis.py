@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm.inference.chain_checks import chain_checks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +31,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     xarray.Dataset
         For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``; ``starts``
         (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
-        ``uncertain_rows``; and, where there are importance weights, ``k_hat`` (Pareto k of PSIS).
+        ``uncertain_rows``; where there are importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
+        ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
     """
     import xarray as xr
 
@@ -42,9 +44,13 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     search = fit[names.OPTIMIZATION].to_dataset()
     best = int(search.attrs["best_start"])
     gain = float(search["gain_left"][best])
-    checks.append(
-        ("converged", gain, status is Status.CONVERGED, f"{status.value} Estimated gain left: {gain:.1g} nats.")
-    )
+    by_chains = names.CHAINS in fit.children
+    if by_chains:
+        checks.append(("converged", np.nan, status is Status.SAMPLED, status.value))
+        checks += chain_checks(fit)
+    else:
+        message = f"{status.value} Estimated gain left: {gain:.1g} nats."
+        checks.append(("converged", gain, status is Status.CONVERGED, message))
     checks.append(_starts(search))
     singular, spurious = int(search.attrs["n_singular"]), int(search.attrs["n_spurious"])
     if singular + spurious:

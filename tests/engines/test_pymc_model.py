@@ -7,7 +7,7 @@ import pymc as pm
 import pytest
 from scipy import stats
 
-from bayesgmm import _schema
+from bayesgmm import _schema, to_pymc
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._pymc_model import (

@@ -1,0 +1,63 @@
+"""Simulated copies of the data, one for each of some posterior draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesgmm import _schema as names
+from bayesgmm._errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_seed: int | None = None) -> xr.DataTree:
+    """A copy of a fit with the group ``posterior_predictive``, for ``az.plot_ppc_dist`` and its like.
+
+    Parameters
+    ----------
+    fit : DataTree
+        With posterior draws.
+    n_draws : int
+        Number of posterior draws used, evenly spaced over all of them (fewer where there are fewer). Every one gives
+        a data set as large as the one that was fitted.
+    random_seed : int, optional
+
+    Returns
+    -------
+    DataTree
+        ``posterior_predictive/x`` has dimensions (chain, draw, obs, feature), with a single chain.
+
+    Raises
+    ------
+    InputError
+        If the fit has no draws or ``n_draws`` is no whole number.
+    """
+    from bayesgmm.inference.prediction import need_draws
+    from bayesgmm.results import read_result
+    from bayesgmm.results.build import dataset
+
+    if isinstance(n_draws, bool) or not isinstance(n_draws, (int, np.integer)) or n_draws < 1:
+        raise InputError("n_draws", f"got {n_draws!r}", "Give a whole number of at least 1")
+    fitted = read_result(fit)
+    draws = need_draws(fitted, "fit").thinned(int(n_draws))
+    rng = np.random.default_rng(random_seed)
+    observed = fit[names.OBSERVED].to_dataset()
+    n, d = observed.sizes[names.OBS], observed.sizes[names.FEATURE]
+    choleskys = np.linalg.cholesky(draws.covariances)
+    x = np.empty((1, len(draws), n, d))
+    for s in range(len(draws)):
+        labels = rng.choice(draws.weights.shape[1], size=n, p=draws.weights[s] / draws.weights[s].sum())
+        noise = rng.standard_normal((n, d, 1))
+        x[0, s] = draws.means[s][labels] + (choleskys[s][labels] @ noise)[..., 0]
+    coords = {
+        names.CHAIN: [0],
+        names.DRAW: np.arange(len(draws)),
+        names.OBS: observed[names.OBS].to_numpy(),
+        names.FEATURE: observed[names.FEATURE].to_numpy(),
+    }
+    out = fit.copy()
+    out[names.POSTERIOR_PREDICTIVE] = dataset({names.DATA: x}, coords, leading=(names.CHAIN, names.DRAW))
+    return out
