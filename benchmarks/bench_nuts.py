@@ -49,6 +49,10 @@ COMPARED = ("weights", "means", "sds")
 Posterior = dict[str, np.ndarray]
 
 
+def median(values: list[float]) -> float:
+    return float(np.median(values))
+
+
 def rows_of(n: int, K: int) -> np.ndarray:
     """Rows (n, 2) of the first K of five correlated components whose neighbours overlap."""
     rng = np.random.default_rng(n + K)

@@ -83,3 +83,21 @@ def _standard_errors(values: Array) -> Array:
         return np.full((values.shape[0], values.shape[2]), np.inf)
     batches = values[:, : n_batches * size].reshape(values.shape[0], n_batches, size, -1).mean(axis=2)
     return batches.std(axis=1, ddof=1) / np.sqrt(n_batches)
+
+
+def worst_r_hat(values: Array) -> float:
+    """The largest R-hat of quantities (chain, draw, quantity); of a single chain, that between its halves.
+
+    NaN where nothing varies or there are too few draws.
+    """
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    if len(values) == 1:
+        half = values.shape[1] // 2
+        values = np.stack([values[0, :half], values[0, half : 2 * half]])
+    if values.shape[1] < 4:
+        return float("nan")
+    values = values[..., np.ptp(values, axis=(0, 1)) > 0]
+    if values.shape[2] == 0:
+        return float("nan")
+    return float(np.max(array_stats.rhat(np.moveaxis(values, 2, 0))))

@@ -105,9 +105,11 @@ class NativeDensity:
 
         Each thread needs its own function. It holds no lock while it sees the rows.
         """
+        from bayesgmm.numerics import _posterior_kernel as kernel
         from bayesgmm.numerics._kernels import direct_pass
-        from bayesgmm.numerics._posterior_kernel import collect, place
 
+        place: Any = kernel.place
+        collect: Any = kernel.collect
         x, size = self._problem.x, self.size
         K, d = self._problem.K, self._problem.n_features
         codes, *place_with = self._place
@@ -269,7 +271,7 @@ def _(structure: Full | Diagonal | Spherical, n_features: int) -> CovarianceCode
     kind = {Full: 0, Diagonal: 1, Spherical: 2}[type(structure)]
     prior, d = structure.prior, n_features
     # |dSigma / d coordinates| is a constant times prod L_jj^(d + 1 - j), or the variance where they are separate.
-    jacobian = np.full(d, 2.0) if structure.separate else d + 1.0 - np.arange(d)
+    jacobian: Array = np.full(d, 2.0) if structure.separate else np.arange(d + 1.0, 1.0, -1.0)
     if isinstance(prior, InverseWishart):
         df, scale = prior.numbers()
         scatter = np.zeros((d, d))

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pymc as pm
-import pytensor
 import pytensor.tensor
 from pymc.distributions.shape_utils import rv_size_is_none
 
@@ -84,8 +83,9 @@ def sample_model(opened: pm.Model, points: list[Parameters], seeds: list[int], *
     for point in points:
         if id(point) not in starts:
             starts[id(point)] = initial_values(opened, point)
+    sample: Any = pm.sample
     with opened:
-        return pm.sample(
+        return sample(
             chains=len(points),
             random_seed=seeds,
             initvals=[starts[id(point)] for point in points],
@@ -110,7 +110,9 @@ def initial_values(opened: pm.Model, point: Parameters) -> dict[str, Any]:
     edges = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
     named = [opened["weights"], opened["means"], opened["covariances"]]
     outputs = opened.replace_rvs_by_values([*named, *opened.free_RVs])
-    function = pytensor.function(variables, outputs, mode="FAST_COMPILE", on_unused_input="ignore")
+    function: Any = opened.compile_fn(
+        outputs, inputs=variables, mode="FAST_COMPILE", point_fn=False, on_unused_input="ignore"
+    )
     sds = np.sqrt(np.diagonal(point.covariances, axis1=1, axis2=2))
 
     def evaluated(v: Any) -> Any:

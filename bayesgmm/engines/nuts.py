@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._chains import STATISTICS, run_chains
-from bayesgmm.engines._modes import find_modes
+from bayesgmm.engines._modes import find_modes, worst_r_hat
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import log_prior
 from bayesgmm.engines._optima import Search
@@ -340,16 +340,13 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
 
 
 def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
     if interrupted:
         return Status.INTERRUPTED
     if several_modes:
         return Status.MULTIMODAL
-    quantities = [sampling.statistics["lp"], *np.moveaxis(sampling.invariants, 2, 0)]
-    r_hats = [float(array_stats.rhat(np.asarray(quantity, dtype=float))) for quantity in quantities]
+    worst = worst_r_hat(np.concatenate([sampling.statistics["lp"][..., None], sampling.invariants], axis=2))
     most = max(_MOST_R_HAT, 1.0 + _NOISE_OF_R_HAT / sampling.invariants.shape[1])
-    return Status.SAMPLED if np.nanmax(r_hats) <= most else Status.NOT_MIXED
+    return Status.SAMPLED if worst <= most else Status.NOT_MIXED
 
 
 def _objective(problem: Problem, report: StartReport) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _TABLED = ("weights", "means", "sds")
 def chain_checks(fit: xr.DataTree) -> list[Check]:
     """Modes, divergences, R-hat, effective sample sizes and label switching of a fit by chains."""
     stats = fit[names.SAMPLE_STATS].to_dataset()
-    record = fit[names.RELABELLING].attrs
+    record: dict[str, Any] = dict(fit[names.RELABELLING].attrs)  # type: ignore[arg-type]
     return [_modes(fit), _divergences(stats), *_r_hats(record), _effective(fit), _labels(fit)]
 
 
@@ -61,7 +61,7 @@ def _divergences(stats: xr.Dataset) -> Check:
     return "divergences", float(number), False, message + "; raise target_accept, or use a stronger prior."
 
 
-def _r_hats(record: dict[str, float]) -> list[Check]:
+def _r_hats(record: dict[str, Any]) -> list[Check]:
     invariant, after = float(record["r_hat_invariant"]), float(record["r_hat_after"])
     checks = []
     for name, value, what in (
@@ -73,7 +73,7 @@ def _r_hats(record: dict[str, float]) -> list[Check]:
         ("r_hat", after, "of weights, means and standard deviations, relabelled,"),
     ):
         if not np.isfinite(value):
-            checks.append((name, value, False, "R-hat needs at least two chains or halves of 4 draws."))
+            checks.append((name, value, False, "R-hat needs at least 4 draws of two chains, or 8 of one."))
             continue
         ok = value <= _MOST_R_HAT
         message = f"The largest R-hat {what} is {value:.3f}"

@@ -11,6 +11,7 @@ holds the result equal to what `model` computes for every declaration.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -21,8 +22,9 @@ NORMAL_MEANS, CONJUGATE_MEANS, FIXED_MEANS = 0, 1, 2
 FULL, DIAGONAL, SPHERICAL, FIXED_COVARIANCES = 0, 1, 2, 3
 NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL = 0, 1, 2, 3, 4
 
+_INNER: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 # They keep the interpreter's lock: giving it up and waiting for it again takes longer than they do.
-_INNER = {"error_model": "numpy"}
+_OUTER: Any = {"error_model": "numpy", "cache": True}
 
 
 @njit(**_INNER)
@@ -72,7 +74,7 @@ def _sticks(log_weights, slopes):
     return value
 
 
-@njit(cache=True, **_INNER)
+@njit(**_OUTER)
 def place(
     v, codes, to_local, log_weights_0, weight_map, means_0, mean_map, choleskys_0, scales,
     u, log_weights, means, L, A, inverse, constants,
@@ -134,7 +136,7 @@ def place(
         constants[k] = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
 
 
-@njit(cache=True, **_INNER)
+@njit(**_OUTER)
 def collect(
     gradient, by_u, work, codes, to_local, weight_map, mean_map, choleskys_0, scales,
     log_weights, means, L, A, inverse, counts, first, second, weight_slopes,

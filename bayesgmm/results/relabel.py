@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm.engines._modes import worst_r_hat
 from bayesgmm.numerics.passes import rowwise, rowwise_of_many
 from bayesgmm.numerics.relabelling import permuted, relabelling
 from bayesgmm.results.build import dataset, parameters
@@ -180,16 +181,6 @@ def _worst_r_hat(posterior: xr.Dataset) -> float:
         value = posterior[name].transpose(names.CHAIN, names.DRAW, ...).to_numpy()
         columns.append(value.reshape(*value.shape[:2], -1))
     return worst_r_hat(np.concatenate(columns, axis=2))
-
-
-def worst_r_hat(values: Array) -> float:
-    """The largest R-hat of quantities (chain, draw, quantity); NaN where none varies or there are too few draws."""
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
-    varies = np.ptp(values, axis=(0, 1)) > 0
-    if values.shape[1] < 4 or not varies.any():
-        return float("nan")
-    return float(np.nanmax(array_stats.rhat(np.moveaxis(values[..., varies], 2, 0))))
 
 
 def _invariant_r_hat(fit: xr.DataTree) -> float:
