@@ -132,6 +132,6 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
         return "k_hat", k, True, text
     text = (
         f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: q is far from the posterior (often too "
-        "narrow, or blind to relabelled or further modes). Do not trust its intervals; sample the posterior instead."
+        "narrow, or blind to relabelled or further modes). Do not trust its intervals; fit with NUTS instead."
     )
     return "k_hat", k, False, text

@@ -43,7 +43,7 @@ def fit(
         The declaration. Parts left out get weak priors scaled by the data (`GaussianMixture.filled`).
     data : array-like, DataFrame, DataArray or Data
         (n_obs, n_features); whatever `as_data` takes.
-    engine : EM or VB, optional
+    engine : EM, VB or NUTS, optional
         If left out: `VB` where the declaration is conjugate, otherwise `EM`. The result stores which and why.
     random_seed : int, optional
         Makes the result reproducible. Without it the starts, and the draws of `VB`, differ from call to call.
@@ -55,7 +55,8 @@ def fit(
     xarray.DataTree
         In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (responsibilities with their
         interval), ``optimization`` (every start and how it ended), ``observed_data``, ``constant_data`` and, for
-        engines with draws, ``posterior``, ``sample_stats`` and ``variational``. Attributes hold the model with all
+        engines with draws, ``posterior`` and ``sample_stats``; ``variational`` (VB); ``chains``, ``relabelling``,
+        ``unrelabelled`` and perhaps ``left_out`` (NUTS). Attributes hold the model with all
         numbers, the engine with its options, versions and the seed.
 
     Raises
@@ -70,7 +71,7 @@ def fit(
     Warns
     -----
     NotConvergedWarning
-        If the best start ended before its optimum.
+        If the best start ended before its optimum, or chains disagree.
 
     Examples
     --------
@@ -85,7 +86,9 @@ def fit(
         )
     if engine is not None and not isinstance(engine, Engine):
         hint = (
-            f"Write engine={engine.__name__}()" if isinstance(engine, type) else "Give EM(...), VB(...) or leave it out"
+            f"Write engine={engine.__name__}()"
+            if isinstance(engine, type)
+            else "Give EM(...), VB(...), NUTS(...) or leave it out"
         )
         raise InputError("engine", f"got {engine!r}", hint)
     if random_seed is not None and (isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer))):

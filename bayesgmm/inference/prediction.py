@@ -110,7 +110,7 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
         r, log_density = rowwise(x, *(values[0] for values in arguments))
         lower = upper = np.full((n, K), np.nan)
         mean = r.T
-        attrs[names.INTERVAL] = "none: EM has no draws; fit with VB for intervals"
+        attrs[names.INTERVAL] = "none: EM has no draws; fit with VB or NUTS for intervals"
     else:
         draws = fitted.draws.thinned(max(_FEWEST_DRAWS, _MOST_RESPONSIBILITIES // max(n * K, 1)))
         mean, lower, upper = np.empty((n, K)), np.empty((n, K)), np.empty((n, K))
@@ -165,7 +165,7 @@ def per_draw_dataset(fitted: FittedMixture, table: Data) -> xr.Dataset:
 def need_draws(fitted: FittedMixture, argument: str) -> Mixtures:
     """The posterior draws, or an error that says which engine gives some."""
     if fitted.draws is None:
-        raise InputError(argument, "this fit has no posterior draws (EM gives the mode alone)", "Fit with VB")
+        raise InputError(argument, "this fit has no posterior draws (EM gives the mode alone)", "Fit with VB or NUTS")
     return fitted.draws
 
 
