@@ -413,8 +413,8 @@ def peak_gb() -> float:
 
 
 def memory_of_a_fit(x: np.ndarray, K: int) -> None:
-    """Print, in GB, the peak before and after a fit of so many rows, and the size of its result."""
-    our_fit(x[:2000], K, draws=10, chains=1)  # imports and compiles
+    """Print the peak before and after a fit, the size of its result and of its largest group, and wall seconds."""
+    our_fit(x[:2000], K, draws=10, chains=1)  # imports
     before = peak_gb()
     began = time.perf_counter()
     fit = our_fit(x, K, draws=1000, chains=4, cores=2)
@@ -429,10 +429,8 @@ def memory() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "problem.npz"
         np.savez(file, x=x, K=MEMORY_COMPONENTS)
-        # The usual cache serves here, so that no compiler adds to the peak.
-        caches = Path(os.environ.get("BENCH_CACHE", folder))
-        run_child("memory", file, caches)
-        *numbers, wall = run_child("memory", file, caches)[2].split(";")
+        run_child("memory", file, Path(folder))  # fills the cache, so that no compiler adds to the peak of the second
+        *numbers, wall = run_child("memory", file, Path(folder))[2].split(";")
     before, peak, size, largest, of_largest = numbers
     print_table(
         f"Peak resident memory of fit, N={MEMORY_ROWS}, d=2, K={MEMORY_COMPONENTS}, 4 chains x 1000 draws",

@@ -1,6 +1,6 @@
 """Simulation-based calibration of `NUTS` (Talts et al. 2018).
 
-    python benchmarks/calibrate_nuts.py [--simulations 300] [--seed 1] [--wrong] [--ranks FILE.npz]
+    python benchmarks/calibrate_nuts.py [--simulations 300] [--seed 1] [--only "K=2, d=2"] [--wrong] [--ranks FILE.npz]
 
 Parameters are drawn from the prior, rows from them, and the truth is ranked among draws of the posterior. If those are
 right, ranks are uniform. Whether their ECDF stays inside the simultaneous 95 % band of Säilynoja, Bürkner & Vehtari
@@ -54,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--simulations", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=[setting.name for setting in SETTINGS], help="one setting")
     parser.add_argument("--wrong", action="store_true", help="fit models with a wrong prior")
     parser.add_argument("--ranks", help="file for the ranks")
     options = parser.parse_args()
@@ -62,6 +63,8 @@ def main() -> None:
     done: dict[str, Fits] = {}
     rows = []
     for number, setting in enumerate(SETTINGS):
+        if options.only not in (None, setting.name):
+            continue
 
         def fit_all(setting: Setting = setting, seed: int = len(SETTINGS) * options.seed + number) -> None:
             done[setting.name] = study(setting, options.simulations, seed, options.wrong)
@@ -121,6 +124,7 @@ def main() -> None:
         columns = {f"{name}: {quantity}": r for name, fits in done.items() for quantity, r in fits.ranks.items()}
         facts = {f"{name}: status": np.array(fits.statuses) for name, fits in done.items()}
         facts |= {f"{name}: left out": np.array(fits.left_out) for name, fits in done.items()}
+        facts |= {f"{name}: divergences": np.array(fits.divergences) for name, fits in done.items()}
         np.savez(options.ranks, **columns, **facts)
 
 
