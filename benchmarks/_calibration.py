@@ -25,6 +25,7 @@ ETA = 2.0
 # In each coordinate: among the means, at their centre, and in a tail.
 POINTS = (-2.0, 0.0, 3.0)
 N_RANKED = 100
+FAILED = "FAILED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class Setting:
 
 @dataclass(kw_only=True)
 class Fits:
-    """Ranks by quantity, each of them (simulations,) in 0..N_RANKED, and how the fits went."""
+    """Ranks by quantity, each of them (fits with draws,) in 0..N_RANKED, and how the fits went."""
 
     ranks: dict[str, NDArray[np.int64]]
     statuses: list[str] = field(default_factory=list)
@@ -108,8 +109,9 @@ def quantities(setting: Setting, rows: Array, weights: Array, means: Array, cova
 
 
 def run(setting: Setting, fitted: bg.GaussianMixture, engine: bg.NUTS, n_simulations: int, *, seed: int) -> Fits:
-    """Simulate from the setting's prior, fit, and rank the truth among N_RANKED draws. No fit is discarded.
+    """Simulate from the setting's prior, fit, and rank the truth among N_RANKED draws.
 
+    No fit is discarded, whatever its status. One that raises FitError has the status FAILED and no rank.
     `fitted` is the setting's own model, or a wrong one to see the ranks leave their band.
     """
     ranks: dict[str, list[int]] = {}
@@ -120,7 +122,11 @@ def run(setting: Setting, fitted: bg.GaussianMixture, engine: bg.NUTS, n_simulat
         truth = bg.simulate(setting.model, setting.n_obs, random_seed=of_data, n_features=setting.n_features)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bg.NotConvergedWarning)  # counted by status
-            fit = bg.fit(fitted, truth["x"], engine=engine, random_seed=of_fit, progressbar=False)
+            try:
+                fit = bg.fit(fitted, truth["x"], engine=engine, random_seed=of_fit, progressbar=False)
+            except bg.FitError:
+                fits.statuses.append(FAILED)
+                continue
         names = ("weights", "means", "covariances")
         # Over all chains that were kept, as a user would read them.
         draws = [fit["posterior"][name].to_numpy() for name in names]

@@ -17,7 +17,7 @@ from _common import print_table, seconds, versions  # pins the threads, so befor
 
 # isort: split
 import numpy as np
-from _calibration import N_RANKED, Band, Fits, Setting, run
+from _calibration import FAILED, N_RANKED, Band, Fits, Setting, run
 from scipy import stats
 
 import bayesgmm as bg
@@ -99,10 +99,11 @@ def main() -> None:
         rows,
     )
 
-    band = Band(options.simulations)
     m = sum(len(fits.ranks) for fits in done.values())
+    failed = sum(fits.statuses.count(FAILED) for fits in done.values())
     rows, outside, rejected = [], 0, 0
     for name, fits in done.items():
+        band = Band(len(fits.ess))
         for quantity, ranks in fits.ranks.items():
             p = band.p_value(ranks)
             outside += p <= LEVEL
@@ -118,7 +119,7 @@ def main() -> None:
     print(
         f"\n{outside} of {m} quantities outside their 95 % band ({LEVEL * m:.1f} expected by chance), "
         f"{rejected} outside the Bonferroni-corrected one: "
-        f"{'miscalibrated' if rejected else 'no sign of miscalibration'}"
+        f"{f'{failed} fits failed, ' if failed else ''}{'miscalibrated' if rejected else 'no sign of miscalibration'}"
     )
     if options.ranks:
         columns = {f"{name}: {quantity}": r for name, fits in done.items() for quantity, r in fits.ranks.items()}

@@ -53,6 +53,8 @@ class Search:
     tolerance: float = 1e-4
     eigenvalue_floor: float = 1e-6
     unconstrained: bool = False
+    # Whether components need more than d + 1 rows. Those of a proper posterior that is sampled from there need not.
+    supported: bool = True
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Optima:
         """Look.
@@ -94,7 +96,7 @@ class Search:
                 progress.step("climbing", len(climbs), _APPROACHED * self.n_polish)
             climbs.sort(key=lambda climb: (climb.collapsed, -climb.point.value))
             while climbs and n_proper < self.n_polish:
-                report = finish(objective, climbs.pop(0), tolerance=self.tolerance, **limits)
+                report = finish(objective, climbs.pop(0), tolerance=self.tolerance, supported=self.supported, **limits)
                 reports.append(report)
                 n_proper += report.status.usable
                 progress.step("to the optimum", n_proper, self.n_polish)
@@ -123,7 +125,10 @@ class Search:
             near = best.end_value - _NEARLY_AS_GOOD
             better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
             progress.step("split and merge", done + 1, _MOST_IMPROVEMENTS)
-            finished = [finish(objective, climb, tolerance=self.tolerance, **limits) for climb in better]
+            finished = [
+                finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
+                for climb in better
+            ]
             reports = sorted(reports + finished, key=_order)
             if reports[0].end_value <= best.end_value + self.tolerance:
                 break
@@ -145,7 +150,7 @@ class Search:
                 method=report.method, at=report.end, value=np.nan, statistics=None, status=Status.SCREENED_OUT
             )
             climb = approach(objective, start, em_steps=_BURN_IN, **limits)
-            finished.append(finish(objective, climb, tolerance=self.tolerance, **limits))
+            finished.append(finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits))
             proper += finished[-1].status.usable
             progress.step("all rows", proper, self.n_polish)
         return sorted(finished + rest, key=_order)

@@ -87,8 +87,13 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
     return climb
 
 
-def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: float, floor: float) -> StartReport:
-    """Follow a climb to the optimum of its basin and certify it: converged means a gain left below `tolerance`."""
+def finish(
+    objective: Objective, climb: Climb, *, max_steps: int, tolerance: float, floor: float, supported: bool = True
+) -> StartReport:
+    """Follow a climb to the optimum of its basin and certify it: converged means a gain left below `tolerance`.
+
+    With `supported` an end counts as spurious where a component holds too few rows for its covariance.
+    """
     problem = objective.problem
     before = objective.passes - climb.passes
     point, gain, status = climb.point, np.inf, Status.SINGULAR
@@ -103,7 +108,7 @@ def finish(objective: Objective, climb: Climb, *, max_steps: int, tolerance: flo
     if status is not Status.SINGULAR:
         if collapsed(problem, point.at, floor):
             status = Status.SINGULAR
-        elif too_few_rows(problem, point.statistics.counts):
+        elif supported and too_few_rows(problem, point.statistics.counts):
             status = Status.TOO_FEW_ROWS
     return StartReport(
         method=climb.start.method,

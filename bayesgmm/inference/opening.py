@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayesgmm._errors import InputError
 from bayesgmm.data import as_data
 from bayesgmm.engines.base import build_problem
 from bayesgmm.model import GaussianMixture
 
-if TYPE_CHECKING:
-    import pymc
 
-
-def to_pymc(model: GaussianMixture, data: Any) -> pymc.Model:
+def to_pymc(model: GaussianMixture, data: Any) -> Any:
     """Write a mixture as a PyMC model with the data in it.
 
     Parameters

@@ -168,7 +168,8 @@ class LKJ(CovariancePrior):
 
     def bounded(self, *, separate: bool) -> bool:
         # However far the scales stay from 0, a correlation may go to 1. The default half-normal does not vanish at 0.
-        return separate and self.scale is not None and self.scale.vanishes_at_zero()
+        uncorrelated = separate or (self.scale is not None and self.scale.n_features() == 1)
+        return uncorrelated and self.scale is not None and self.scale.vanishes_at_zero()
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
         K, d = choleskys.shape[:2]

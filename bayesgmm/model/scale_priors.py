@@ -38,6 +38,11 @@ class ScalePrior(Spec):
         """Whether the density falls faster than every power of s as s goes to 0."""
         return False
 
+    def n_features(self) -> int | None:
+        """How many features it has numbers for, or None where one number stands for any of them."""
+        value = getattr(self, self._per_feature[0]) if self._per_feature else None
+        return len(value) if isinstance(value, tuple) else None
+
     def resolved(self, n_features: int) -> Self:
         """One number a feature in every field."""
         values = {name: freeze(self._shaped(name, (n_features,), "(n_features,)")) for name in self._per_feature}

@@ -25,45 +25,50 @@ calibration = _load()
 SETTING = calibration.Setting(
     name="few rows",
     n_features=2,
-    n_obs=20,
+    n_obs=30,
     scale=bg.LogNormal(0.0, 0.4),
     scale_logpdf=stats.lognorm(0.4).logpdf,
 )
-ENGINE = bg.NUTS(draws=200, tune=150, chains=2, cores=1, n_init=8, n_polish=2)
-N_SIMULATIONS = 30
+ENGINE = bg.NUTS(draws=200, tune=150, chains=2, cores=1, n_init=16, n_polish=3)
+N_SIMULATIONS, N_WRONG = 30, 20
 # Of a whole test: rare enough that another platform's arithmetic does not make it fail.
 LEVEL = 0.01
 
 
+# With so few rows the search may find no start that it accepts.
+MOST_FAILED = 0
+
+
 @lru_cache
-def band():
-    return calibration.Band(N_SIMULATIONS)
+def band(n_ranks):
+    return calibration.Band(n_ranks)
 
 
-def p_values(fitted):
+def p_values(fitted, n_simulations):
     """By quantity, Bonferroni-corrected."""
-    ranks = calibration.run(SETTING, fitted, ENGINE, N_SIMULATIONS, seed=20).ranks
-    return {quantity: len(ranks) * band().p_value(values) for quantity, values in ranks.items()}
+    fits = calibration.run(SETTING, fitted, ENGINE, n_simulations, seed=20)
+    assert fits.statuses.count(calibration.FAILED) <= MOST_FAILED
+    return {name: len(fits.ranks) * band(ranks.size).p_value(ranks) for name, ranks in fits.ranks.items()}
 
 
 @pytest.mark.slow
 def test_ranks_of_the_truth_stay_inside_the_band():
-    found = p_values(SETTING.model)
+    found = p_values(SETTING.model, N_SIMULATIONS)
     assert min(found.values()) > LEVEL, found
 
 
 @pytest.mark.slow
 def test_ranks_under_a_wrong_prior_leave_the_band():
-    found = p_values(SETTING.with_scale(bg.LogNormal(np.log(2.0), 0.4)))
+    found = p_values(SETTING.with_scale(bg.LogNormal(np.log(2.0), 0.4)), N_WRONG)
     assert found["largest determinant"] < LEVEL, found
-    assert found["log-likelihood"] < LEVEL, found
+    assert found["smallest determinant"] < LEVEL, found
 
 
 def test_the_band_covers_uniform_ranks_as_often_as_it_says():
     rng = np.random.default_rng(5)
     n = 2000
     ranks = rng.integers(calibration.N_RANKED + 1, size=(n, N_SIMULATIONS))
-    outside = sum(band().p_value(row) <= 0.05 for row in ranks)
+    outside = sum(band(N_SIMULATIONS).p_value(row) <= 0.05 for row in ranks)
     assert abs(outside / n - 0.05) < 4 * np.sqrt(0.05 * 0.95 / n)
 
 

@@ -174,6 +174,20 @@ def test_an_interruption_while_tuning_says_that_nothing_was_kept(monkeypatch):
         bg.fit(bg.GaussianMixture(2), bg.datasets.load_faithful(), engine=engine, random_seed=1, **QUIET)
 
 
+@pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
+def test_a_proper_posterior_of_few_rows_is_sampled():
+    # No start ends with more than d + 1 rows in every component, which a mode must have and a posterior need not.
+    model = bg.GaussianMixture(
+        2,
+        weights=bg.Dirichlet(3.0),
+        means=bg.NormalMeans(0.0, 3.0),
+        covariances=bg.LKJ(2.0, scale=bg.LogNormal(0, 0.4)),
+    )
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    fit = bg.fit(model, x, engine=bg.NUTS(draws=50, tune=50, chains=2, n_init=4), random_seed=1, **QUIET)
+    assert np.isfinite(fit["posterior"]["means"]).all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
