@@ -41,6 +41,11 @@ class Status(Enum):
     INTERRUPTED = "Interrupted: the draws made until then were kept; there are fewer than asked for."
 
     @property
+    def of_chains(self) -> bool:
+        """Whether this is how chains end; the others are how an optimisation ends."""
+        return self in (Status.SAMPLED, Status.NOT_MIXED, Status.MULTIMODAL, Status.INTERRUPTED)
+
+    @property
     def usable(self) -> bool:
         """Whether parameters that ended this way may be reported as a result."""
         return self in (Status.CONVERGED, Status.MAX_STEPS, Status.STALLED)

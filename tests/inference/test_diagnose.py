@@ -160,7 +160,7 @@ def test_k_hat_where_q_is_too_narrow(galaxies_vb):
     assert not ok
     assert f"{value:.2f}, above 0.7" in message
     assert "q is far from the posterior" in message
-    assert "sample the posterior instead" in message
+    assert "fit with NUTS instead" in message
 
 
 def test_k_hat_where_q_is_close():
