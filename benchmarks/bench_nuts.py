@@ -6,7 +6,7 @@ One model everywhere: K components in two dimensions that overlap but are identi
 means and LKJ(2) correlations with half-normal standard deviations, all with explicit numbers. It is written by hand in
 the two ways that people use: as `pm.Mixture` of a list of `MvNormal` with an `LKJCholeskyCov` each, and with stacked
 Cholesky factors, one batched triangular solve and a log-sum-exp in a `Potential`. (`pm.Mixture` of one batched
-`MvNormal` takes five times as long for each gradient as either and is left out.) Its gradient is also sampled with
+`MvNormal` takes five times as long for each gradient as either and is left out.) The second is also sampled with
 nutpie's low-rank adaptation of the mass matrix, experimental and not the default there, which finds the correlations
 that bayesgmm takes from the curvature at the mode.
 
