@@ -10,6 +10,7 @@ from bayesgmm.engines.vb import VB
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
+from bayesgmm.inference.imputation import impute
 from bayesgmm.inference.likelihood import add_log_likelihood
 from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
@@ -76,6 +77,7 @@ __all__ = [
     "datasets",
     "diagnose",
     "fit",
+    "impute",
     "occupied_components",
     "plots",
     "predict",

@@ -35,7 +35,7 @@ from sklearn.mixture import GaussianMixture
 
 import bayesgmm as bg
 from bayesgmm._status import Status
-from bayesgmm.engines import _objective, _polish, _search, base
+from bayesgmm.engines import _objective, _polish, _problem, _search, base
 
 CLOSE = 1e-3  # nats
 TOLERANCES = (1e-3, 1e-7, 1e-9, 1e-11)
@@ -109,7 +109,7 @@ def peer(case: Case, tolerance: float, most: int = MOST_ITERATIONS) -> GaussianM
 def follow(case: Case, gm: GaussianMixture) -> tuple[base.StartReport, float]:
     """The certified optimum that is reached from a fitted peer, and its log-likelihood."""
     names = tuple(f"x{j}" for j in range(case.rows.shape[1]))
-    problem = base.build_problem(case.model, case.rows, names, n_threads=1)
+    problem = _problem.build_problem(case.model, case.rows, names, n_threads=1)
     at = problem.units.to_standard(
         base.Parameters(log_weights=np.log(gm.weights_), means=gm.means_, choleskys=np.linalg.cholesky(gm.covariances_))
     )
@@ -119,7 +119,7 @@ def follow(case: Case, gm: GaussianMixture) -> tuple[base.StartReport, float]:
     limits = {"max_steps": 2000, "floor": bg.EM().eigenvalue_floor}
     climb = _polish.approach(objective, start, em_steps=5, **limits)
     report = _polish.finish(objective, climb, tolerance=bg.EM().tolerance, **limits)
-    return report, report.end_value - problem.n_obs * problem.units.log_volume()
+    return report, report.end_value - problem.log_volume
 
 
 def peer_rows(case: Case) -> list[Row]:

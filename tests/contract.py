@@ -35,6 +35,7 @@ from bayesgmm.model import (
     StickBreaking,
     Tied,
 )
+from bayesgmm.numerics.rows import make_rows
 
 Array = np.ndarray
 Factory = Callable[[int, int], GaussianMixture]
@@ -169,7 +170,9 @@ def problem(model: FilledMixture, x: Array) -> Problem:
     """Data (d, n) and a model that are in standard units already."""
     d = len(x)
     units = Units(center=np.zeros(d), scale=np.ones(d))
-    return Problem(x=x, model=model, declared=model, units=units, data_cholesky=np.eye(d), n_threads=1)
+    return Problem(
+        rows=make_rows(x.T), x=x, model=model, declared=model, units=units, data_cholesky=np.eye(d), n_threads=1
+    )
 
 
 def log_joint_by_scipy(x: Array, log_scales: Array, means: Array, choleskys: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bayesgmm._errors import InputError, UnsupportedError
@@ -15,7 +16,6 @@ _INSTEAD = {
         "Leave noise out: the covariances of the fit then include the measurement errors, "
         "and subtracting a common error covariance from them gives the spread without it."
     ),
-    "counts": "Repeat the rows: as_data(numpy.repeat(values, counts, axis=0)).",
     "bins": (
         "Pass bin centres, repeated by how often each bin was hit, "
         "as_data(numpy.repeat(centres, hits, axis=0)): close where bins are narrow against the components."
@@ -47,9 +47,15 @@ def as_data(
           variables share one dimension;
         * `Data`, which is returned as it is.
 
-        Integers, decimals and floats of any width become float64. The argument is never changed or shared.
-    noise, counts, bins, groups : optional
-        Observation models of later versions; anything but None raises.
+        Integers, decimals and floats of any width become float64. NaN (and the missing values of tables) mean that
+        an entry was not observed. The argument is never changed or shared.
+    noise : optional
+        An observation model of a later version; anything but None raises.
+    counts : (n_obs,) array_like, optional
+        How many units each row stands for, as in a frequency table, or weights. The likelihood is that of the repeated
+        rows.
+    bins, groups : optional
+        As `noise`.
 
     Returns
     -------
@@ -59,18 +65,18 @@ def as_data(
     Raises
     ------
     InputError
-        If there are no values; the shape is not (n_obs, n_features) or (n_obs,); entries are missing, infinite or not
-        real numbers (booleans, text, categories, times); names of columns repeat; or a column is so large, or varies
+        If there are no values; the shape is not (n_obs, n_features) or (n_obs,); entries are infinite or not real
+        numbers (booleans, text, categories, times); names of columns repeat; or a column is so large, or varies
         so little, that variances would not be representable in double precision.
     UnsupportedError
-        If noise, counts, bins or groups are given.
+        If noise, bins or groups are given.
 
     Examples
     --------
     >>> as_data({"length": [4.9, 5.1, 6.3], "width": [1, 2, 2]})
     Data(n_obs=3, n_features=2, feature_names=('length', 'width'))
     """
-    for name, given in {"noise": noise, "counts": counts, "bins": bins, "groups": groups}.items():
+    for name, given in {"noise": noise, "bins": bins, "groups": groups}.items():
         if given is not None:
             raise UnsupportedError(
                 f"as_data({name}=...)", f"this version, which has no observation model for {name} yet", _INSTEAD[name]
@@ -80,7 +86,7 @@ def as_data(
             "values", "got None, no measurements", "Pass an array or table with one row for each observation."
         )
     if isinstance(values, Data):
-        return values
+        return values if counts is None else replace(values, counts=counts)
 
     table = read(values)
     shape = (len(table.blocks[0]), len(table.feature_names))
@@ -92,4 +98,4 @@ def as_data(
         )
     converted = to_float64(table.blocks, table.feature_names, table.obs_names)
     converted.flags.writeable = False  # nobody else holds it, so Data keeps it without a second copy
-    return Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names)
+    return Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names, counts=counts)

@@ -1,8 +1,9 @@
-"""Checks that values can be used in double precision: finite, and neither too large, too small nor too close."""
+"""Checks that values can be used in double precision: not infinite, neither too large, too small nor too close."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,11 @@ def check_values(values: np.ndarray, feature_names: Sequence[str], obs_names: np
     feature_names : sequence of str, length n_features
     obs_names : ndarray, shape (n_obs,), or None
     """
-    # Minima and maxima show every fault without an array of the size of the data: NaN spreads and infinities win.
-    with np.errstate(invalid="ignore"):
-        low, high = values.min(axis=0), values.max(axis=0)
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        _raise_not_finite(values, feature_names, obs_names)
+    # Minima and maxima show every fault without an array of the size of the data: infinities win. Missing entries (NaN)
+    # are passed over; a column may have nothing else.
+    low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+    if np.isinf(low).any() or np.isinf(high).any():
+        _raise_infinite(values, feature_names, obs_names)
 
     magnitude = np.maximum(np.abs(low), np.abs(high))
     large = np.flatnonzero(magnitude > LARGEST_MAGNITUDE).tolist()
@@ -63,32 +64,42 @@ def check_values(values: np.ndarray, feature_names: Sequence[str], obs_names: np
         )
 
 
+def check_counts(counts: Any, n_obs: int) -> np.ndarray:
+    """Numbers of units (n_obs,) as float64, or `InputError` for the first thing that is wrong with them."""
+    try:
+        given = np.asarray(counts)
+        array = given.astype(float) if given.dtype.kind in "iuf" else None
+    except (TypeError, ValueError):
+        array = None
+    if array is None or array.shape != (n_obs,):
+        raise InputError(
+            "counts",
+            f"has shape {np.shape(counts)}" if array is not None else f"got {type(counts).__name__}",
+            f"Give one number for each of the {n_obs} rows",
+        )
+    bad = np.flatnonzero(~(np.isfinite(array) & (array > 0)))
+    if bad.size:
+        raise InputError(
+            "counts", f"got {array[bad[0]]:g} in row {bad[0]}", "Every count must be positive; drop rows that count 0"
+        )
+    return array
+
+
 def _picked(names: Sequence[str], columns: list[int], sizes: np.ndarray) -> tuple[list[str], list[str]]:
     return [names[j] for j in columns], [f"{sizes[j]:.3g}" for j in columns]
 
 
-def _raise_not_finite(values: np.ndarray, feature_names: Sequence[str], obs_names: np.ndarray | None) -> None:
-    infinite = np.isinf(values)
-    # Infinities first: they are mistakes, while missing values are a property of the data.
-    bad = infinite if infinite.any() else np.isnan(values)
+def _raise_infinite(values: np.ndarray, feature_names: Sequence[str], obs_names: np.ndarray | None) -> None:
+    bad = np.isinf(values)
     counts = bad.sum(axis=0)
     columns = np.flatnonzero(counts).tolist()
     row = int(bad.any(axis=1).argmax())
     where = describe_columns([feature_names[j] for j in columns], [str(counts[j]) for j in columns])
-    place = f"in {describe_row(row, obs_names)}"
     total = int(counts.sum())
-    if infinite.any():
-        first = values[row, bad[row].argmax()]
-        raise InputError(
-            "values",
-            f"{total} infinite {'value' if total == 1 else 'values'} in {where}, the first ({first}) {place}",
-            "Drop these rows, or correct what made them (a division by 0, log(0), a sentinel for off-scale readings).",
-        )
-    rows = int(bad.any(axis=1).sum())
+    first = values[row, bad[row].argmax()]
     raise InputError(
         "values",
-        f"{total} missing {'value' if total == 1 else 'values'} (NaN) in {where}, the first {place}",
-        f"Missing values are not supported yet in this version: drop the {rows} "
-        f"{'row' if rows == 1 else 'rows'} with NaN, for example with dropna() or "
-        "values[~numpy.isnan(values).any(axis=1)].",
+        f"{total} infinite {'value' if total == 1 else 'values'} in {where}, the first ({first}) "
+        f"in {describe_row(row, obs_names)}",
+        "Drop these rows, or correct what made them (a division by 0, log(0), a sentinel for off-scale readings).",
     )

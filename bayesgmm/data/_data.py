@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm._errors import InputError
-from bayesgmm.data._check import check_values
+from bayesgmm.data._check import check_counts, check_values
 from bayesgmm.data._labels import are_positions, describe_columns, label_array
 
 _SHOWN_NAMES = 6
@@ -22,12 +22,15 @@ class Data:
     Parameters
     ----------
     values : ndarray of float64, shape (n_obs, n_features)
-        Measurements in the user's units, finite. Stored C-contiguous and read-only, never shared with the caller.
+        Measurements in the user's units; NaN where an entry is missing, never infinite. Stored C-contiguous and
+        read-only, never shared with the caller.
     feature_names : tuple of str, length n_features
         Names of the columns, all different.
     obs_names : ndarray, shape (n_obs,), optional
         Labels of the rows (integers, float64, strings or datetime64, which netCDF can hold); repeats are allowed.
         None, also where the labels are 0, 1, ..., n_obs - 1, means the positions.
+    counts : ndarray of float64, shape (n_obs,), optional
+        How many units each row stands for; None means one.
 
     Raises
     ------
@@ -43,6 +46,7 @@ class Data:
     values: np.ndarray
     feature_names: tuple[str, ...]
     obs_names: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, np.ndarray) or self.values.dtype != np.float64 or self.values.ndim != 2:
@@ -77,6 +81,8 @@ class Data:
                 "Give one label for each row, or None.",
             )
         check_values(self.values, names, labels)
+        if self.counts is not None:
+            object.__setattr__(self, "counts", _private(check_counts(self.counts, self.values.shape[0])))
 
         object.__setattr__(self, "values", _private(self.values))
         object.__setattr__(self, "feature_names", names)
@@ -85,7 +91,7 @@ class Data:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickle and deepcopy give arrays back writeable; a copy in a worker must be as read-only as the original.
         self.__dict__.update(state)
-        for array in (self.values, self.obs_names):
+        for array in (self.values, self.obs_names, self.counts):
             if array is not None:
                 array.flags.writeable = False
 

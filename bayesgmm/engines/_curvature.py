@@ -30,8 +30,11 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
         Of the reference point.
     """
     problem, reference = objective.problem, coordinates.reference
+    x = problem.rows.whole
+    if x is None:
+        return _by_differences(objective, coordinates)
     objective.passes += PASSES
-    covariance = label_covariance(problem.x, reference.log_weights, reference.means, reference.precision_choleskys)
+    covariance = label_covariance(x, reference.log_weights, reference.means, reference.precision_choleskys)
     p = coordinates.size
     complete = np.empty((p, p))
     by_coordinate = np.empty((len(covariance), p))
@@ -50,3 +53,16 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
         complete[i] = (gradients[0] - gradients[1]) / (2 * _STEP)
         by_coordinate[:, i] = (coefficients[0] - coefficients[1]) / (2 * _STEP)
     return 0.5 * (complete + complete.T) + by_coordinate.T @ covariance @ by_coordinate
+
+
+def _by_differences(objective: Objective, coordinates: Coordinates) -> Array:
+    """The same from differences of gradients, each of which is a pass, where rows are not whole."""
+    p = coordinates.size
+    out = np.empty((p, p))
+    for i in range(p):
+        u = np.zeros(p)
+        slopes = []
+        for u[i] in (_STEP, -_STEP):
+            slopes.append(objective.value_and_gradient(coordinates, u)[1])
+        out[i] = (slopes[0] - slopes[1]) / (2 * _STEP)
+    return 0.5 * (out + out.T)

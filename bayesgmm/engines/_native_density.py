@@ -110,7 +110,8 @@ class NativeDensity:
 
         place: Any = kernel.place
         collect: Any = kernel.collect
-        x, size = self._problem.x, self.size
+        rows, size = self._problem.rows, self.size
+        x = rows.whole
         K, d = self._problem.K, self._problem.n_features
         codes, *place_with = self._place
         to_local, weight_map, mean_map, choleskys, scales, *collect_with = self._collect
@@ -118,15 +119,17 @@ class NativeDensity:
         log_weights, constants, means = np.empty(K), np.empty(K), np.empty((K, d))
         L, A, inverse = np.zeros((K, d, d)), np.zeros((K, d, d)), np.zeros((K, d, d))
         counts, first, second = np.empty(K), np.empty((K, d)), np.empty((K, d, d))
-        work, no_responsibilities, no_densities = np.empty((3, d, d)), np.empty((K, 0)), np.empty(0)
-        n = x.shape[1]
+        work, no_rows = np.empty((3, d, d)), (np.empty((K, 0)), np.empty(0))
 
         def log_density(v: Array) -> tuple[float, Array]:
             place(v, codes, *place_with, u, log_weights, means, L, A, inverse, constants)
-            counts[:], first[:], second[:] = 0.0, 0.0, 0.0
-            rows = direct_pass(
-                x, 0, n, constants, means, inverse, counts, first, second, no_responsibilities, no_densities
-            )
+            if x is None:
+                found = rows.statistics(log_weights, means, inverse)
+                value = found.log_normaliser
+                counts[:], first[:], second[:] = found.counts, found.first, found.second
+            else:
+                counts[:], first[:], second[:] = 0.0, 0.0, 0.0
+                value = direct_pass(x, 0, x.shape[1], constants, means, inverse, counts, first, second, *no_rows)
             gradient = np.empty(size)
             rest = collect(
                 gradient,
@@ -149,7 +152,7 @@ class NativeDensity:
                 weight_slopes,
                 *collect_with,
             )
-            return rows + rest, gradient
+            return value + rest, gradient
 
         return log_density
 

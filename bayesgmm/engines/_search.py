@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def sample(problem: Problem, rng: np.random.Generator) -> Problem:
     if n <= most:
         return problem
     chosen = np.sort(rng.choice(n, most, replace=False))
-    return replace(problem, x=np.ascontiguousarray(problem.x[:, chosen]))
+    return problem.part(chosen)
 
 
 def short_runs(

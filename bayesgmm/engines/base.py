@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -10,17 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._errors import InputError
 from bayesgmm._status import Status
-from bayesgmm.model import FilledMixture, GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
+from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.linalg import inverse_lower, outer
-from bayesgmm.numerics.passes import Statistics, expected_statistics
+from bayesgmm.numerics.passes import Statistics
+from bayesgmm.numerics.rows import Rows
 
 Array = NDArray[np.float64]
 Order = NDArray[np.intp]
-
-# Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
-_COLLINEAR = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +49,6 @@ class Units:
     center: Array
     scale: Array
 
-    def standardised(self, values: Array) -> Array:
-        """Feature-major data (d, N) in standard units from rows (N, d)."""
-        return np.ascontiguousarray(((values - self.center) / self.scale).T)
-
     def to_data(self, parameters: Parameters) -> Parameters:
         """Parameters in the data's units."""
         return Parameters(
@@ -73,10 +65,6 @@ class Units:
             choleskys=parameters.choleskys / self.scale[:, None],
         )
 
-    def log_volume(self) -> float:
-        """Log of the density factor |dx/dz| of one row."""
-        return float(np.log(self.scale).sum())
-
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -84,7 +72,11 @@ class Problem:
 
     Attributes
     ----------
+    rows : Rows
+        In standard units.
     x : (d, N) array
+        The same with missing entries filled by their conditional means under one Gaussian; for starts and pictures
+        of the search, never for a likelihood.
     model : FilledMixture
         In standard units.
     declared : FilledMixture
@@ -95,6 +87,7 @@ class Problem:
     n_threads : int
     """
 
+    rows: Rows
     x: Array
     model: FilledMixture
     declared: FilledMixture
@@ -105,7 +98,16 @@ class Problem:
     @property
     def n_obs(self) -> int:
         """Number of rows."""
-        return self.x.shape[1]
+        return self.rows.n_rows
+
+    @property
+    def log_volume(self) -> float:
+        """Log of the factor |dx/dz| between the densities of all observed entries in standard and in data units."""
+        return self.rows.log_volume(self.units.scale)
+
+    def part(self, index: NDArray[np.intp]) -> Problem:
+        """The problem with some of its rows, in increasing order."""
+        return replace(self, rows=self.rows.taken(index), x=np.ascontiguousarray(self.x[:, index]))
 
     @property
     def n_features(self) -> int:
@@ -123,7 +125,7 @@ class Problem:
 
     def statistics_at(self, log_scales: Array, means: Array, precision_choleskys: Array) -> Statistics:
         """One pass with any log scales c and lower triangular A_k with A_k' A_k the precisions."""
-        return expected_statistics(self.x, log_scales, means, precision_choleskys, n_threads=self.n_threads)
+        return self.rows.statistics(log_scales, means, precision_choleskys, n_threads=self.n_threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,108 +267,3 @@ class Engine(ABC):
     @abstractmethod
     def run(self, problem: Problem, rng: np.random.Generator, progress: Any) -> Outcome:
         """Fit."""
-
-
-def build_problem(
-    model: GaussianMixture, values: Array, names: tuple[str, ...], *, n_threads: int | None = None
-) -> Problem:
-    """Standardise data (N, d), fill the model's left-out parts from them and bring both to the same units.
-
-    Raises
-    ------
-    InputError
-        If there are fewer rows than components, or the data cannot supply the scale that the model needs.
-    """
-    n, d = values.shape
-    if n < model.n_components:
-        raise InputError(
-            "n_components",
-            f"got {model.n_components} for {n} row{'s' if n > 1 else ''} of data",
-            f"Give at most {n}, or more data",
-        )
-    # A few components of huge columns must not overflow when squared, so spread is measured after division.
-    center = values.mean(axis=0)
-    width = np.abs(values - center).max(axis=0)
-    safe = np.where(width > 0, width, 1.0)
-    spread = safe * np.sqrt(np.square((values - center) / safe).mean(axis=0))
-    constant = values.min(axis=0) == values.max(axis=0)
-    scale = np.where(constant, 1.0, spread)
-
-    z = (values - center) / scale
-    z[:, constant] = 0.0
-    correlation = z.T @ z / n
-    _check_scale(model, names, correlation, constant, n)
-    data_covariance = correlation * np.outer(scale, scale)
-
-    covariances = model.covariances
-    if covariances is not None and covariances.common_scale():  # type: ignore[union-attr]
-        scale = np.full(d, np.sqrt(np.mean(np.square(np.where(constant, 0.0, spread)))))
-        scale[scale == 0] = 1.0
-    declared = model.filled(center, data_covariance)
-    units = Units(center=center, scale=scale)
-    in_units = data_covariance / np.outer(scale, scale)
-    return Problem(
-        x=units.standardised(values),
-        model=declared.rescaled(center, scale),
-        declared=declared,
-        units=units,
-        data_cholesky=_yardstick(in_units),
-        n_threads=n_threads or os.cpu_count() or 1,
-    )
-
-
-def _yardstick(covariance: Array) -> Array:
-    """Cholesky factor of a covariance whose vanishing eigenvalues, if it has some, are lifted just off 0.
-
-    A singular data covariance is no error where the priors need none of it; the search still wants a shape to whiten
-    by. A covariance that is not singular is left as it is, so that nothing depends on the choice of axes.
-    """
-    eigenvalues, vectors = np.linalg.eigh(covariance)
-    floor = 1e-10 * eigenvalues[-1] if eigenvalues[-1] > 0 else 1.0
-    if eigenvalues[0] < floor:
-        covariance = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
-    return np.linalg.cholesky(covariance)
-
-
-def _check_scale(
-    model: GaussianMixture, names: tuple[str, ...], correlation: Array, constant: Array, n_rows: int
-) -> None:
-    covariances = model.covariances
-    structure = covariances.structure if isinstance(covariances, Tied) else covariances
-    prior = covariances.innermost if covariances is not None else InverseWishart()  # type: ignore[union-attr]
-    fills_covariance = prior is not None and getattr(prior, "scale", 0) is None
-    unbounded = covariances is not None and not covariances.bounded()  # type: ignore[union-attr]
-    independent = NormalMeans() if model.means is None and not isinstance(prior, InverseWishart) else model.means
-    fills_means = isinstance(independent, NormalMeans) and independent.sigma is None
-    if not (fills_covariance or unbounded or fills_means):
-        return
-    everything = isinstance(structure, Spherical)
-    if constant.all() if everything else constant.any():
-        listed = ", ".join(repr(name) for name, flag in zip(names, constant, strict=True) if flag)
-        verb = "are" if constant.sum() > 1 else "is"
-        what = (
-            "there is only one row"
-            if n_rows == 1
-            else f"column{'s' if constant.sum() > 1 else ''} {listed} {verb} constant"
-        )
-        raise InputError(
-            "data",
-            f"{what}, so the data give no scale for the covariances",
-            "Drop constant columns, give more rows, or give every prior explicitly, with InverseWishart covariances",
-        )
-    correlated = structure is None or not getattr(structure, "separate", True)
-    if not correlated or not (fills_covariance or unbounded):
-        return
-    eigenvalues, vectors = np.linalg.eigh(correlation)
-    if eigenvalues[0] < _COLLINEAR * len(names):
-        if n_rows <= len(names):
-            what = f"{n_rows} rows cannot give a covariance of {len(names)} columns"
-        else:
-            involved = np.abs(vectors[:, 0]) > 1e-3
-            listed = ", ".join(repr(name) for name, flag in zip(names, involved, strict=True) if flag)
-            what = f"columns {listed} are linearly dependent, so their covariance is singular"
-        raise InputError(
-            "data",
-            what,
-            "Drop one of the columns, use Diagonal or Spherical covariances, or give InverseWishart(df, scale)",
-        )

@@ -93,7 +93,7 @@ class EM(Engine):
         assert report.end is not None
         point = problem.units.to_data(report.end)
         prior = log_prior(problem.declared, point, unconstrained)
-        loglik = problem.statistics(report.end).log_normaliser - problem.n_obs * problem.units.log_volume()
+        loglik = problem.statistics(report.end).log_normaliser - problem.log_volume
         # Starts were followed in standard units; the change of units adds the same constant to all of them.
         shift = loglik + prior - report.end_value
         return Outcome(

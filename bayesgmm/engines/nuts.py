@@ -184,6 +184,11 @@ class NUTS(Engine):
     ) -> tuple[list[_Sample], bool]:
         from bayesgmm.engines._pymc_model import open_model, sample_model
 
+        if problem.rows.whole is None:
+            raise UnsupportedError(
+                "NUTS(sampler='pymc')", "missing values or counts", "Use sampler='native' with parts that have one."
+            )
+
         values = problem.units.center + problem.units.scale * problem.x.T
         features = tuple(f"feature {i}" for i in range(problem.n_features))
         in_data_units = {id(point): problem.units.to_data(point) for point in points}
@@ -333,10 +338,16 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
         means=at.means,
         covariances=at.covariances,
         log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
-        expected_counts=counts_of_many(
-            problem.x, log_weights, means, points.precision_choleskys, n_threads=problem.n_threads
-        ),
+        expected_counts=_expected_counts(problem, points),
     )
+
+
+def _expected_counts(problem: Problem, points: Parameters) -> Array:
+    x, factors = problem.rows.whole, points.precision_choleskys
+    if x is not None:
+        return counts_of_many(x, points.log_weights, points.means, factors, n_threads=problem.n_threads)
+    draws = zip(points.log_weights, points.means, factors, strict=True)
+    return np.array([problem.statistics_at(*draw).counts for draw in draws])
 
 
 def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:
@@ -351,7 +362,7 @@ def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Statu
 
 def _objective(problem: Problem, report: StartReport) -> dict[str, float]:
     at = _end(report)
-    log_likelihood = problem.statistics(at).log_normaliser - problem.n_obs * problem.units.log_volume()
+    log_likelihood = problem.statistics(at).log_normaliser - problem.log_volume
     prior = log_prior(problem.declared, problem.units.to_data(at), True)
     return {"log_likelihood": log_likelihood, "log_prior": prior, "log_posterior": log_likelihood + prior}
 

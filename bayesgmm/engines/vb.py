@@ -152,7 +152,7 @@ class VB(Engine):
             raise FitError("No start could be followed. Standardise the data or give explicit priors.")
         best = max(usable, key=lambda i: reports[i].end_value)
         q = ends[best]
-        volume = problem.n_obs * problem.units.log_volume()
+        volume = problem.log_volume
         elbo = reports[best].end_value
         return Outcome(
             point=problem.units.to_data(q.mean()),
@@ -336,7 +336,7 @@ def _try_update(q: Q, raw: Statistics) -> Q | None:
 
 
 def _report(problem: Problem, climb: _Climb, status: Status, gain: float) -> StartReport:
-    volume = problem.n_obs * problem.units.log_volume()
+    volume = problem.log_volume
     return StartReport(
         method=climb.start.method,
         status=status,

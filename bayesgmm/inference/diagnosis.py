@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm.inference.chain_checks import chain_checks
+from bayesgmm.inference.summaries import units_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -90,16 +91,19 @@ def _starts(search: xr.Dataset) -> tuple[str, float, bool, str]:
 
 
 def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
+    import xarray as xr
+
     assigned = fit[names.ASSIGNMENTS].to_dataset()
-    rows = assigned["responsibilities"].sum(names.OBS)
+    units = xr.DataArray(units_of(fit), dims=names.OBS)
+    rows = (assigned["responsibilities"] * units).sum(names.OBS)
     d = fit[names.POINT].sizes[names.FEATURE]
     smallest = float(rows.min())
     which = rows[names.COMPONENT].to_numpy()[int(rows.to_numpy().argmin())]
     enough = smallest > d + 1
     message = f"Component {which} holds {smallest:.3g} expected rows"
     message += "." if enough else f", no more than d + 1 = {d + 1}: its covariance rests on the prior."
-    n = assigned.sizes[names.OBS]
-    unsure = int((assigned["responsibilities"].max(names.COMPONENT) < _CERTAIN).sum())
+    n = units.sum().item()
+    unsure = ((assigned["responsibilities"].max(names.COMPONENT) < _CERTAIN) * units).sum().item()
     uncertain = f"{unsure} of {n} rows have no component with a responsibility of at least {_CERTAIN:g}."
     return [
         ("smallest_component", smallest, enough, message),

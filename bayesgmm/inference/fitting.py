@@ -12,8 +12,9 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
+from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Engine, build_problem
+from bayesgmm.engines.base import Engine
 from bayesgmm.engines.em import EM
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.prediction import assignments
@@ -97,7 +98,11 @@ def fit(
         raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
     table = as_data(data)
     problem = build_problem(
-        model, table.values, table.feature_names, n_threads=None if engine is None else getattr(engine, "threads", None)
+        model,
+        table.values,
+        table.feature_names,
+        counts=table.counts,
+        n_threads=None if engine is None else getattr(engine, "threads", None),
     )
     if engine is None:
         engine, reason = choose_engine(problem.declared, table.n_features)
@@ -121,6 +126,7 @@ def fit(
             values=table.values,
             feature_names=table.feature_names,
             obs_names=table.obs_names,
+            counts=table.counts,
             seed=None if random_seed is None else int(random_seed),
         )
         if outcome.sampling is not None:

@@ -44,7 +44,7 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
     values = np.empty((len(draws), table.n_obs))
     for rows, _, log_densities in chunks(fitted, draws, x):
         values[:, rows] = log_densities
-    values -= np.log(fitted.scale).sum()
+    values -= x.log_volumes(fitted.scale)
     n_draws = len(draws) // fitted.n_chains
     obs = np.arange(table.n_obs) if table.obs_names is None else table.obs_names
     coords = {names.CHAIN: np.arange(fitted.n_chains), names.DRAW: np.arange(n_draws), names.OBS: obs}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayesgmm._errors import InputError
+import numpy as np
+
+from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.data import as_data
-from bayesgmm.engines.base import build_problem
+from bayesgmm.engines._problem import build_problem
 from bayesgmm.model import GaussianMixture
 
 
@@ -53,5 +55,11 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
     table = as_data(data)
+    if table.counts is not None or np.isnan(table.values).any():
+        raise UnsupportedError(
+            "to_pymc",
+            "missing values or counts",
+            "Sample natively, fit(model, data, engine=NUTS()), or give whole rows.",
+        )
     declared = build_problem(model, table.values, table.feature_names, n_threads=1).declared
     return open_model(declared, table.values, table.feature_names, table.obs_names)

@@ -13,7 +13,7 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines._progress import Progress
-from bayesgmm.numerics.passes import rowwise, rowwise_of_many
+from bayesgmm.numerics.rows import Rows, make_rows
 from bayesgmm.numerics.student_t import log_density as student_t_log_density
 
 if TYPE_CHECKING:
@@ -102,14 +102,13 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
     from bayesgmm.results.build import dataset
 
     x = standardised(fitted, table.values)
-    volume = float(np.log(fitted.scale).sum())
-    K, n = len(fitted.components), x.shape[1]
+    K, n = len(fitted.components), x.n_rows
     attrs = {}
     if fitted.draws is None:
         arguments = fitted.point.standardised(fitted.center, fitted.scale)
-        r, log_density = rowwise(x, *(values[0] for values in arguments))
+        r, log_densities = x.rowwise_of_many(*arguments)
         lower = upper = np.full((n, K), np.nan)
-        mean = r.T
+        mean, log_density = r[0].T, log_densities[0]
         attrs[names.INTERVAL] = "none: EM has no draws; fit with VB or NUTS for intervals"
     else:
         draws = fitted.draws.thinned(max(_FEWEST_DRAWS, _MOST_RESPONSIBILITIES // max(n * K, 1)))
@@ -131,7 +130,7 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
             "responsibilities_lower": lower,
             "responsibilities_upper": upper,
             "label": fitted.components[mean.argmax(axis=1)],
-            "log_density": log_density - volume,
+            "log_density": log_density - x.log_volumes(fitted.scale),
         },
         _coords(fitted, table),
         attrs=attrs,
@@ -144,11 +143,11 @@ def per_draw_dataset(fitted: FittedMixture, table: Data) -> xr.Dataset:
 
     draws = need_draws(fitted, "per_draw")
     x = standardised(fitted, table.values)
-    n, K, S = x.shape[1], len(fitted.components), len(draws)
+    n, K, S = x.n_rows, len(fitted.components), len(draws)
     responsibilities, log_density = np.empty((S, n, K)), np.empty((S, n))
     for rows, r, log_densities in chunks(fitted, draws, x):
         responsibilities[:, rows] = np.swapaxes(r, 1, 2)
-        log_density[:, rows] = log_densities - np.log(fitted.scale).sum()
+        log_density[:, rows] = log_densities - x.log_volumes(fitted.scale)[rows]
     n_draws = S // fitted.n_chains
     coords = {names.CHAIN: np.arange(fitted.n_chains), names.DRAW: np.arange(n_draws), **_coords(fitted, table)}
     shape = (fitted.n_chains, n_draws)
@@ -169,20 +168,20 @@ def need_draws(fitted: FittedMixture, argument: str) -> Mixtures:
     return fitted.draws
 
 
-def standardised(fitted: FittedMixture, values: Array) -> Array:
-    """Feature-major rows in the fit's standard units."""
-    return np.ascontiguousarray(((values - fitted.center) / fitted.scale).T)
+def standardised(fitted: FittedMixture, values: Array) -> Rows:
+    """Rows in the fit's standard units."""
+    return make_rows((values - fitted.center) / fitted.scale)
 
 
-def chunks(fitted: FittedMixture, draws: Mixtures, x: Array) -> Iterator[tuple[slice, Array, Array]]:
+def chunks(fitted: FittedMixture, draws: Mixtures, x: Rows) -> Iterator[tuple[slice, Array, Array]]:
     """Yield rows with responsibilities (S, K, rows) and log densities (S, rows), in standard units, of all draws."""
-    S, K, n = len(draws), len(fitted.components), x.shape[1]
+    S, K, n = len(draws), len(fitted.components), x.n_rows
     arguments = draws.standardised(fitted.center, fitted.scale)
     size = max(1, min(n, _NUMBERS_AT_ONCE // (S * K)))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
-        part = np.ascontiguousarray(x[:, rows])
-        yield rows, *rowwise_of_many(part, *arguments, n_threads=os.cpu_count() or 1)
+        part = x if size >= n else x.taken(np.arange(rows.start, rows.stop))
+        yield rows, *part.rowwise_of_many(*arguments, n_threads=os.cpu_count() or 1)
 
 
 def interval_convention() -> tuple[str, float]:
@@ -204,16 +203,19 @@ def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]
     return low, high
 
 
-def _closed_form(fitted: FittedMixture, x: Array) -> Array:
+def _closed_form(fitted: FittedMixture, x: Rows) -> Array:
     assert fitted.predictive is not None
     assert fitted.predictive_weights is not None
     df, loc, scale = fitted.predictive
     loc = (loc - fitted.center) / fitted.scale
-    by_component = student_t_log_density(
-        x, loc, scale / fitted.scale[:, None] / fitted.scale, df, fitted.predictive_family
-    )
-    with np.errstate(divide="ignore"):
-        return np.logaddexp.reduce(np.log(fitted.predictive_weights)[:, None] + by_component, axis=0)
+    scale = scale / fitted.scale[:, None] / fitted.scale
+    out = np.zeros(x.n_rows)
+    for block in x.blocks:  # marginals of these families have the same degrees of freedom
+        o = block.columns
+        by_component = student_t_log_density(block.x, loc[:, o], scale[:, o[:, None], o], df, fitted.predictive_family)
+        with np.errstate(divide="ignore"):
+            out[block.index] = np.logaddexp.reduce(np.log(fitted.predictive_weights)[:, None] + by_component, axis=0)
+    return out
 
 
 def _coords(fitted: FittedMixture, table: Data) -> dict[str, Any]:

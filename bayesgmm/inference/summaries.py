@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
@@ -63,12 +64,28 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     components = point[names.COMPONENT].to_numpy()
     own = assigned["responsibilities"].max(names.COMPONENT).to_numpy()
     member = assigned["label"].to_numpy()[:, None] == components
-    columns["members"] = member.sum(axis=0)
-    columns["uncertain"] = (member & (own < certain)[:, None]).sum(axis=0)
+    units = units_of(fit)[:, None]
+    columns["members"] = (member * units).sum(axis=0)
+    columns["uncertain"] = ((member & (own < certain)[:, None]) * units).sum(axis=0)
     frame = pd.DataFrame(columns, index=pd.Index(components, name=names.COMPONENT))
     frame.attrs["interval"] = f"{probability:.0%} {kind}" if posterior is not None else "none: EM has no draws"
     frame.attrs["uncertain"] = f"responsibility of the own component below {certain:g}"
     return frame
+
+
+def units_of(fit: xr.DataTree) -> NDArray[Any]:
+    """How many units each row of a fit stands for, (N,): whole numbers where they are."""
+    constant = fit[names.CONSTANT].to_dataset()
+    if "counts" not in constant:
+        return np.ones(fit[names.OBSERVED].sizes[names.OBS], dtype=int)
+    counts = constant["counts"].to_numpy()
+    return counts.astype(int) if (counts == np.round(counts)).all() else counts
+
+
+def _along_rows(fit: xr.DataTree) -> xr.DataArray:
+    import xarray as xr
+
+    return xr.DataArray(units_of(fit), dims=names.OBS)
 
 
 def occupied_components(fit: xr.DataTree) -> xr.Dataset:
@@ -90,7 +107,7 @@ def occupied_components(fit: xr.DataTree) -> xr.Dataset:
     from bayesgmm.results.read import check_result
 
     check_result(fit)
-    rows = fit[names.ASSIGNMENTS].to_dataset()["responsibilities"].sum(names.OBS)
+    rows = (fit[names.ASSIGNMENTS].to_dataset()["responsibilities"] * _along_rows(fit)).sum(names.OBS)
     K = rows.sizes[names.COMPONENT]
     if names.POSTERIOR in fit.children:
         numbers = fit[names.POSTERIOR]["n_occupied"].to_numpy().ravel()

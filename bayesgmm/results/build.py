@@ -40,6 +40,7 @@ def build_result(
     values: Array,
     feature_names: tuple[str, ...],
     obs_names: NDArray[Any] | None,
+    counts: Array | None,
     seed: int | None,
 ) -> xr.DataTree:
     """Everything but the assignments, which need a prediction from what this returns."""
@@ -68,7 +69,8 @@ def build_result(
         names.OPTIMIZATION: _optimization(problem, outcome, engine, coords),
         names.OBSERVED: dataset({names.DATA: values}, coords),
         names.CONSTANT: dataset(
-            {"data_mean": problem.units.center, "data_sd": problem.units.scale},
+            {"data_mean": problem.units.center, "data_sd": problem.units.scale}
+            | ({} if counts is None else {"counts": counts}),
             coords,
             attrs={"meaning": "center and scale of the standard units in which the engine worked"},
         ),

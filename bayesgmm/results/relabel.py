@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.engines._modes import worst_r_hat
-from bayesgmm.numerics.passes import rowwise, rowwise_of_many
 from bayesgmm.numerics.relabelling import permuted, relabelling
+from bayesgmm.numerics.rows import Rows, make_rows
 from bayesgmm.results.build import dataset, parameters
 from bayesgmm.results.read import FittedMixture, Mixtures, read_result
 
@@ -76,10 +76,10 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
     x = _rows(fit, fitted)
     keys = fitted.model.keys()
     classes = np.array([keys.index(key) for key in keys])
-    at_pivot, _ = rowwise(x, *(values[0] for values in pivot.point.standardised(fitted.center, fitted.scale)))
+    at_pivot, _ = x.rowwise_of_many(*pivot.point.standardised(fitted.center, fitted.scale))
     n_obs = fit[names.OBSERVED].sizes[names.OBS]
     found = relabelling(
-        _Allocations(fitted, draws, x), at_pivot, classes, n_draws=len(draws), row_weight=n_obs / x.shape[1]
+        _Allocations(fitted, draws, x), at_pivot[0], classes, n_draws=len(draws), row_weight=n_obs / x.n_rows
     )
     out = fit.copy()
     orders = found.orders.reshape(n_chains, n_draws, -1)
@@ -92,7 +92,7 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
         leading=(names.CHAIN, names.DRAW),
         attrs={
             "method": "ECR to the point estimate, then Stephens",
-            "rows": x.shape[1],
+            "rows": x.n_rows,
             "rounds": found.rounds,
             "converged": str(found.converged),
             "switched_draws": int((found.orders != np.arange(orders.shape[2])).any(axis=1).sum()),
@@ -112,10 +112,10 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
 class _Allocations:
     """Responsibilities of the rows in all draws, a chunk of draws at a time; kept if there are few enough."""
 
-    def __init__(self, fitted: FittedMixture, draws: Mixtures, x: Array) -> None:
+    def __init__(self, fitted: FittedMixture, draws: Mixtures, x: Rows) -> None:
         self._x = x
         self._arguments = draws.standardised(fitted.center, fitted.scale)
-        self._keep = draws.weights.size * x.shape[1] <= _KEPT_NUMBERS
+        self._keep = draws.weights.size * x.n_rows <= _KEPT_NUMBERS
         self._kept: list[NDArray[np.float32]] = []
 
     def __call__(self) -> Iterator[Array]:
@@ -125,8 +125,8 @@ class _Allocations:
         log_weights, means, factors = self._arguments
         for begin in range(0, len(means), _DRAWS_AT_ONCE):
             part = slice(begin, begin + _DRAWS_AT_ONCE)
-            chunk, _ = rowwise_of_many(
-                self._x, log_weights[part], means[part], factors[part], n_threads=os.cpu_count() or 1
+            chunk, _ = self._x.rowwise_of_many(
+                log_weights[part], means[part], factors[part], n_threads=os.cpu_count() or 1
             )
             if self._keep:
                 self._kept.append(chunk.astype(np.float32))
@@ -134,12 +134,12 @@ class _Allocations:
             yield chunk
 
 
-def _rows(fit: xr.DataTree, fitted: FittedMixture) -> Array:
+def _rows(fit: xr.DataTree, fitted: FittedMixture) -> Rows:
     values = fit[names.OBSERVED].to_dataset()[names.DATA].transpose(names.OBS, names.FEATURE).to_numpy()
     if len(values) > _MOST_ROWS:
         # The same rows in every call, so that the same draws get the same labels.
         values = values[np.sort(np.random.default_rng(0).choice(len(values), _MOST_ROWS, replace=False))]
-    return np.ascontiguousarray(((values - fitted.center) / fitted.scale).T)
+    return make_rows((values - fitted.center) / fitted.scale)
 
 
 def _check_reference(fitted: FittedMixture, reference: FittedMixture) -> None:

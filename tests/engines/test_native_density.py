@@ -37,7 +37,7 @@ def test_equals_the_objective_up_to_its_constant(factory, K, d):
 
 def test_the_mode_has_unit_scale():
     rows = bg.datasets.load_faithful().to_numpy()
-    from bayesgmm.engines.base import build_problem
+    from bayesgmm.engines._problem import build_problem
 
     of = build_problem(bg.GaussianMixture(1), rows, ("a", "b"))
     objective = Objective(of, unconstrained=True)

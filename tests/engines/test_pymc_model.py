@@ -10,6 +10,7 @@ from scipy import stats
 from bayesgmm import _schema, to_pymc
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._objective import Objective
+from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._pymc_model import (
     covariances_variable,
     matrix_variable,
@@ -19,7 +20,7 @@ from bayesgmm.engines._pymc_model import (
     weights_variable,
 )
 from bayesgmm.engines._pytensor_op import density_pass
-from bayesgmm.engines.base import Parameters, build_problem
+from bayesgmm.engines.base import Parameters
 from bayesgmm.model import (
     LKJ,
     ConjugateMeans,

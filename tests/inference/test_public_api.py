@@ -20,7 +20,7 @@ PINNED = [
     "FixedCovariances", "FixedMeans", "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "HalfNormal",
     "InputError", "InverseWishart", "LKJ", "LogNormal", "NUTS", "NormalMeans", "NotConvergedWarning", "Spherical",
     "Status", "StickBreaking", "Tied", "UnsupportedError", "VB", "add_log_likelihood", "add_posterior_predictive",
-    "as_data", "compare_engines", "datasets", "diagnose", "fit", "occupied_components", "predict", "relabel",
+    "as_data", "compare_engines", "datasets", "diagnose", "fit", "impute", "occupied_components", "predict", "relabel",
     "simulate", "summary", "to_pymc",
 ]  # fmt: skip
 FUNCTIONS = [name for name in PINNED if inspect.isfunction(getattr(bg, name))]

@@ -1,0 +1,176 @@
+"""From a declaration and data to what the engines work on."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.engines.base import Array, Problem, Units
+from bayesgmm.model import GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
+from bayesgmm.numerics.linalg import inverse_lower, outer
+from bayesgmm.numerics.rows import make_rows
+
+# Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
+_COLLINEAR = 1e-12
+# EM for the moments of one Gaussian with missing entries, which only scale the defaults and the starts.
+_MOST_STEPS = 500
+_STEADY = 1e-10
+
+
+def build_problem(
+    model: GaussianMixture,
+    values: Array,
+    names: tuple[str, ...],
+    *,
+    counts: Array | None = None,
+    n_threads: int | None = None,
+) -> Problem:
+    """Standardise data (N, d), fill the model's left-out parts from them and bring both to the same units.
+
+    Entries that are missing are NaN; `counts` (N,) says how many units each row stands for.
+
+    Raises
+    ------
+    InputError
+        If there are fewer rows than components, or the data cannot supply the scale that the model needs.
+    """
+    d = values.shape[1]
+    n = int((~np.isnan(values)).any(axis=1).sum())
+    if n < model.n_components:
+        raise InputError(
+            "n_components",
+            f"got {model.n_components} for {n} row{'s' if n > 1 else ''} of data",
+            f"Give at most {n}, or more data",
+        )
+    empty = [name for name, column in zip(names, values.T, strict=True) if np.isnan(column).all()]
+    if empty:
+        listed = ", ".join(map(repr, empty))
+        raise InputError("data", f"nothing was observed in {listed}: all entries are NaN", "Drop such columns")
+    weights = np.ones(len(values)) if counts is None else counts
+    # A few components of huge columns must not overflow when squared, so spread is measured after division.
+    center = _weighted_mean(values, weights)
+    width = np.nanmax(np.abs(values - center), axis=0)
+    safe = np.where(width > 0, width, 1.0)
+    spread = safe * np.sqrt(_weighted_mean(np.square((values - center) / safe), weights))
+    constant = np.nanmin(values, axis=0) == np.nanmax(values, axis=0)
+    scale = np.where(constant, 1.0, spread)
+
+    z = (values - center) / scale
+    z[np.broadcast_to(constant, z.shape) & ~np.isnan(z)] = 0.0
+    shift, correlation = _one_gaussian(z, counts)
+    _check_scale(model, names, correlation, constant, n)
+    center = center + scale * shift
+    data_covariance = correlation * np.outer(scale, scale)
+
+    covariances = model.covariances
+    if covariances is not None and covariances.common_scale():  # type: ignore[union-attr]
+        scale = np.full(d, np.sqrt(np.mean(np.square(np.where(constant, 0.0, spread)))))
+        scale[scale == 0] = 1.0
+    declared = model.filled(center, data_covariance)
+    units = Units(center=center, scale=scale)
+    in_units = data_covariance / np.outer(scale, scale)
+    yardstick = _yardstick(in_units)
+    rows = make_rows((values - center) / scale, counts)
+    whole = rows.blocks[0].x if len(rows.blocks) == 1 and rows.blocks[0].x.shape == values.T.shape else None
+    return Problem(
+        rows=rows,
+        x=rows.filled(np.zeros(d), outer(yardstick)) if whole is None else whole,
+        model=declared.rescaled(center, scale),
+        declared=declared,
+        units=units,
+        data_cholesky=yardstick,
+        n_threads=n_threads or os.cpu_count() or 1,
+    )
+
+
+def _weighted_mean(values: Array, weights: Array) -> Array:
+    """Means of the columns over what is observed in them."""
+    there = ~np.isnan(values)
+    total = (weights[:, None] * there).sum(axis=0)
+    return (weights[:, None] * np.where(there, values, 0.0)).sum(axis=0) / total
+
+
+def _one_gaussian(z: Array, counts: Array | None) -> tuple[Array, Array]:
+    """Maximum-likelihood mean and covariance (divided by n) of one Gaussian.
+
+    Closed form for whole rows; otherwise by EM (Little & Rubin 2002), because covariances of available pairs need not
+    be positive definite.
+    """
+    n, d = z.shape
+    if not np.isnan(z).any():
+        weights = np.ones(n) if counts is None else counts
+        return np.zeros(d), (z * weights[:, None]).T @ z / weights.sum()
+    rows = make_rows(z, counts)
+    mean, covariance = np.zeros(d), np.eye(d)
+    total = rows.units()
+    for _ in range(_MOST_STEPS):
+        try:
+            factor = inverse_lower(np.linalg.cholesky(covariance))
+            found = rows.statistics(np.zeros(1), mean[None], factor[None])
+        except np.linalg.LinAlgError:
+            break
+        step = found.first[0] / total
+        before, covariance = covariance, found.second[0] / total - np.outer(step, step)
+        mean = mean + step
+        if max(np.abs(step).max(), np.abs(covariance - before).max()) < _STEADY:
+            break
+    return mean, covariance
+
+
+def _yardstick(covariance: Array) -> Array:
+    """Cholesky factor of a covariance whose vanishing eigenvalues, if it has some, are lifted just off 0.
+
+    A singular data covariance is no error where the priors need none of it; the search still wants a shape to whiten
+    by. A covariance that is not singular is left as it is, so that nothing depends on the choice of axes.
+    """
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    floor = 1e-10 * eigenvalues[-1] if eigenvalues[-1] > 0 else 1.0
+    if eigenvalues[0] < floor:
+        covariance = (vectors * np.maximum(eigenvalues, floor)) @ vectors.T
+    return np.linalg.cholesky(covariance)
+
+
+def _check_scale(
+    model: GaussianMixture, names: tuple[str, ...], correlation: Array, constant: Array, n_rows: int
+) -> None:
+    covariances = model.covariances
+    structure = covariances.structure if isinstance(covariances, Tied) else covariances
+    prior = covariances.innermost if covariances is not None else InverseWishart()  # type: ignore[union-attr]
+    fills_covariance = prior is not None and getattr(prior, "scale", 0) is None
+    unbounded = covariances is not None and not covariances.bounded()  # type: ignore[union-attr]
+    independent = NormalMeans() if model.means is None and not isinstance(prior, InverseWishart) else model.means
+    fills_means = isinstance(independent, NormalMeans) and independent.sigma is None
+    if not (fills_covariance or unbounded or fills_means):
+        return
+    everything = isinstance(structure, Spherical)
+    if constant.all() if everything else constant.any():
+        listed = ", ".join(repr(name) for name, flag in zip(names, constant, strict=True) if flag)
+        verb = "are" if constant.sum() > 1 else "is"
+        what = (
+            "there is only one row"
+            if n_rows == 1
+            else f"column{'s' if constant.sum() > 1 else ''} {listed} {verb} constant"
+        )
+        raise InputError(
+            "data",
+            f"{what}, so the data give no scale for the covariances",
+            "Drop constant columns, give more rows, or give every prior explicitly, with InverseWishart covariances",
+        )
+    correlated = structure is None or not getattr(structure, "separate", True)
+    if not correlated or not (fills_covariance or unbounded):
+        return
+    eigenvalues, vectors = np.linalg.eigh(correlation)
+    if eigenvalues[0] < _COLLINEAR * len(names):
+        if n_rows <= len(names):
+            what = f"{n_rows} rows cannot give a covariance of {len(names)} columns"
+        else:
+            involved = np.abs(vectors[:, 0]) > 1e-3
+            listed = ", ".join(repr(name) for name, flag in zip(names, involved, strict=True) if flag)
+            what = f"columns {listed} are linearly dependent, so their covariance is singular"
+        raise InputError(
+            "data",
+            what,
+            "Drop one of the columns, use Diagonal or Spherical covariances, or give InverseWishart(df, scale)",
+        )
