@@ -105,7 +105,6 @@ class NUTS(Engine):
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
         found = search.run(problem, rng, progress)
-
         origins = _origins(problem, found.reports, found.best, self.chains)
         seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
         native, reason = self.sampler == "native", "asked for by name"
@@ -189,7 +188,6 @@ class NUTS(Engine):
             raise UnsupportedError(
                 "NUTS(sampler='pymc')", "missing values or counts", "Use sampler='native' with parts that have one."
             )
-
         values = problem.units.center + problem.units.scale * problem.x.T
         features = tuple(f"feature {i}" for i in range(problem.n_features))
         in_data_units = {id(point): problem.units.to_data(point) for point in points}
