@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.inference.prediction import interval, interval_convention
+from bayesgmm.inference.summaries import units_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -102,7 +103,10 @@ def _named(fits: Any) -> dict[str, xr.DataTree]:
             raise InputError(
                 "fits", f"{name!r} has another declaration or other data", "Fit one declaration to one data set"
             )
-        if not np.array_equal(fit[names.OBSERVED][names.DATA], first[names.OBSERVED][names.DATA]):
+        same_rows = np.array_equal(
+            fit[names.OBSERVED][names.DATA], first[names.OBSERVED][names.DATA], equal_nan=True
+        ) and np.array_equal(units_of(fit), units_of(first))
+        if not same_rows:
             raise InputError("fits", f"{name!r} was fitted to other rows", "Fit one declaration to one data set")
     return named
 

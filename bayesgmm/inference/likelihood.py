@@ -27,7 +27,7 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
     -------
     DataTree
         ``log_likelihood/x`` has dimensions (chain, draw, obs), so that ``az.loo`` leaves out one row at a time
-        (Merkle et al. 2019).
+        (Merkle et al. 2019). Of a row with a count it is that of one unit.
 
     Raises
     ------

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm.inference.summaries import units_of
 from bayesgmm.results import FittedMixture
 from bayesgmm.results.build import OCCUPIED
 
@@ -61,7 +62,8 @@ def component_label(fitted: FittedMixture, k: int) -> str:
 
 def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str | None]:
     """Components to draw, and a line for the legend about those in which not half a row is expected."""
-    rows = fit[names.ASSIGNMENTS]["responsibilities"].sum(names.OBS).to_numpy()
+    responsibilities = fit[names.ASSIGNMENTS]["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
+    rows = units_of(fit) @ responsibilities
     occupied = [int(k) for k in np.flatnonzero(rows >= OCCUPIED)]
     n_empty = rows.size - len(occupied)
     if not n_empty:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm.inference.prediction import interval, interval_convention
+from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import add_legend, axes_or_new, component_label, feature_index, ink, look, split_empty
 from bayesgmm.results import Mixtures, read_result
 
@@ -53,12 +54,14 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     j = 0 if feature is None else feature_index(fitted, feature, "feature")
     ax = axes_or_new(ax, (8.0, 4.0))
     values = fit[names.OBSERVED][names.DATA].isel({names.FEATURE: j}).to_numpy()
+    units = units_of(fit)[np.isfinite(values)]
     values = values[np.isfinite(values)]
     occupied, about_empty = split_empty(fit, fitted)
     low, high = _limits(values)
     grid = _grid(fitted.point, j, low, high)
 
-    ax.hist(values, bins=_n_bins(values), density=True, color=ink(), alpha=0.15, label=f"data ({values.size} rows)")
+    label = f"data ({values.size} rows)" if units.sum() == values.size else f"data ({units.sum():g} units)"
+    ax.hist(values, bins=_n_bins(values), weights=units, density=True, color=ink(), alpha=0.15, label=label)
     draws = fitted.point if fitted.draws is None else fitted.draws.thinned(_MOST_DRAWS)
     components, totals = marginal_densities(draws, j, grid)
     for k in occupied:

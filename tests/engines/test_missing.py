@@ -217,6 +217,34 @@ def test_bad_input(values, counts, message):
         bg.as_data(values, counts=counts)
 
 
+def test_engines_side_by_side_with_holes_and_counts():
+    values, counts = with_holes(bg.datasets.load_faithful().to_numpy(), 0.2), np.arange(272) % 3 + 1.0
+    data = bg.as_data(values, counts=counts)
+    one, other = (
+        bg.fit(bg.GaussianMixture(2), data, engine=engine, random_seed=1, **QUIET)
+        for engine in (bg.EM(n_init=4), bg.VB(n_init=4))
+    )
+    assert 0 < float(bg.compare_engines([one, other])["apart"][1]) < 1
+    without = bg.fit(one_declaration(one), values, engine=bg.EM(n_init=4), random_seed=1, **QUIET)
+    with pytest.raises(bg.InputError, match="other rows"):
+        bg.compare_engines([one, without])
+
+
+def one_declaration(fit):
+    return bg.GaussianMixture.from_json(fit.attrs["model"])
+
+
+def test_the_histogram_counts_units():
+    values, counts = np.array([0.0, 1.0, 2.0, 10.0]), np.array([1.0, 1.0, 1.0, 97.0])
+    model = bg.GaussianMixture(1, means=bg.NormalMeans(5.0, 10.0), covariances=bg.InverseWishart(3.0, 4.0))
+    fit = bg.fit(model, bg.as_data(values, counts=counts), engine=bg.EM(n_init=2), random_seed=1, **QUIET)
+    figure = bg.plots.plot_density(fit)
+    ax = figure.axes[0] if hasattr(figure, "axes") and isinstance(figure.axes, list) else figure
+    heights = [bar.get_height() * bar.get_width() for bar in ax.patches]
+    plt.close("all")
+    assert heights[-1] == pytest.approx(0.97)
+
+
 def test_a_column_without_entries_cannot_be_fitted():
     with pytest.raises(bg.InputError, match="nothing was observed in 'x1'"):
         bg.fit(bg.GaussianMixture(1), [[1.0, np.nan], [2.0, np.nan]], **QUIET)
