@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import time
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -78,8 +80,9 @@ def run_chains(
         Chains that run at the same time. Chains of very short evaluations run one after the other, because they would
         spend their time waiting for the interpreter's lock; draws do not depend on this.
     """
-    import nutpie
-    from nutpie.compiled_pyfunc import from_pyfunc
+    with _without_arviz():
+        import nutpie
+        from nutpie.compiled_pyfunc import from_pyfunc
 
     size = starts[0].size
     if _seconds(make_log_density(), starts[0]) < _WORTH_A_THREAD_S:
@@ -112,6 +115,7 @@ def run_chains(
             progress_bar=False,
             progress_callback=count,
             blocking=False,
+            return_raw_trace=True,
         )
 
     chains: list[Chain | None] = [None] * len(starts)
@@ -132,10 +136,7 @@ def run_chains(
         interrupted = True
         while running:
             chain, sampler = running.popitem()
-            with warnings.catch_warnings():
-                # Of a chain that was still tuning there is nothing, which ArviZ finds odd.
-                warnings.simplefilter("ignore", UserWarning)
-                chains[chain] = _read(sampler.abort())
+            chains[chain] = _read(sampler.abort())
     finally:
         # Threads that still call Python when it shuts down would crash it.
         for sampler in running.values():
@@ -155,11 +156,33 @@ def _seconds(log_density: LogDensity, at: Array) -> float:
 
 
 def _read(trace: Any) -> Chain | None:
-    if "posterior" not in trace.children or trace["posterior"].sizes.get("draw", 0) == 0:
+    """The draws after tuning; None if there are none."""
+    import pyarrow
+
+    draws, stats = (pyarrow.record_batch(batches[0]) for batches in trace.get_arrow_trace())
+    kept = ~stats.column("tuning").to_numpy(zero_copy_only=False)
+    if not kept.any():
         return None
-    stats = trace["sample_stats"].to_dataset()
-    v = trace["posterior"]["v"].to_numpy()[0]
-    done = np.isfinite(v).all(axis=1)  # an interruption leaves gaps
-    if not done.any():
-        return None
-    return Chain(v=v[done], statistics={name: stats[theirs].to_numpy()[0][done] for name, theirs in STATISTICS.items()})
+    v = draws.column("v").flatten().to_numpy().reshape(len(kept), -1)
+    statistics = {name: stats.column(theirs).to_numpy(zero_copy_only=False) for name, theirs in STATISTICS.items()}
+    return Chain(v=v[kept], statistics={name: value[kept] for name, value in statistics.items()})
+
+
+@contextmanager
+def _without_arviz() -> Iterator[None]:
+    """While nutpie is imported, give it a stand-in for ArviZ that loads the real one when something of it is used.
+
+    nutpie wants it for results in a form that is not asked for here, and loading it with all its plots takes as long
+    as sampling a small model. (`importlib.util.LazyLoader` loads a module as soon as a second file imports it.)
+    """
+    if "arviz" in sys.modules:
+        yield
+        return
+    stand_in = ModuleType("arviz")
+    stand_in.__getattr__ = lambda name: getattr(importlib.import_module("arviz"), name)  # type: ignore[method-assign]
+    sys.modules["arviz"] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get("arviz") is stand_in:
+            del sys.modules["arviz"]

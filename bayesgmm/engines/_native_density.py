@@ -36,6 +36,7 @@ from bayesgmm.model import (
     StickBreaking,
     Tied,
 )
+from bayesgmm.numerics.compiling import compile_elsewhere
 from bayesgmm.numerics.simplex import isometric_basis
 
 # Directions in which the mode is flatter than this, relative to the complete-data information, are far from Gaussian;
@@ -100,6 +101,11 @@ class NativeDensity:
         # The kernel leaves constants out.
         self.constant = exact - self.function()(np.zeros(self.size))[0]
 
+    @staticmethod
+    def compile_ahead() -> Callable[[], None]:
+        """Begin to compile in another process what is not yet in the cache; the result waits for that."""
+        return compile_elsewhere("bayesgmm.numerics._posterior_kernel")
+
     def function(self) -> Callable[[Array], tuple[float, Array]]:
         """Log density without `constant` and its gradient, as a function with a workspace of its own.
 
@@ -119,7 +125,8 @@ class NativeDensity:
         log_weights, constants, means = np.empty(K), np.empty(K), np.empty((K, d))
         L, A, inverse = np.zeros((K, d, d)), np.zeros((K, d, d)), np.zeros((K, d, d))
         counts, first, second = np.empty(K), np.empty((K, d)), np.empty((K, d, d))
-        work, no_rows = np.empty((3, d, d)), (np.empty((K, 0)), np.empty(0))
+        work = np.empty((3, d, d))
+        sums = np.empty(0), counts, first, second, np.empty((K, 0)), np.empty(0)
 
         def log_density(v: Array) -> tuple[float, Array]:
             place(v, codes, *place_with, u, log_weights, means, L, A, inverse, constants)
@@ -129,7 +136,7 @@ class NativeDensity:
                 counts[:], first[:], second[:] = found.counts, found.first, found.second
             else:
                 counts[:], first[:], second[:] = 0.0, 0.0, 0.0
-                value = direct_pass(x, 0, x.shape[1], constants, means, inverse, counts, first, second, *no_rows)
+                value = direct_pass(x, 0, x.shape[1], constants, means, inverse, *sums)
             gradient = np.empty(size)
             rest = collect(
                 gradient,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,7 +93,7 @@ def density_pass(x, log_weights, means, choleskys):
     constants = np.empty(K)
     for k in range(K):
         constants[k] = log_weights[k] + log_dets[k] - d * _HALF_LOG_TWO_PI
-    rows, no_responsibilities = np.empty((d, min(n, _BLOCK))), np.empty((K, 0))
+    rows, no_responsibilities, no_weights = np.empty((d, min(n, _BLOCK))), np.empty((K, 0)), np.empty(0)
     for start in range(0, n, _BLOCK):
         w = min(_BLOCK, n - start)
         for i in range(w):
@@ -105,6 +106,7 @@ def density_pass(x, log_weights, means, choleskys):
             constants,
             means,
             inverses,
+            no_weights,
             counts,
             first,
             second,
@@ -219,8 +221,9 @@ class _MixtureOp(Op):
                 raise TypeError(f"{type(self).__name__} wants {self._axes} axes; {variable} has {variable.type.ndim}")
         return Apply(self, variables, self._output_types(variables))
 
+    @abstractmethod
     def _output_types(self, variables: list[Any]) -> list[Variable]:
-        raise NotImplementedError
+        """Types of the outputs."""
 
 
 class MixtureLogDensity(_MixtureOp):

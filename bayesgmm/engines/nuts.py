@@ -103,16 +103,19 @@ class NUTS(Engine):
             )
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
-        search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
-        found = search.run(problem, rng, progress)
-        origins = _origins(problem, found.reports, found.best, self.chains)
-        seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
         native, reason = self.sampler == "native", "asked for by name"
         if native:
             try:
                 check_native(problem)
             except UnsupportedError as error:
                 native, reason = False, str(error)
+        wait_for_density = NativeDensity.compile_ahead() if native else None
+        search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
+        found = search.run(problem, rng, progress)
+        if wait_for_density:
+            wait_for_density()
+        origins = _origins(problem, found.reports, found.best, self.chains)
+        seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
         points = [_end(found.reports[origin]) for origin in origins]
         sample = self._by_nutpie if native else self._by_pymc
         samples, interrupted = sample(problem, _end(found.reports[found.best]), points, seeds, rng, progress)

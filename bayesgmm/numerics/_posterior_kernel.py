@@ -22,6 +22,12 @@ NORMAL_MEANS, CONJUGATE_MEANS, FIXED_MEANS = 0, 1, 2
 FULL, DIAGONAL, SPHERICAL, FIXED_COVARIANCES = 0, 1, 2, 3
 NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL = 0, 1, 2, 3, 4
 
+# Types of the arguments of the two functions, as `numerics.compiling` reads them.
+SIGNATURES = {
+    "place": "f1 i1 f2 f1 f2 f2 f3 f3 f1 f1 f1 f2 f3 f3 f3 f1",
+    "collect": "f1 f1 f3 i1 f2 f2 f3 f3 f1 f1 f2 f3 f3 f3 f1 f2 f3 f1 f1 f2 f2 f1 f0 f2 f2",
+}
+
 _INNER: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 # They keep the interpreter's lock: giving it up and waiting for it again takes longer than they do.
 _OUTER: Any = {"error_model": "numpy", "cache": True}

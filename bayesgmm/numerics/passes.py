@@ -26,6 +26,7 @@ _LARGEST_EXPANSION = 5e4
 _SMALLEST_EXPANDED_DIMENSION = 4
 # Small problems do without the second kernel: loading it takes longer than they do.
 _WORK_WORTH_EXPANDING = 1_000_000
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,13 @@ class Statistics:
 
 
 def expected_statistics(
-    x: Array, log_scales: Array, means: Array, precision_choleskys: Array, *, n_threads: int = 1
+    x: Array,
+    log_scales: Array,
+    means: Array,
+    precision_choleskys: Array,
+    *,
+    row_weights: Array | None = None,
+    n_threads: int = 1,
 ) -> Statistics:
     """Do one pass.
 
@@ -64,6 +71,8 @@ def expected_statistics(
     means : (K, d) array
     precision_choleskys : (K, d, d) array
         Lower triangular A_k with A_k' A_k the precision.
+    row_weights : (N,) array, optional
+        How often each row counts; once if left out.
     n_threads : int
         Rows are shared out to so many threads where the work is worth it. The sums are added in a fixed order,
         so the result is the same bit for bit at a fixed number of threads.
@@ -78,7 +87,8 @@ def expected_statistics(
     constants = _log_constants(log_scales, precision_choleskys)
 
     work = n * K * (d + 1) * (d + 2)
-    if d >= _SMALLEST_EXPANDED_DIMENSION and work > _WORK_WORTH_EXPANDING and _may_expand(x, precision_choleskys):
+    worth_expanding = row_weights is None and d >= _SMALLEST_EXPANDED_DIMENSION and work > _WORK_WORTH_EXPANDING
+    if worth_expanding and _may_expand(x, precision_choleskys):
         coefficients = _coefficients(constants, means, precision_choleskys)
 
         def one_chunk(begin: int, stop: int) -> tuple[float, tuple[Array, ...]]:
@@ -86,12 +96,13 @@ def expected_statistics(
             return _kernels.feature_pass(x, begin, stop, coefficients, moments), (moments,)
 
     else:
-        no_rows = np.empty((K, 0)), np.empty(0)
+        weights = _NONE if row_weights is None else np.ascontiguousarray(row_weights, dtype=float)
+        no_rows = np.empty((K, 0)), _NONE
 
         def one_chunk(begin: int, stop: int) -> tuple[float, tuple[Array, ...]]:
             sums = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
-            value = _kernels.direct_pass(x, begin, stop, constants, means, precision_choleskys, *sums, *no_rows)
-            return value, sums
+            at = constants, means, precision_choleskys, weights
+            return _kernels.direct_pass(x, begin, stop, *at, *sums, *no_rows), sums
 
     n_chunks = max(1, min(n_threads, work // _WORK_WORTH_A_THREAD))
     if n_chunks == 1:
@@ -137,7 +148,7 @@ def rowwise_of_many(
     none = np.zeros(0), np.zeros((0, d)), np.zeros((0, d, d))
 
     def one(s: int, constants: Array, means: Array, factors: Array) -> None:
-        _kernels.direct_pass(x, 0, n, constants, means, factors, *none, r[s], log_density[s])
+        _kernels.direct_pass(x, 0, n, constants, means, factors, _NONE, *none, r[s], log_density[s])
 
     _for_all(one, log_scales, means, precision_choleskys, n * K * (d + 1) * (d + 2), n_threads)
     return r, log_density
@@ -156,7 +167,7 @@ def counts_of_many(
 
     def one(s: int, constants: Array, means: Array, factors: Array) -> None:
         moments = np.zeros((K, d)), np.zeros((K, d, d))
-        _kernels.direct_pass(x, 0, n, constants, means, factors, counts[s], *moments, *no_rows)
+        _kernels.direct_pass(x, 0, n, constants, means, factors, _NONE, counts[s], *moments, *no_rows)
 
     _for_all(one, log_scales, means, precision_choleskys, n * K * (d + 1) * (d + 2), n_threads)
     return counts

@@ -269,3 +269,16 @@ def test_compiled_exp_stops_at_its_smallest_number():
     got, _ = rowwise(np.zeros((1, 1)), scales, np.zeros((5, 1)), np.ones((5, 1, 1)))
     assert got[1, 0] == pytest.approx(np.exp(-699.0), rel=1e-12)
     np.testing.assert_allclose(got[2:, 0], np.exp(-700.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("K", "d"), [(1, 1), (3, 2), (2, 5)])
+def test_weighted_rows_count_as_often_as_they_say(K, d, rng):
+    log_weights, means, choleskys = a_mixture(K, d, rng)
+    at = log_weights, means, np.linalg.inv(choleskys)
+    x, counts = rng.normal(size=(d, 700)), rng.integers(1, 5, 700)
+    weighted = expected_statistics(x, *at, row_weights=counts.astype(float))
+    repeated = expected_statistics(np.ascontiguousarray(np.repeat(x, counts, axis=1)), *at)
+    assert weighted.log_normaliser == pytest.approx(repeated.log_normaliser, rel=1e-12)
+    np.testing.assert_allclose(weighted.counts, repeated.counts, rtol=1e-11)
+    np.testing.assert_allclose(weighted.first, repeated.first, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(weighted.second, repeated.second, rtol=1e-10, atol=1e-9)
