@@ -253,7 +253,6 @@ def feature_pass(x, begin, stop, coefficients, moments):
     `coefficients` [K, D] hold the log joint density of each component as a polynomial in the features and
     `moments` [K, D] receive their expected sums, D = (d+1)(d+2)/2.
     """
-    d = x.shape[0]
     K, D = coefficients.shape
     F, R = np.empty((D, FEATURE_BLOCK)), np.empty((K, FEATURE_BLOCK))
     work, peak, total = np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK)
