@@ -10,7 +10,7 @@ from bayesgmm.engines.vb import VB
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
-from bayesgmm.inference.imputation import impute
+from bayesgmm.inference.imputation import denoise, impute
 from bayesgmm.inference.likelihood import add_log_likelihood
 from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
@@ -20,8 +20,10 @@ from bayesgmm.inference.summaries import occupied_components, summary
 from bayesgmm.model import (
     LKJ,
     ConjugateMeans,
+    ConstantCV,
     Diagonal,
     Dirichlet,
+    EvenlySpacedMeans,
     Exponential,
     FixedCovariances,
     FixedMeans,
@@ -47,9 +49,11 @@ __all__ = [
     "VB",
     "BayesGMMError",
     "ConjugateMeans",
+    "ConstantCV",
     "Data",
     "Diagonal",
     "Dirichlet",
+    "EvenlySpacedMeans",
     "Exponential",
     "FitError",
     "FixedCovariances",
@@ -75,6 +79,7 @@ __all__ = [
     "as_data",
     "compare_engines",
     "datasets",
+    "denoise",
     "diagnose",
     "fit",
     "impute",

@@ -5,6 +5,8 @@ from __future__ import annotations
 CHAIN, DRAW = "chain", "draw"
 COMPONENT, FEATURE, FEATURE_BIS, OBS = "component", "feature", "feature_bis", "obs"
 START, STEP = "start", "step"
+# Lower and upper edge of a bin.
+BOUND = "bound"
 # Name of the data in observed_data, log_likelihood and posterior_predictive.
 DATA = "x"
 
@@ -33,10 +35,16 @@ DIMS: dict[str, tuple[str, ...]] = {
     "log_density": (OBS,),
     DATA: (OBS, FEATURE),
     "x_sd": (OBS, FEATURE),
+    "x_true": (OBS, FEATURE),
+    "noise_scale": (),
     "x_draws": (DRAW, OBS, FEATURE),
     "data_mean": (FEATURE,),
     "data_sd": (FEATURE,),
     "counts": (OBS,),
+    "noise_sd": (OBS, FEATURE),
+    "noise_covariance": (OBS, FEATURE, FEATURE_BIS),
+    "bins": (OBS, BOUND),
+    "groups": (OBS,),
     "lp": (),
     "log_q": (),
     "diverging": (),
@@ -77,3 +85,5 @@ ENGINE, ENGINE_OPTIONS, ENGINE_REASON = "engine", "engine_options", "engine_reas
 STATUS, STATUS_MESSAGE, SEED = "status", "status_message", "random_seed"
 PREDICTIVE_FAMILY = "predictive_family"
 INTERVAL = "interval"
+# Attribute of the noise: the prior of its unknown factor, as JSON.
+NOISE_SCALE = "noise_scale"

@@ -12,6 +12,11 @@ class Status(Enum):
     """
 
     CONVERGED = "Converged: the estimated gain left is below the tolerance."
+    BOUNDARY = (
+        "At the boundary: a component fits as well with no spread of its own in some direction, so the errors of "
+        "measurement or the widths of bins explain all of it there; its covariance is known from above only. Use a "
+        "proper covariance prior for its uncertainty."
+    )
     MAX_STEPS = "Not converged: the passes ran out; raise `max_steps`."
     STALLED = (
         "Not converged: no step improves the objective any more although a gain is estimated to be left; "
@@ -48,4 +53,4 @@ class Status(Enum):
     @property
     def usable(self) -> bool:
         """Whether parameters that ended this way may be reported as a result."""
-        return self in (Status.CONVERGED, Status.MAX_STEPS, Status.STALLED)
+        return self in (Status.CONVERGED, Status.BOUNDARY, Status.MAX_STEPS, Status.STALLED)

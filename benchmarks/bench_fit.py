@@ -108,8 +108,7 @@ def peer(case: Case, tolerance: float, most: int = MOST_ITERATIONS) -> GaussianM
 
 def follow(case: Case, gm: GaussianMixture) -> tuple[base.StartReport, float]:
     """The certified optimum that is reached from a fitted peer, and its log-likelihood."""
-    names = tuple(f"x{j}" for j in range(case.rows.shape[1]))
-    problem = _problem.build_problem(case.model, case.rows, names, n_threads=1)
+    problem = _problem.build_problem(case.model, bg.as_data(case.rows), n_threads=1)
     at = problem.units.to_standard(
         base.Parameters(log_weights=np.log(gm.weights_), means=gm.means_, choleskys=np.linalg.cholesky(gm.covariances_))
     )

@@ -16,8 +16,10 @@ from bayesgmm.engines.base import Parameters, Problem, Units
 from bayesgmm.model import (
     LKJ,
     ConjugateMeans,
+    ConstantCV,
     Diagonal,
     Dirichlet,
+    EvenlySpacedMeans,
     Exponential,
     FilledMixture,
     FixedCovariances,
@@ -132,6 +134,80 @@ def _table() -> list[tuple[str, Factory]]:
 TABLE = _table()
 IDS = [name for name, _ in TABLE]
 FACTORIES = [factory for _, factory in TABLE]
+
+
+# Means and covariances that hang together; they have neither a kernel for NUTS nor a form in PyMC. With their d.
+SPACED = NormalMeans(mu=[[1.5], [0.5]], sigma=[[1.0], [2.0]])
+LINKED: dict[str, tuple[int, Callable[[int], GaussianMixture]]] = {
+    "spaced": (1, lambda K: GaussianMixture(K, means=EvenlySpacedMeans(SPACED), covariances=InverseWishart(4.0, 1.0))),
+    "spaced-2d": (
+        2,
+        lambda K: GaussianMixture(
+            K,
+            means=EvenlySpacedMeans(NormalMeans(mu=[[0.0, 0.5], [0.3, -0.2]], sigma=1.5)),
+            covariances=Full(LKJ(1.5, scale=HalfNormal(1.0))),
+        ),
+    ),
+    "spaced-tied": (
+        2,
+        lambda K: GaussianMixture(K, means=EvenlySpacedMeans(Flat()), covariances=Tied(InverseWishart(5.0, 1.0))),
+    ),
+    "quantal": (
+        1,
+        lambda K: GaussianMixture(
+            K,
+            means=EvenlySpacedMeans(NormalMeans(mu=1.0, sigma=0.7), through_zero=True, origin=-0.5),
+            covariances=InverseWishart(4.0, 1.0),
+        ),
+    ),
+    "quantal-flat": (
+        1,
+        lambda K: GaussianMixture(
+            K, weights=Flat(), means=EvenlySpacedMeans(Flat(), through_zero=True), covariances=Flat()
+        ),
+    ),
+    "one-cv": (
+        1,
+        lambda K: GaussianMixture(
+            K, means=NormalMeans(mu=1.0, sigma=2.0), covariances=ConstantCV(LogNormal(-1.0, 0.5), origin=-0.25)
+        ),
+    ),
+    "one-cv-flat": (1, lambda K: GaussianMixture(K, weights=Flat(), means=Flat(), covariances=ConstantCV(Flat()))),
+    "one-cv-known-means": (
+        1,
+        lambda K: GaussianMixture(K, means=FixedMeans(1.0 + np.arange(K)), covariances=ConstantCV(HalfNormal(0.5))),
+    ),
+    "one-cv-spaced": (
+        1,
+        lambda K: GaussianMixture(K, means=EvenlySpacedMeans(SPACED), covariances=ConstantCV(Gamma(2.0, 4.0))),
+    ),
+    "one-cv-quantal": (
+        1,
+        lambda K: GaussianMixture(
+            K,
+            means=EvenlySpacedMeans(NormalMeans(mu=1.0, sigma=0.7), through_zero=True),
+            covariances=ConstantCV(Exponential(2.0), origin=0.25),
+        ),
+    ),
+}
+
+
+def linked_parameters(model: FilledMixture, d: int, rng: np.random.Generator) -> Parameters:
+    """A point that a model in `LINKED` allows."""
+    K, means, covariances = model.n_components, model.means, model.covariances
+    log_weights = np.log(rng.dirichlet(np.full(K, 3.0)))
+    first, spacing = rng.uniform(0.5, 1.5, size=d), rng.uniform(0.4, 1.5, size=d)
+    k = np.arange(K)[:, None]
+    if isinstance(means, EvenlySpacedMeans):
+        at = np.asarray(means.origin) + (k + 1) * spacing if means.through_zero else first + k * spacing
+    else:
+        at = np.asarray(means.values) if isinstance(means, FixedMeans) else rng.uniform(0.3, 3.0, size=(K, d))
+    if isinstance(covariances, ConstantCV):
+        choleskys = rng.uniform(0.2, 0.6) * (at - covariances.origin)[..., None]
+    else:
+        choleskys = np.tril(0.4 * rng.normal(size=(K, d, d)), -1) + rng.uniform(0.4, 1.4, size=(K, d, 1)) * np.eye(d)
+        choleskys = np.repeat(choleskys[:1], K, axis=0) if isinstance(covariances, Tied) else choleskys
+    return Parameters(log_weights=log_weights, means=at, choleskys=choleskys)
 
 
 def filled(model: GaussianMixture, d: int) -> FilledMixture:

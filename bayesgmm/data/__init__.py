@@ -2,5 +2,6 @@
 
 from bayesgmm.data._as_data import as_data
 from bayesgmm.data._data import Data
+from bayesgmm.data._rows import rows_in_units
 
-__all__ = ["Data", "as_data"]
+__all__ = ["Data", "as_data", "rows_in_units"]

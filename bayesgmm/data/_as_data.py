@@ -5,30 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bayesgmm._errors import InputError, UnsupportedError
+import numpy as np
+
+from bayesgmm._errors import InputError
 from bayesgmm.data._convert import to_float64
 from bayesgmm.data._data import Data
+from bayesgmm.data._observation import check_counts
 from bayesgmm.data._read import read
-
-# What each observation model would be for, and what a user can do until it exists.
-_INSTEAD = {
-    "noise": (
-        "Leave noise out: the covariances of the fit then include the measurement errors, "
-        "and subtracting a common error covariance from them gives the spread without it."
-    ),
-    "bins": (
-        "Pass bin centres, repeated by how often each bin was hit, "
-        "as_data(numpy.repeat(centres, hits, axis=0)): close where bins are narrow against the components."
-    ),
-    "groups": "Pool the rows, as_data(values), or take each group by itself, as_data(values[groups == g]).",
-}
+from bayesgmm.data._read_observation import check_alignment, read_bins, read_noise
 
 
 def as_data(
     values: Any = None,
     *,
     noise: Any = None,
+    noise_scale: Any = None,
     counts: Any = None,
+    weights: Any = None,
     bins: Any = None,
     groups: Any = None,
 ) -> Data:
@@ -45,22 +38,39 @@ def as_data(
         * mapping of names to columns of equal length;
         * xarray DataArray whose first dimension is the rows, names from its coordinates; or a Dataset whose
           variables share one dimension;
-        * `Data`, which is returned as it is.
+        * `Data`, which is returned as it is, or with what else is given in place of what it had;
+        * None where `bins` are given.
 
         Integers, decimals and floats of any width become float64. NaN (and the missing values of tables) mean that
         an entry was not observed. The argument is never changed or shared.
-    noise : optional
-        An observation model of a later version; anything but None raises.
-    counts : (n_obs,) array_like, optional
-        How many units each row stands for, as in a frequency table, or weights. The likelihood is that of the repeated
-        rows.
-    bins, groups : optional
-        As `noise`.
+    noise : float, array_like, table or mapping, optional
+        Measurement errors in the units of the values, d being n_features. A row is then a draw from the mixture plus an
+        error with mean 0. 0 is an exact value; NaN is allowed where the value itself is missing.
+
+        * number: the standard deviation of every entry;
+        * (d,), or mapping of names to numbers: standard deviations, the same in every row;
+        * (n_obs, d), or (n_obs,) for one feature: standard deviations. A table has the names of the
+          values, in any order;
+        * (1, d, d) or (n_obs, d, d): covariances. Also (d, d), the same in every row, unless d is 1 or n_obs.
+    noise_scale : LogNormal, HalfNormal, Exponential or Gamma, optional
+        Prior of an unknown factor that multiplies all standard deviations of `noise`.
+    counts : (n_obs,) array_like of whole numbers, optional
+        How many units each row stands for, as in a frequency table. The likelihood is that of the repeated rows. With
+        `bins` how many values fell into each, which may be 0.
+    weights : (n_obs,) array_like of positive numbers, optional
+        Like `counts`, but not whole: the log likelihood of each row is multiplied by its weight.
+    bins : (M + 1,) or (M, 2) array_like, or pandas IntervalIndex, optional
+        Edges in increasing order, or lower and upper edges of bins that do not overlap, in the units of the one feature
+        that was binned; -inf and inf mean that an end is open. Each bin is a row. Instead of `values`, and with
+        `counts` or `weights`. A Series of counts with an IntervalIndex holds both.
+    groups : (n_obs,) array_like, optional
+        Label of the group of each row: strings, integers, categories.
 
     Returns
     -------
     Data
-        Values of shape (n_obs, n_features) with the names of rows and columns.
+        Values of shape (n_obs, n_features) with the names of rows and columns, and what is known about how they were
+        observed. For bins the values are their centres, where an end is open those of bins as wide as the neighbour.
 
     Raises
     ------
@@ -68,26 +78,94 @@ def as_data(
         If there are no values; the shape is not (n_obs, n_features) or (n_obs,); entries are infinite or not real
         numbers (booleans, text, categories, times); names of columns repeat; or a column is so large, or varies
         so little, that variances would not be representable in double precision.
-    UnsupportedError
-        If noise, bins or groups are given.
+        Also if noise, counts, weights, bins or groups have another length than the values, can be read in two ways or
+        hold what they cannot: negative or infinite numbers, matrices that are no covariances, bins that overlap,
+        missing labels.
 
     Examples
     --------
     >>> as_data({"length": [4.9, 5.1, 6.3], "width": [1, 2, 2]})
     Data(n_obs=3, n_features=2, feature_names=('length', 'width'))
-    """
-    for name, given in {"noise": noise, "bins": bins, "groups": groups}.items():
-        if given is not None:
-            raise UnsupportedError(
-                f"as_data({name}=...)", f"this version, which has no observation model for {name} yet", _INSTEAD[name]
-            )
-    if values is None:
-        raise InputError(
-            "values", "got None, no measurements", "Pass an array or table with one row for each observation."
-        )
-    if isinstance(values, Data):
-        return values if counts is None else replace(values, counts=counts)
 
+    Measurement errors, the same in every row, with an unknown common factor:
+
+    >>> from bayesgmm.model import LogNormal
+    >>> as_data([4.9, 5.1, 6.3], noise=0.2, noise_scale=LogNormal(0.0, 0.5))
+    Data(n_obs=3, n_features=1, feature_names=('x'), noise=sd, noise_scale=LogNormal(0, 0.5))
+
+    Covariances of the errors of each row:
+
+    >>> as_data([[4.9, 1.0], [5.1, 2.0], [6.3, 2.0]], noise=[[[0.04, 0.01], [0.01, 0.09]]])
+    Data(n_obs=3, n_features=2, feature_names=('x0', 'x1'), noise=covariance)
+
+    A frequency table, weighted rows, groups:
+
+    >>> as_data([4.9, 5.1, 6.3], counts=[1, 5, 2]).counts
+    array([1., 5., 2.])
+    >>> as_data([4.9, 5.1, 6.3], weights=[0.5, 1.0, 0.25]).counts
+    array([0.5 , 1.  , 0.25])
+    >>> as_data([4.9, 5.1, 6.3], groups=["a", "b", "a"])
+    Data(n_obs=3, n_features=1, feature_names=('x'), groups)
+
+    Bins, the last one open:
+
+    >>> binned = as_data(bins=[0, 1, 2, float("inf")], counts=[3, 0, 4])
+    >>> binned
+    Data(n_obs=3, n_features=1, feature_names=('x'), counts, bins)
+    >>> binned.values[:, 0]
+    array([0.5, 1.5, 2.5])
+    """
+    if counts is not None and weights is not None:
+        raise InputError(
+            "weights",
+            "given together with counts",
+            "Give whole numbers as counts or other numbers as weights; if both are meant, weights=counts * weights.",
+        )
+    if bins is not None:
+        if values is not None:
+            raise InputError(
+                "values",
+                f"got {type(values).__name__} together with bins",
+                "Give bins and counts without values: what was counted is known by its bin only.",
+            )
+        edges, centres, counts = read_bins(bins, weights if counts is None else counts)
+        name = "counts" if weights is None else "weights"
+        data = Data(
+            values=centres, feature_names=("x",), bins=edges, counts=_units(name, counts, len(edges), None, True)
+        )
+        counts = weights = None
+    elif values is None:
+        raise InputError(
+            "values",
+            "got None, no measurements",
+            "Pass an array or table with one row for each observation, or bins with counts.",
+        )
+    else:
+        data = values if isinstance(values, Data) else _measured(values)
+
+    found: dict[str, Any] = {}
+    for name, given in {"counts": counts, "weights": weights}.items():
+        if given is not None:
+            found["counts"] = _units(name, given, data.n_obs, data.obs_names, data.bins is not None)
+    if noise is not None:
+        found["noise"] = read_noise(noise, data.values.shape, data.feature_names, data.obs_names)
+    if noise_scale is not None:
+        found["noise_scale"] = noise_scale
+    if groups is not None:
+        check_alignment("groups", groups, data.obs_names)
+        found["groups"] = groups
+    return replace(data, **found) if found else data
+
+
+def _units(name: str, given: Any, n_obs: int, obs_names: np.ndarray | None, zero: bool) -> np.ndarray | None:
+    """Checked counts or weights; here, because `Data` does not know which of both they are."""
+    if given is None:
+        return None
+    check_alignment(name, given, obs_names)
+    return check_counts(given, n_obs, obs_names, argument=name, whole=name == "counts", zero=zero)
+
+
+def _measured(values: Any) -> Data:
     table = read(values)
     shape = (len(table.blocks[0]), len(table.feature_names))
     if 0 in shape:
@@ -98,4 +176,4 @@ def as_data(
         )
     converted = to_float64(table.blocks, table.feature_names, table.obs_names)
     converted.flags.writeable = False  # nobody else holds it, so Data keeps it without a second copy
-    return Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names, counts=counts)
+    return Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,9 @@ RESCALE = "Rescale by changing the units, for example divide by the largest magn
 SUBTRACT_FIRST = "Subtract an offset (for example the first value) before the numbers become floats."
 
 
-def check_values(values: np.ndarray, feature_names: Sequence[str], obs_names: np.ndarray | None) -> None:
+def check_values(
+    values: np.ndarray, feature_names: Sequence[str], obs_names: np.ndarray | None, argument: str = "values"
+) -> None:
     """Raise `InputError` for the first thing that keeps the values from being used.
 
     Parameters
@@ -28,6 +29,8 @@ def check_values(values: np.ndarray, feature_names: Sequence[str], obs_names: np
     values : ndarray of float64, shape (n_obs, n_features), at least one row and column
     feature_names : sequence of str, length n_features
     obs_names : ndarray, shape (n_obs,), or None
+    argument : str
+        What messages call the values.
     """
     # Minima and maxima show every fault without an array of the size of the data: infinities win. Missing entries (NaN)
     # are passed over; a column may have nothing else.
@@ -39,7 +42,7 @@ def check_values(values: np.ndarray, feature_names: Sequence[str], obs_names: np
     large = np.flatnonzero(magnitude > LARGEST_MAGNITUDE).tolist()
     if large:
         raise InputError(
-            "values",
+            argument,
             f"the largest magnitude in {describe_columns(*_picked(feature_names, large, magnitude))} is above "
             f"{LARGEST_MAGNITUDE:g}, where variances overflow double precision",
             RESCALE,
@@ -48,7 +51,7 @@ def check_values(values: np.ndarray, feature_names: Sequence[str], obs_names: np
     small = np.flatnonzero((spread > 0) & (spread < SMALLEST_SPREAD)).tolist()
     if small:
         raise InputError(
-            "values",
+            argument,
             f"the range (maximum - minimum) of {describe_columns(*_picked(feature_names, small, spread))} is below "
             f"{SMALLEST_SPREAD:g}, where variances underflow double precision",
             "Rescale by changing the units, for example divide by the range.",
@@ -57,32 +60,11 @@ def check_values(values: np.ndarray, feature_names: Sequence[str], obs_names: np
     if close:
         first = close[0]
         raise InputError(
-            "values",
+            argument,
             f"the values of {describe_columns([feature_names[j] for j in close])} differ by less than double precision "
             f"resolves: the first has magnitude {magnitude[first]:.3g} and range {spread[first]:.3g}",
             SUBTRACT_FIRST,
         )
-
-
-def check_counts(counts: Any, n_obs: int) -> np.ndarray:
-    """Numbers of units (n_obs,) as float64, or `InputError` for the first thing that is wrong with them."""
-    try:
-        given = np.asarray(counts)
-        array = given.astype(float) if given.dtype.kind in "iuf" else None
-    except (TypeError, ValueError):
-        array = None
-    if array is None or array.shape != (n_obs,):
-        raise InputError(
-            "counts",
-            f"has shape {np.shape(counts)}" if array is not None else f"got {type(counts).__name__}",
-            f"Give one number for each of the {n_obs} rows",
-        )
-    bad = np.flatnonzero(~(np.isfinite(array) & (array > 0)))
-    if bad.size:
-        raise InputError(
-            "counts", f"got {array[bad[0]]:g} in row {bad[0]}", "Every count must be positive; drop rows that count 0"
-        )
-    return array
 
 
 def _picked(names: Sequence[str], columns: list[int], sizes: np.ndarray) -> tuple[list[str], list[str]]:

@@ -22,7 +22,12 @@ _REMEDIES = {
 }
 
 
-def to_float64(blocks: Sequence[np.ndarray], feature_names: Sequence[str], obs_names: np.ndarray | None) -> np.ndarray:
+def to_float64(
+    blocks: Sequence[np.ndarray],
+    feature_names: Sequence[str],
+    obs_names: np.ndarray | None,
+    argument: str = "values",
+) -> np.ndarray:
     """Return a new C-contiguous float64 array, shape (n_obs, n_features), of the blocks side by side.
 
     Parameters
@@ -31,6 +36,8 @@ def to_float64(blocks: Sequence[np.ndarray], feature_names: Sequence[str], obs_n
     feature_names : sequence of str, length n_features
     obs_names : ndarray, shape (n_obs,), or None
         For messages only.
+    argument : str
+        What messages call the blocks.
 
     Raises
     ------
@@ -41,6 +48,7 @@ def to_float64(blocks: Sequence[np.ndarray], feature_names: Sequence[str], obs_n
         feature_names,
         [block.dtype.kind for block in blocks for _ in range(block.shape[1])],
         [block.dtype for block in blocks for _ in range(block.shape[1])],
+        argument,
     )
     values = np.empty((blocks[0].shape[0], len(feature_names)))
     start = 0
@@ -49,20 +57,22 @@ def to_float64(blocks: Sequence[np.ndarray], feature_names: Sequence[str], obs_n
         names, out = feature_names[start:stop], values[:, start:stop]
         if block.dtype.kind == "O":
             for j, name in enumerate(names):
-                out[:, j] = [_to_float(value, name, row, obs_names) for row, value in enumerate(block[:, j])]
+                out[:, j] = [_to_float(value, name, row, obs_names, argument) for row, value in enumerate(block[:, j])]
         else:
             # numpy converts before anything is added or subtracted, so no integer can wrap around.
             with np.errstate(all="ignore"):
                 out[...] = block
             if block.dtype.itemsize > 8:
-                _check_overflow(block, out, names, obs_names)
+                _check_overflow(block, out, names, obs_names, argument)
         if block.dtype.kind == "O" or (block.dtype.itemsize >= 8 and block.dtype != np.float64):
-            _check_distinct(block, out, names)
+            _check_distinct(block, out, names, argument)
         start = stop
     return values
 
 
-def check_kinds(feature_names: Sequence[str], kinds: Sequence[str], dtypes: Sequence[object]) -> None:
+def check_kinds(
+    feature_names: Sequence[str], kinds: Sequence[str], dtypes: Sequence[object], argument: str = "values"
+) -> None:
     """Raise `InputError` naming all columns whose kind (numpy's letter) cannot hold real numbers."""
     bad = [j for j, kind in enumerate(kinds) if kind not in "iufO"]
     if not bad:
@@ -70,13 +80,13 @@ def check_kinds(feature_names: Sequence[str], kinds: Sequence[str], dtypes: Sequ
     columns = describe_columns([feature_names[j] for j in bad], [dtypes[j] for j in bad])
     special = [_REMEDIES[kind] for kind in sorted({kinds[j] for j in bad}) if kind in _REMEDIES]
     raise InputError(
-        "values",
+        argument,
         f"{columns} {'does' if len(bad) == 1 else 'do'} not hold real numbers",
         " ".join(["Drop what is not a measurement, or encode it as numbers.", *special]),
     )
 
 
-def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None) -> float:
+def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None, argument: str) -> float:
     """Return one entry of an object column; None, NA and NaT are missing (NaN)."""
     if type(value) is float:
         return value
@@ -90,7 +100,7 @@ def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None) 
         kind = value.dtype.kind if isinstance(value, np.generic) else {bool: "b", complex: "c"}.get(type(value), "")
         remedy = _REMEDIES.get(kind, "Correct the entry, drop the row, or leave the column out.")
         where = _describe_entry(value, name, row, obs_names)
-        raise InputError("values", f"{where}, which is not a real number", remedy)
+        raise InputError(argument, f"{where}, which is not a real number", remedy)
     try:
         with np.errstate(all="ignore"):
             number = float(value)
@@ -100,7 +110,7 @@ def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None) 
         return math.nan
     if math.isinf(number) and value not in (math.inf, -math.inf):
         where = _describe_entry(value, name, row, obs_names)
-        raise InputError("values", f"{where}, which overflows double precision", RESCALE)
+        raise InputError(argument, f"{where}, which overflows double precision", RESCALE)
     return number
 
 
@@ -109,25 +119,27 @@ def _describe_entry(value: object, name: str, row: int, obs_names: np.ndarray | 
     return f"column {name!r} has the value {shown} ({type(value).__name__}) in {describe_row(row, obs_names)}"
 
 
-def _check_overflow(block: np.ndarray, out: np.ndarray, names: Sequence[str], obs_names: np.ndarray | None) -> None:
+def _check_overflow(
+    block: np.ndarray, out: np.ndarray, names: Sequence[str], obs_names: np.ndarray | None, argument: str
+) -> None:
     """Raise where a finite longdouble became infinite."""
     overflowed = np.argwhere(np.isinf(out) & np.isfinite(block))
     if overflowed.size:
         row, j = overflowed[0]
         raise InputError(
-            "values",
+            argument,
             f"column {names[j]!r} has the value {block[row, j]!s} in {describe_row(row, obs_names)}, "
             "which overflows double precision",
             RESCALE,
         )
 
 
-def _check_distinct(block: np.ndarray, out: np.ndarray, names: Sequence[str]) -> None:
+def _check_distinct(block: np.ndarray, out: np.ndarray, names: Sequence[str], argument: str) -> None:
     """Raise where different numbers became one double: the column would look constant and its spread be lost."""
     for j in np.flatnonzero(out.min(axis=0) == out.max(axis=0)).tolist():
         if np.any(block[:, j] != block[0, j]):
             raise InputError(
-                "values",
+                argument,
                 f"column {names[j]!r} has different values that all become {out[0, j]!s} in double precision",
                 SUBTRACT_FIRST,
             )

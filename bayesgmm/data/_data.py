@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bayesgmm._errors import InputError
-from bayesgmm.data._check import check_counts, check_values
+from bayesgmm.data._check import check_values
 from bayesgmm.data._labels import are_positions, describe_columns, label_array
+from bayesgmm.data._observation import check_bins, check_counts, check_groups, check_noise, check_noise_scale
 
 _SHOWN_NAMES = 6
 
@@ -30,7 +32,19 @@ class Data:
         Labels of the rows (integers, float64, strings or datetime64, which netCDF can hold); repeats are allowed.
         None, also where the labels are 0, 1, ..., n_obs - 1, means the positions.
     counts : ndarray of float64, shape (n_obs,), optional
-        How many units each row stands for; None means one.
+        How many units each row stands for, or its weight; positive, for bins also 0. None means one.
+    noise : ndarray of float64, shape (n_obs, n_features) or (n_obs, n_features, n_features), optional
+        Measurement errors in the units of the values: standard deviations, or covariances. 0 is an exact value, and
+        0 stands where a standard deviation is NaN because the value is missing, and in the rows and columns of a
+        covariance that belong to a missing value. None means that all values are exact.
+    noise_scale : ScalePrior, optional
+        Prior of an unknown factor that multiplies all standard deviations; None means 1.
+    bins : ndarray of float64, shape (n_obs, 2), optional
+        Lower and upper edges, in the units of the values and in increasing order, -inf and inf where an end is open.
+        Each row is then a bin with one feature, its value a point in it, and its count the number of units that fell
+        in.
+    groups : ndarray, shape (n_obs,), optional
+        Label of the group of each row (integers, float64, strings or datetime64).
 
     Raises
     ------
@@ -47,6 +61,10 @@ class Data:
     feature_names: tuple[str, ...]
     obs_names: np.ndarray | None = None
     counts: np.ndarray | None = None
+    noise: np.ndarray | None = None
+    noise_scale: Any = None
+    bins: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, np.ndarray) or self.values.dtype != np.float64 or self.values.ndim != 2:
@@ -81,8 +99,18 @@ class Data:
                 "Give one label for each row, or None.",
             )
         check_values(self.values, names, labels)
+        n_obs = len(self.values)
+        if self.bins is not None:
+            object.__setattr__(self, "bins", _private(check_bins(self.bins, self.values, self.counts)))
         if self.counts is not None:
-            object.__setattr__(self, "counts", _private(check_counts(self.counts, self.values.shape[0])))
+            counts = check_counts(self.counts, n_obs, labels, zero=self.bins is not None)
+            object.__setattr__(self, "counts", _private(counts))
+        if self.noise is not None:
+            object.__setattr__(self, "noise", _private(check_noise(self.noise, self.values, names, labels)))
+        if self.noise_scale is not None:
+            check_noise_scale(self.noise_scale, self.noise)
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _private(check_groups(self.groups, n_obs, labels)))
 
         object.__setattr__(self, "values", _private(self.values))
         object.__setattr__(self, "feature_names", names)
@@ -91,7 +119,7 @@ class Data:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickle and deepcopy give arrays back writeable; a copy in a worker must be as read-only as the original.
         self.__dict__.update(state)
-        for array in (self.values, self.obs_names, self.counts):
+        for array in (self.values, self.obs_names, self.counts, self.noise, self.bins, self.groups):
             if array is not None:
                 array.flags.writeable = False
 
@@ -105,10 +133,25 @@ class Data:
         """Number of columns."""
         return self.values.shape[1]
 
+    def with_columns(self, order: Sequence[int]) -> Data:
+        """The same rows with these columns, in this order; errors follow their columns."""
+        columns = list(order)
+        noise = self.noise
+        if noise is not None:
+            noise = noise[:, columns] if noise.ndim == 2 else noise[:, columns][:, :, columns]
+        names = tuple(self.feature_names[j] for j in columns)
+        return replace(self, values=self.values[:, columns], feature_names=names, noise=noise)
+
     def __repr__(self) -> str:
         shown = ", ".join(repr(name) for name in self.feature_names[:_SHOWN_NAMES])
         more = ", ..." if self.n_features > _SHOWN_NAMES else ""
-        return f"Data(n_obs={self.n_obs}, n_features={self.n_features}, feature_names=({shown}{more}))"
+        parts = [f"n_obs={self.n_obs}, n_features={self.n_features}, feature_names=({shown}{more})"]
+        parts += [name for name in ("counts", "bins", "groups") if getattr(self, name) is not None]
+        if self.noise is not None:
+            parts.append("noise=sd" if self.noise.ndim == 2 else "noise=covariance")
+        if self.noise_scale is not None:
+            parts.append(f"noise_scale={self.noise_scale.describe()}")
+        return f"Data({', '.join(parts)})"
 
 
 def _private(array: np.ndarray) -> np.ndarray:

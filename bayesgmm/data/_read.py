@@ -63,9 +63,9 @@ def read(values: Any, argument: str = "values") -> Table:
     if isinstance(values, Mapping):
         return _from_columns(values, argument)
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray)):
-        return _from_array(_sequence_to_array(values, argument), argument)
+        return _from_array(sequence_to_array(values, argument), argument)
     if values is not None and not isinstance(values, (str, bytes, bytearray, int, float, complex)):
-        table = _from_dataframe(values)
+        table = _from_dataframe(values, argument)
         if table is not None:
             return table
         # A stream of named columns also has __array__, which would lose the names.
@@ -98,7 +98,7 @@ def _from_array(array: np.ndarray, argument: str) -> Table:
     return Table(blocks=[np.asarray(array)], feature_names=[f"x{j}" for j in range(array.shape[1])])
 
 
-def _sequence_to_array(rows: Sequence[Any], argument: str) -> np.ndarray:
+def sequence_to_array(rows: Sequence[Any], argument: str) -> np.ndarray:
     # Objects keep every entry as it was written: numpy alone would turn [1.5, True] and [1.5, "2"] into one type.
     try:
         array = np.array(rows, dtype=object)
@@ -120,7 +120,7 @@ def _is_row(entry: object) -> bool:
     return isinstance(entry, Sequence) and not isinstance(entry, (str, bytes, bytearray))
 
 
-def _from_dataframe(values: Any) -> Table | None:
+def _from_dataframe(values: Any, argument: str) -> Table | None:
     """Read any eager or lazy DataFrame or Series that narwhals knows; None for anything else."""
     import narwhals as nw
 
@@ -136,14 +136,14 @@ def _from_dataframe(values: Any) -> Table | None:
             return None
     except nw.exceptions.DuplicateError as error:
         raise InputError(
-            "values",
+            argument,
             "column names occur more than once: " + " ".join(str(error).split()),
             "Rename or drop columns so that all names differ.",
         ) from None
 
     # By the table's own types, since numpy shows the codes of categories and the objects of strings.
     dtypes = [column.dtype for column in series]
-    check_kinds(names, [_kind(column) for column in series], dtypes)
+    check_kinds(names, [_kind(column) for column in series], dtypes, argument)
     wide = (nw.Int128, nw.UInt128)  # which numpy does not have
     blocks = [(c.cast(nw.Float64) if isinstance(c.dtype, wide) else c).to_numpy()[:, None] for c in series]
     if not blocks:

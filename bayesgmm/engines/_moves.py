@@ -21,7 +21,7 @@ def moves(
 ) -> list[Parameters]:
     """At most `n_moves` neighbours of a point, merge candidates close to each other first."""
     K = model.n_components
-    if K < 2 or not model.means.free:
+    if K < 2 or not model.means.free or model.means.ordered:
         return []
     triples = [(i, j, k) for i in range(K) for j in range(i + 1, K) for k in range(K) if k != j]
     closeness = _overlap(at)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from bayesgmm._errors import UnsupportedError
-from bayesgmm.engines._curvature import hessian
-from bayesgmm.engines._objective import Coordinates, Objective
+from bayesgmm.engines._objective import Coordinates
+from bayesgmm.engines._python_density import PythonDensity
 from bayesgmm.engines.base import Array, Parameters, Problem
 from bayesgmm.model import (
     LKJ,
@@ -38,10 +38,6 @@ from bayesgmm.model import (
 )
 from bayesgmm.numerics.compiling import compile_elsewhere
 from bayesgmm.numerics.simplex import isometric_basis
-
-# Directions in which the mode is flatter than this, relative to the complete-data information, are far from Gaussian;
-# the sampler finds their scale itself.
-_LEAST_CURVATURE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +67,8 @@ class CovarianceCode:
     scale_numbers: Array | None = None
 
 
-class NativeDensity:
-    """Log posterior density of coordinates v, compiled, and the maps between v and parameters.
-
-    v = 0 is the mode, and v has about unit scale there: u = C v, with u the local coordinates of the other engines
-    and C C' the inverse of minus the Hessian at the mode.
+class NativeDensity(PythonDensity):
+    """`PythonDensity`, compiled.
 
     Parameters
     ----------
@@ -90,14 +83,9 @@ class NativeDensity:
     """
 
     def __init__(self, problem: Problem, mode: Parameters) -> None:
-        objective = Objective(problem, unconstrained=True)
-        _, statistics = objective.value(mode)
-        self.coordinates = Coordinates(problem.model, mode, statistics.counts)
-        self.size = self.coordinates.size
-        self.to_local = _whitening(hessian(objective, self.coordinates, statistics))
-        self._problem = problem
+        super().__init__(problem, mode)
         self._place, self._collect = _arguments(problem, self.coordinates, self.to_local)
-        exact = objective.value_and_gradient(self.coordinates, np.zeros(self.size))[0]
+        exact = super().function()(np.zeros(self.size))[0]
         # The kernel leaves constants out.
         self.constant = exact - self.function()(np.zeros(self.size))[0]
 
@@ -117,7 +105,7 @@ class NativeDensity:
         place: Any = kernel.place
         collect: Any = kernel.collect
         rows, size = self._problem.rows, self.size
-        x = rows.whole
+        complete = rows.complete
         K, d = self._problem.K, self._problem.n_features
         codes, *place_with = self._place
         to_local, weight_map, mean_map, choleskys, scales, *collect_with = self._collect
@@ -126,7 +114,8 @@ class NativeDensity:
         L, A, inverse = np.zeros((K, d, d)), np.zeros((K, d, d)), np.zeros((K, d, d))
         counts, first, second = np.empty(K), np.empty((K, d)), np.empty((K, d, d))
         work = np.empty((3, d, d))
-        sums = np.empty(0), counts, first, second, np.empty((K, 0)), np.empty(0)
+        x, weights = (None, None) if complete is None else (complete.x, complete.weights)
+        sums = np.empty(0) if weights is None else weights, counts, first, second, np.empty((K, 0)), np.empty(0)
 
         def log_density(v: Array) -> tuple[float, Array]:
             place(v, codes, *place_with, u, log_weights, means, L, A, inverse, constants)
@@ -163,26 +152,12 @@ class NativeDensity:
 
         return log_density
 
-    def parameters(self, v: Array) -> Parameters:
-        """Points in standard units at coordinates (..., p)."""
-        return self.coordinates.parameters(v @ self.to_local.T)
-
-    def coordinates_of(self, point: Parameters) -> Array:
-        """The inverse of `parameters` for one point."""
-        return np.linalg.solve(self.to_local, self.coordinates.coordinates(point))
-
 
 def check_native(problem: Problem) -> None:
     """Raise `UnsupportedError` if a part of the model has no code in the kernel."""
     encode_weights(problem.model.weights, problem.K)
     encode_means(problem.model.means, problem.K, problem.n_features)
     encode_covariances(problem.model.covariances, problem.n_features)
-
-
-def _whitening(curvature: Array) -> Array:
-    """C with C C' the inverse of minus the Hessian, its eigenvalues kept between sensible bounds."""
-    values, vectors = np.linalg.eigh(-curvature)
-    return vectors / np.sqrt(np.maximum(values, _LEAST_CURVATURE))
 
 
 def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -194,7 +169,8 @@ def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> t
     code = encode_covariances(model.covariances, d)
     basis = isometric_basis(K) if model.weights.n_free(K) else np.zeros((K, 0))
     to_local, weight_map = _array(to_local), _array(basis @ coordinates.weight_map)
-    mean_map, choleskys = _array(at.choleskys * coordinates.mean_scale[:, :, None]), _array(at.choleskys)
+    mean_scale = coordinates.mean_scale.reshape(K, 1, d) if model.means.free else np.ones((K, 1, d))
+    mean_map, choleskys = _array(at.choleskys * mean_scale), _array(at.choleskys)
     scales = _array(coordinates.covariance_scale)
     codes = np.array([weights_kind, means_kind, code.structure, int(code.tied), code.scale_kind])
     place = codes, to_local, _array(at.log_weights), weight_map, _array(at.means), mean_map, choleskys, scales

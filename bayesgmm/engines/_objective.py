@@ -13,16 +13,18 @@ from bayesgmm.numerics.simplex import isometric_basis
 
 # Weights of empty components are kept this far from 0 (as logs) so that coordinates stay finite.
 _SMALLEST_LOG_WEIGHT = -60.0
+# An M-step keeps means at least so many sds above the bound that covariances linked to them set.
+_LEAST_ABOVE = 0.1
 
 
 class Coordinates:
     """Unconstrained coordinates u round a reference point, in units of its complete-data information.
 
-    Means are moved in units of the component's own Cholesky factor, factors multiply the reference factor from the
-    right, and every coordinate is divided by the square root of the information it would have if the labels were
-    known. The Hessian of the log posterior at the reference is then minus the identity plus what the unknown labels
-    take away, whatever the units, the sizes and the shapes of the components, so that quasi-Newton steps start
-    well scaled and are equivariant.
+    Means are moved in units of the component's own Cholesky factor (a prior that links them says what moves instead),
+    factors multiply the reference factor from the right, and every coordinate is divided by the square root of the
+    information it would have if the labels were known. The Hessian of the log posterior at the reference is then minus
+    the identity plus what the unknown labels take away, whatever the units, the sizes and the shapes of the components,
+    so that quasi-Newton steps start well scaled and are equivariant.
     """
 
     def __init__(self, model: FilledMixture, reference: Parameters, counts: Array) -> None:
@@ -34,8 +36,9 @@ class Coordinates:
         self.model = model
         self.reference = Parameters(log_weights=log_weights, means=reference.means, choleskys=reference.choleskys)
         rows = counts + 1.0
-        self._split = np.cumsum([model.weights.n_free(K), K * d if model.means.free else 0])
-        self.mean_scale = 1.0 / np.sqrt(rows)[:, None]
+        self._split = np.cumsum([model.weights.n_free(K), model.means.n_free(K, d)])
+        self.mean_scale = 1.0 / np.sqrt(model.means.information(rows, d))
+        self.floor = model.covariances.floor(d)
         self.covariance_scale = 1.0 / np.sqrt(model.covariances.information(rows, d))
         w, V = np.exp(log_weights), isometric_basis(K)
         information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(K - 1)
@@ -47,41 +50,45 @@ class Coordinates:
         by_weights, by_means = u[..., : self._split[0]], u[..., self._split[0] : self._split[1]]
         by_covariances = u[..., self._split[1] :]
         at = self.reference
-        means = np.broadcast_to(at.means, (*u.shape[:-1], *at.means.shape))
-        if by_means.size:
-            moved = (by_means.reshape(means.shape) * self.mean_scale)[..., None]
-            means = means + (at.choleskys @ moved)[..., 0]
+        means = self.model.means.from_free(by_means * self.mean_scale, at.means, at.choleskys, self.floor)
+        covariances = self.model.covariances
+        carried = covariances.carried(at.choleskys, at.means, means)
         return Parameters(
             log_weights=self.model.weights.from_free(by_weights @ self.weight_map.T, at.log_weights),
             means=means,
-            choleskys=self.model.covariances.from_free(by_covariances * self.covariance_scale, at.choleskys),
+            choleskys=covariances.given(means).from_free(by_covariances * self.covariance_scale, carried),
         )
 
     def coordinates(self, point: Parameters) -> Array:
         """The inverse of `parameters` for one point."""
         at = self.reference
         by_weights = self.model.weights.to_free(point.log_weights, at.log_weights)
-        by_means = np.zeros(0)
-        if self.model.means.free:
-            moved = np.linalg.solve(at.choleskys, (point.means - at.means)[..., None])[..., 0]
-            by_means = (moved / self.mean_scale).ravel()
-        by_covariances = self.model.covariances.to_free(point.choleskys, at.choleskys) / self.covariance_scale
+        by_means = self.model.means.to_free(point.means, at.means, at.choleskys, self.floor) / self.mean_scale
+        covariances, carried = self.model.covariances.given(point.means), self.carried(point)
+        by_covariances = covariances.to_free(point.choleskys, carried) / self.covariance_scale
         return np.concatenate([np.linalg.solve(self.weight_map, by_weights), by_means, by_covariances])
+
+    def carried(self, point: Parameters) -> Array:
+        """The reference's Choleskys, carried to the means of a point."""
+        return self.model.covariances.carried(self.reference.choleskys, self.reference.means, point.means)
 
     def gradient(self, parameters: Parameters, slopes: Slopes) -> Array:
         """Gradient in u from slopes with respect to log weights, means and Sigma at `parameters`."""
         by_weights = self.weight_map.T @ self.model.weights.pullback(slopes.log_weights, parameters.log_weights)
-        by_means = np.zeros(0)
-        if self.model.means.free:
-            pulled = np.swapaxes(self.reference.choleskys, -1, -2) @ slopes.means[..., None]
-            by_means = (pulled[..., 0] * self.mean_scale).ravel()
-        covariances = self.model.covariances
-        by_covariances = covariances.pullback(slopes.sigma, parameters.choleskys, self.reference.choleskys)
-        return np.concatenate([by_weights, by_means, by_covariances * self.covariance_scale])
+        at = self.reference
+        by_means = self.model.means.pullback(slopes.means, parameters.means, at.means, at.choleskys, self.floor)
+        covariances, carried = self.model.covariances.given(parameters.means), self.carried(parameters)
+        by_covariances = covariances.pullback(slopes.sigma, parameters.choleskys, carried)
+        return np.concatenate([by_weights, by_means * self.mean_scale, by_covariances * self.covariance_scale])
 
-    def covariance_part(self, gradient: Array) -> Array:
-        """A gradient in the structure's own coordinates, placed and scaled as part of a gradient in u."""
-        return np.concatenate([np.zeros(self._split[1]), gradient * self.covariance_scale])
+    def log_jacobian(self, point: Parameters) -> tuple[float, Array]:
+        """Log |d own parameters of means and covariances / d coordinates|, and its gradient in u."""
+        at = self.reference
+        covariances = self.model.covariances.given(point.means)
+        by_means, means_slope = self.model.means.log_jacobian(point.means, at.means, at.choleskys, self.floor)
+        by_covariances, covariances_slope = covariances.log_jacobian(point.choleskys, self.carried(point))
+        scaled = [means_slope * self.mean_scale, covariances_slope * self.covariance_scale]
+        return by_means + by_covariances, np.concatenate([np.zeros(self._split[0]), *scaled])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,19 +140,22 @@ class Objective:
         by_sigma = precisions @ statistics.second @ precisions - statistics.counts[:, None, None] * precisions
         value, weights_slope = model.weights.log_density(at.log_weights)
         means_value, means_slope, means_sigma = model.means.log_density(at.means, at.choleskys)
-        sigma_value, sigma_slope = model.covariances.log_density(at.choleskys)
-        value += means_value + sigma_value
+        by_sigma = 0.5 * by_sigma + means_sigma
+        # The prior of the covariances is one of their own parameters, which do not move with the means.
+        by_means = means_slope + model.covariances.means_slope(by_sigma, at.choleskys, at.means)
+        sigma_value, sigma_slope = model.covariances.given(at.means).log_density(at.choleskys)
+        value += means_value + sigma_value - model.means.log_mass(coordinates.floor)
         by_weights = statistics.counts + weights_slope
         extra = np.zeros(coordinates.size)
         if self.unconstrained:
             jacobian, slope = model.weights.log_jacobian(at.log_weights)
             value, by_weights = value + jacobian, by_weights + slope
-            jacobian, slope = model.covariances.log_jacobian(at.choleskys, coordinates.reference.choleskys)
-            value, extra = value + jacobian, coordinates.covariance_part(slope)
+            jacobian, extra = coordinates.log_jacobian(at)
+            value += jacobian
         slopes = Slopes(
             log_weights=by_weights,
-            means=(precisions @ statistics.first[..., None])[..., 0] + means_slope,
-            sigma=0.5 * by_sigma + means_sigma + sigma_slope,
+            means=(precisions @ statistics.first[..., None])[..., 0] + by_means,
+            sigma=by_sigma + sigma_slope,
         )
         return value, coordinates.gradient(at, slopes) + extra
 
@@ -153,11 +163,13 @@ class Objective:
 def log_prior(model: FilledMixture, at: Parameters, unconstrained: bool) -> float:
     """Log prior density at a point, all constants included."""
     value = model.weights.log_density(at.log_weights)[0]
-    value += model.means.log_density(at.means, at.choleskys)[0]
-    value += model.covariances.log_density(at.choleskys)[0]
+    covariances, floor = model.covariances.given(at.means), model.covariances.floor(at.means.shape[1])
+    value += model.means.log_density(at.means, at.choleskys)[0] - model.means.log_mass(floor)
+    value += covariances.log_density(at.choleskys)[0]
     if unconstrained:
         value += model.weights.log_jacobian(at.log_weights)[0]
-        value += model.covariances.log_jacobian(at.choleskys, at.choleskys)[0]
+        value += model.means.log_jacobian(at.means, at.means, at.choleskys, floor)[0]
+        value += covariances.log_jacobian(at.choleskys, at.choleskys)[0]
     return value
 
 
@@ -191,9 +203,12 @@ def maximise(
         If a covariance is no longer positive definite.
     """
     means = model.means.mode(statistics.counts, row_means(statistics, at.means), at.choleskys)
+    if model.covariances.linked:
+        widths = np.sqrt(np.diagonal(at.covariances, axis1=1, axis2=2)).min(axis=0)
+        means = model.means.raised(means, model.covariances.floor(means.shape[1]), _LEAST_ABOVE * widths)
     rows, scatter = model.means.pseudo_scatter(means)
     scatter = scatter + scatter_about(statistics, at.means, means)
-    covariances = model.covariances.mode(statistics.counts + rows, scatter)
+    covariances = model.covariances.given(means).mode(statistics.counts + rows, scatter)
     return Parameters(
         log_weights=model.weights.mode(statistics.counts, unconstrained=unconstrained),
         means=means,

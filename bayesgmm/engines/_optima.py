@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bayesgmm._errors import FitError
 from bayesgmm._status import Status
+from bayesgmm.engines._boundary import SMALLEST
 from bayesgmm.engines._moves import moves
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._polish import Climb, approach, finish
@@ -64,6 +65,10 @@ class Search:
         FitError
             If no start reached a proper optimum.
         """
+        floor = SMALLEST if problem.rows.blurred else self.eigenvalue_floor
+        return replace(self, eigenvalue_floor=floor)._run(problem, rng, progress)
+
+    def _run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Optima:
         part = sample(problem, rng)
         objective = Objective(part, unconstrained=self.unconstrained)
         starts = short_runs(

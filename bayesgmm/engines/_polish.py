@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesgmm._status import Status
 from bayesgmm.engines import _newton
+from bayesgmm.engines._boundary import at_boundary
 from bayesgmm.engines._newton import FLAT, Point
 from bayesgmm.engines._objective import Coordinates, Objective, maximise
 from bayesgmm.engines._search import Start, collapsed, too_few_rows
@@ -106,7 +107,9 @@ def finish(
         except np.linalg.LinAlgError:
             pass
     if status is not Status.SINGULAR:
-        if collapsed(problem, point.at, floor):
+        if status is Status.CONVERGED and at_boundary(objective, point, tolerance):
+            status = Status.BOUNDARY
+        elif collapsed(problem, point.at, floor):
             status = Status.SINGULAR
         elif supported and too_few_rows(problem, point.statistics.counts):
             status = Status.TOO_FEW_ROWS
@@ -177,12 +180,14 @@ def _exact_steps(objective: Objective) -> bool:
     model = objective.problem.model
     prior = model.covariances.innermost
     closed = model.weights.closed_form and model.means.closed_form and (prior is None or prior.closed_form)
-    return closed and not objective.unconstrained
+    return closed and not model.covariances.linked and not objective.unconstrained
 
 
 def _em_step(objective: Objective, point: Point, floor: float) -> Point:
     at = maximise(objective.problem.model, point.at, point.statistics)
     if collapsed(objective.problem, at, floor):
+        if objective.problem.rows.blurred:
+            return point
         raise _Collapse
     value, statistics = objective.value(at)
     return Point(at=at, value=value, statistics=statistics)
@@ -216,7 +221,8 @@ def _quasi_newton(
                 fine = bool(np.isfinite(value) and np.isfinite(gradient).all())
             except np.linalg.LinAlgError:
                 return beyond(u)
-        if not fine:
+        # Where nothing is unbounded a component near 0 is no way off, but gradients cannot be computed any nearer.
+        if not fine or (objective.problem.rows.blurred and collapsed(objective.problem, at, floor)):
             return beyond(u)
         point = Point(at=at, value=value, statistics=statistics)
         last[:] = [point]

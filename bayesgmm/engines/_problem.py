@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from bayesgmm._errors import InputError
+from bayesgmm.data import Data, rows_in_units
 from bayesgmm.engines.base import Array, Problem, Units
 from bayesgmm.model import GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
 from bayesgmm.numerics.linalg import inverse_lower, outer
@@ -20,23 +21,16 @@ _STEADY = 1e-10
 
 
 def build_problem(
-    model: GaussianMixture,
-    values: Array,
-    names: tuple[str, ...],
-    *,
-    counts: Array | None = None,
-    n_threads: int | None = None,
+    model: GaussianMixture, data: Data, *, n_threads: int | None = None
 ) -> Problem:
-    """Standardise data (N, d), fill the model's left-out parts from them and bring both to the same units.
-
-    Entries that are missing are NaN; `counts` (N,) says how many units each row stands for.
+    """Standardise data, fill the model's left-out parts from them and bring both to the same units.
 
     Raises
     ------
     InputError
         If there are fewer rows than components, or the data cannot supply the scale that the model needs.
     """
-    d = values.shape[1]
+    values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
     n = int((~np.isnan(values)).any(axis=1).sum())
     if n < model.n_components:
         raise InputError(
@@ -72,11 +66,12 @@ def build_problem(
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)
-    rows = make_rows((values - center) / scale, counts)
-    whole = rows.blocks[0].x if len(rows.blocks) == 1 and rows.blocks[0].x.shape == values.T.shape else None
+    rows = rows_in_units(data, center, scale)
+    complete = rows.complete
     return Problem(
         rows=rows,
-        x=rows.filled(np.zeros(d), outer(yardstick)) if whole is None else whole,
+        x=rows.filled(np.zeros(d), outer(yardstick)) if complete is None else complete.x,
+        noise_prior=data.noise_scale,
         model=declared.rescaled(center, scale),
         declared=declared,
         units=units,

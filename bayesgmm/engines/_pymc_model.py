@@ -51,6 +51,7 @@ PROPER_INSTEAD = (
     "Give a proper prior, such as Dirichlet(1), NormalMeans() or InverseWishart(), or leave the part out; for maximum "
     "likelihood use EM."
 )
+NATIVE_INSTEAD = "Use EM or NUTS(sampler='native')."
 REGISTER_INSTEAD = "Register a function for it with bayesgmm.engines._pymc_model.{}.register."
 
 
@@ -173,7 +174,8 @@ def _draw(log_weights: Any, means: Any, choleskys: Any, size: Any) -> Any:
 
 
 def _unregistered(part: object, kind: str, registry: str) -> NoReturn:
-    raise UnsupportedError("to_pymc", f"{type(part).__name__} {kind}", REGISTER_INSTEAD.format(registry))
+    instead = NATIVE_INSTEAD if getattr(part, "sampled_in_python", False) else REGISTER_INSTEAD.format(registry)
+    raise UnsupportedError("to_pymc", f"{type(part).__name__} {kind}", instead)
 
 
 @singledispatch

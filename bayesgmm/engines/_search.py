@@ -43,7 +43,7 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
 def too_few_rows(problem: Problem, counts: Array) -> bool:
     """Whether a component with an unbounded covariance of its own holds at most d + 1 effective rows."""
     covariances = problem.model.covariances
-    if covariances.bounded() or covariances.tied:
+    if covariances.bounded() or covariances.tied or covariances.linked or problem.rows.blurred:
         return False
     return bool(counts.min() <= problem.n_features + 1)
 
@@ -89,7 +89,7 @@ def short_run(objective: Objective, at: Parameters, method: str, steps: int, flo
             status = Status.SINGULAR
             break
         if collapsed(problem, moved, floor):
-            status = Status.SINGULAR
+            status = status if problem.rows.blurred else Status.SINGULAR
             break
         at = moved
         value, statistics = objective.value(at)
@@ -105,6 +105,9 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     counts = np.bincount(labels, minlength=K).astype(float)
     sums = np.stack([np.bincount(labels, row, K) for row in problem.x], axis=1)
     centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1.0)[:, None], 0.0)
+    if problem.model.means.ordered:
+        order = np.argsort(centers[:, 0], kind="stable")
+        counts, centers, labels = counts[order], centers[order], np.argsort(order)[labels]
     residuals = problem.x - centers[labels].T
     scatter = np.stack([(residuals * (labels == k)) @ residuals.T for k in range(K)])
     pooled = scatter.sum(axis=0) / n + 1e-6 * problem.data_cholesky @ problem.data_cholesky.T

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesgmm._status import Status
 from bayesgmm.model import FilledMixture
+from bayesgmm.model.scale_priors import ScalePrior
 from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.passes import Statistics
 from bayesgmm.numerics.rows import Rows
@@ -21,11 +22,16 @@ Order = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """One point: log weights (K,), means (K, d) and covariance Choleskys (K, d, d)."""
+    """One point: log weights (K,), means (K, d) and covariance Choleskys (K, d, d).
+
+    `log_noise` is the log of the common factor of all errors' standard deviations; 0 where they are known. Many
+    points have a leading axis in all of them.
+    """
 
     log_weights: Array
     means: Array
     choleskys: Array
+    log_noise: Any = 0.0
 
     @property
     def precision_choleskys(self) -> Array:
@@ -37,9 +43,14 @@ class Parameters:
         """(K, d, d)."""
         return outer(self.choleskys)
 
+    def with_choleskys(self, choleskys: Array) -> Parameters:
+        """The same point with other covariances."""
+        return replace(self, choleskys=choleskys)
+
     def reordered(self, order: Order) -> Parameters:
         """The same point with components permuted."""
-        return Parameters(log_weights=self.log_weights[order], means=self.means[order], choleskys=self.choleskys[order])
+        own = {"log_weights": self.log_weights, "means": self.means, "choleskys": self.choleskys}
+        return replace(self, **{name: value[order] for name, value in own.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +62,16 @@ class Units:
 
     def to_data(self, parameters: Parameters) -> Parameters:
         """Parameters in the data's units."""
-        return Parameters(
-            log_weights=parameters.log_weights,
+        return replace(
+            parameters,
             means=self.center + self.scale * parameters.means,
             choleskys=self.scale[:, None] * parameters.choleskys,
         )
 
     def to_standard(self, parameters: Parameters) -> Parameters:
         """Parameters in standard units."""
-        return Parameters(
-            log_weights=parameters.log_weights,
+        return replace(
+            parameters,
             means=(parameters.means - self.center) / self.scale,
             choleskys=parameters.choleskys / self.scale[:, None],
         )
@@ -85,6 +96,8 @@ class Problem:
     data_cholesky : (d, d) array
         Cholesky factor of the data covariance in standard units; the yardstick for collapse.
     n_threads : int
+    noise_prior : ScalePrior, optional
+        On the factor of all errors, where it is not known.
     """
 
     rows: Rows
@@ -94,6 +107,7 @@ class Problem:
     units: Units
     data_cholesky: Array
     n_threads: int
+    noise_prior: ScalePrior | None = None
 
     @property
     def n_obs(self) -> int:
@@ -121,11 +135,15 @@ class Problem:
 
     def statistics(self, parameters: Parameters) -> Statistics:
         """One pass at a point; the sum of log normalisers is the log-likelihood in standard units."""
-        return self.statistics_at(parameters.log_weights, parameters.means, parameters.precision_choleskys)
+        at = parameters.log_weights, parameters.means, parameters.precision_choleskys
+        return self.statistics_at(*at, log_noise=parameters.log_noise)
 
-    def statistics_at(self, log_scales: Array, means: Array, precision_choleskys: Array) -> Statistics:
+    def statistics_at(
+        self, log_scales: Array, means: Array, precision_choleskys: Array, *, log_noise: float = 0.0
+    ) -> Statistics:
         """One pass with any log scales c and lower triangular A_k with A_k' A_k the precisions."""
-        return self.rows.statistics(log_scales, means, precision_choleskys, n_threads=self.n_threads)
+        at, factor = (log_scales, means, precision_choleskys), float(np.exp(2.0 * log_noise))
+        return self.rows.statistics(*at, noise_factor=factor, n_threads=self.n_threads)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from bayesgmm.engines._objective import log_prior
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._python_density import PythonDensity
 from bayesgmm.engines.base import Array, ChainReport, Draws, Engine, Outcome, Parameters, Problem, Sampling, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.densities import log_densities
@@ -64,6 +65,7 @@ class NUTS(Engine):
     sampler : {"native", "pymc"}
         "native" samples a compiled function by nutpie and starts within seconds. "pymc" samples `to_pymc` by PyMC's
         own sampler, after PyTensor has compiled it; parts without native form use it whatever is asked for.
+        `EvenlySpacedMeans` and `ConstantCV` are sampled by nutpie from a density computed in Python.
     n_init : int
         Starts of the search for optima, as in `EM`.
     n_polish : int
@@ -103,13 +105,17 @@ class NUTS(Engine):
             )
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
-        native, reason = self.sampler == "native", "asked for by name"
-        if native:
+        native = self.sampler == "native"
+        reason = "the default" if native else "asked for by name"
+        compiled = native and not _in_python(problem.model)
+        if compiled:
             try:
                 check_native(problem)
             except UnsupportedError as error:
-                native, reason = False, str(error)
-        wait_for_density = NativeDensity.compile_ahead() if native else None
+                native, compiled, reason = False, False, str(error)
+        elif native:
+            reason = "the default; the density is computed in Python, because the kernel has no code for linked parts"
+        wait_for_density = NativeDensity.compile_ahead() if compiled else None
         search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
         found = search.run(problem, rng, progress)
         if wait_for_density:
@@ -140,7 +146,7 @@ class NUTS(Engine):
                 "n_chains": len(kept),
                 "predictive_family": "draws",
                 "sampler": "native" if native else "pymc",
-                "sampler_reason": "the default" if native else reason,
+                "sampler_reason": reason,
             },
         )
 
@@ -153,7 +159,7 @@ class NUTS(Engine):
         rng: np.random.Generator,
         progress: Progress,
     ) -> tuple[list[_Sample], bool]:
-        density = NativeDensity(problem, mode)
+        density = (PythonDensity if _in_python(problem.model) else NativeDensity)(problem, mode)
         starts = []
         for point in points:
             # The curvature at further optima is another, and they are to be left only if the posterior says so.
@@ -236,6 +242,11 @@ class _Sample:
         at = self.points
         points = Parameters(log_weights=at.log_weights[:n], means=at.means[:n], choleskys=at.choleskys[:n])
         return replace(self, points=points, statistics={name: value[:n] for name, value in self.statistics.items()})
+
+
+def _in_python(model: FilledMixture) -> bool:
+    """Whether the density is computed in Python."""
+    return model.means.sampled_in_python or model.covariances.sampled_in_python
 
 
 def _end(report: StartReport) -> Parameters:

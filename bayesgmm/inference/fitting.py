@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm._status import Status
-from bayesgmm.data import as_data
+from bayesgmm.data import Data, as_data
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine
@@ -97,13 +97,8 @@ def fit(
     if random_seed is not None and random_seed < 0:
         raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
     table = as_data(data)
-    problem = build_problem(
-        model,
-        table.values,
-        table.feature_names,
-        counts=table.counts,
-        n_threads=None if engine is None else getattr(engine, "threads", None),
-    )
+    _check_supported(table)
+    problem = build_problem(model, table, n_threads=None if engine is None else getattr(engine, "threads", None))
     if engine is None:
         engine, reason = choose_engine(problem.declared, table.n_features)
     else:
@@ -127,6 +122,10 @@ def fit(
             feature_names=table.feature_names,
             obs_names=table.obs_names,
             counts=table.counts,
+            noise=table.noise,
+            noise_scale=table.noise_scale,
+            bins=table.bins,
+            groups=table.groups,
             seed=None if random_seed is None else int(random_seed),
         )
         if outcome.sampling is not None:
@@ -135,6 +134,16 @@ def fit(
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
         warnings.warn(f"{engine.name}: {outcome.status.value}", NotConvergedWarning, stacklevel=2)
     return result
+
+
+def _check_supported(table: Data) -> None:
+    """Raise for what engines would silently pass over."""
+    if table.groups is not None:
+        raise UnsupportedError(
+            "as_data(groups=...)",
+            "fit, which has no model of groups yet",
+            "Pool the rows, as_data(values), or take each group by itself, as_data(values[groups == g]).",
+        )
 
 
 def choose_engine(model: FilledMixture, n_features: int) -> tuple[Engine, str]:

@@ -40,7 +40,7 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
     fitted = read_result(fit)
     draws = need_draws(fitted, "fit")
     table = _rows(fit, fitted, data)
-    x = standardised(fitted, table.values)
+    x = standardised(fitted, table)
     values = np.empty((len(draws), table.n_obs))
     for rows, _, log_densities in chunks(fitted, draws, x):
         values[:, rows] = log_densities

@@ -61,5 +61,5 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
             "missing values or counts",
             "Sample natively, fit(model, data, engine=NUTS()), or give whole rows.",
         )
-    declared = build_problem(model, table.values, table.feature_names, n_threads=1).declared
+    declared = build_problem(model, table, n_threads=1).declared
     return open_model(declared, table.values, table.feature_names, table.obs_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,8 @@ def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_see
     Returns
     -------
     DataTree
-        ``posterior_predictive/x`` has dimensions (chain, draw, obs, feature), with a single chain.
+        ``posterior_predictive/x`` has dimensions (chain, draw, obs, feature), with a single chain; with errors of
+        measurement and missing entries as in the fitted rows. Every row stands for one unit.
 
     Raises
     ------
@@ -36,7 +38,8 @@ def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_see
         If the fit has no draws or ``n_draws`` is no whole number.
     """
     from bayesgmm.inference.prediction import need_draws
-    from bayesgmm.results import read_result
+    from bayesgmm.inference.simulation import measured
+    from bayesgmm.results import read_result, stored_data
     from bayesgmm.results.build import dataset
 
     if isinstance(n_draws, bool) or not isinstance(n_draws, (int, np.integer)) or n_draws < 1:
@@ -44,19 +47,21 @@ def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_see
     fitted = read_result(fit)
     draws = need_draws(fitted, "fit").thinned(int(n_draws))
     rng = np.random.default_rng(random_seed)
-    observed = fit[names.OBSERVED].to_dataset()
-    n, d = observed.sizes[names.OBS], observed.sizes[names.FEATURE]
+    table = stored_data(fit)
+    n, d = table.n_obs, table.n_features
+    one_each = replace(table, counts=np.ones(n), bins=None)
     choleskys = np.linalg.cholesky(draws.covariances)
     x = np.empty((1, len(draws), n, d))
     for s in range(len(draws)):
         labels = rng.choice(draws.weights.shape[1], size=n, p=draws.weights[s] / draws.weights[s].sum())
         noise = rng.standard_normal((n, d, 1))
-        x[0, s] = draws.means[s][labels] + (choleskys[s][labels] @ noise)[..., 0]
+        true = draws.means[s][labels] + (choleskys[s][labels] @ noise)[..., 0]
+        x[0, s] = measured(true, one_each, float(draws.noise_scale[s]), rng)
     coords = {
         names.CHAIN: [0],
         names.DRAW: np.arange(len(draws)),
-        names.OBS: observed[names.OBS].to_numpy(),
-        names.FEATURE: observed[names.FEATURE].to_numpy(),
+        names.OBS: np.arange(n) if table.obs_names is None else table.obs_names,
+        names.FEATURE: np.asarray(table.feature_names),
     }
     out = fit.copy()
     out[names.POSTERIOR_PREDICTIVE] = dataset({names.DATA: x}, coords, leading=(names.CHAIN, names.DRAW))

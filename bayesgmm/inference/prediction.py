@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data, as_data
+from bayesgmm.data import Data, as_data, rows_in_units
 from bayesgmm.engines._progress import Progress
-from bayesgmm.numerics.rows import Rows, make_rows
+from bayesgmm.numerics.exact_rows import ExactRows
+from bayesgmm.numerics.rows import Rows
 from bayesgmm.numerics.student_t import log_density as student_t_log_density
 
 if TYPE_CHECKING:
@@ -72,11 +73,10 @@ def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
 
 
 def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
+    from bayesgmm.results import stored_data
+
     if data is None:
-        observed = fit[names.OBSERVED].to_dataset()[names.DATA].transpose(names.OBS, names.FEATURE)
-        return Data(
-            values=observed.to_numpy(), feature_names=fitted.feature_names, obs_names=observed[names.OBS].to_numpy()
-        )
+        return stored_data(fit)
     table = as_data(data)
     if table.n_features != len(fitted.feature_names):
         raise InputError(
@@ -93,7 +93,7 @@ def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
                 f"The fit has {list(fitted.feature_names)}; rename the columns, or give an array",
             )
         order = [table.feature_names.index(name) for name in fitted.feature_names]
-        return Data(values=table.values[:, order], feature_names=fitted.feature_names, obs_names=table.obs_names)
+        return table.with_columns(order)
     return table
 
 
@@ -101,12 +101,12 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
     """What `predict` returns, from arrays."""
     from bayesgmm.results.build import dataset
 
-    x = standardised(fitted, table.values)
+    x = standardised(fitted, table)
     K, n = len(fitted.components), x.n_rows
     attrs = {}
     if fitted.draws is None:
         arguments = fitted.point.standardised(fitted.center, fitted.scale)
-        r, log_densities = x.rowwise_of_many(*arguments)
+        r, log_densities = x.rowwise_of_many(*arguments, noise_factors=fitted.point.noise_factors)
         lower = upper = np.full((n, K), np.nan)
         mean, log_density = r[0].T, log_densities[0]
         attrs[names.INTERVAL] = "none: EM has no draws; fit with VB or NUTS for intervals"
@@ -121,7 +121,9 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
             lower[rows], upper[rows] = low.T, high.T
             log_density[rows] = np.logaddexp.reduce(log_densities, axis=0) - np.log(len(draws))
             progress.step("responsibilities", rows.stop, n)
-        if fitted.predictive is not None and fitted.predictive_family != "draws":
+        # It is that of values without errors.
+        exact = table.noise is None and table.bins is None
+        if exact and fitted.predictive is not None and fitted.predictive_family != "draws":
             log_density = _closed_form(fitted, x)
         attrs[names.INTERVAL] = f"{probability:.0%} {kind} over {len(draws)} draws"
     return dataset(
@@ -142,7 +144,7 @@ def per_draw_dataset(fitted: FittedMixture, table: Data) -> xr.Dataset:
     from bayesgmm.results.build import dataset
 
     draws = need_draws(fitted, "per_draw")
-    x = standardised(fitted, table.values)
+    x = standardised(fitted, table)
     n, K, S = x.n_rows, len(fitted.components), len(draws)
     responsibilities, log_density = np.empty((S, n, K)), np.empty((S, n))
     for rows, r, log_densities in chunks(fitted, draws, x):
@@ -168,9 +170,9 @@ def need_draws(fitted: FittedMixture, argument: str) -> Mixtures:
     return fitted.draws
 
 
-def standardised(fitted: FittedMixture, values: Array) -> Rows:
-    """Rows in the fit's standard units."""
-    return make_rows((values - fitted.center) / fitted.scale)
+def standardised(fitted: FittedMixture, table: Data) -> Rows:
+    """Rows in the fit's standard units, one unit each."""
+    return rows_in_units(table, fitted.center, fitted.scale, counted=False)
 
 
 def chunks(fitted: FittedMixture, draws: Mixtures, x: Rows) -> Iterator[tuple[slice, Array, Array]]:
@@ -181,7 +183,7 @@ def chunks(fitted: FittedMixture, draws: Mixtures, x: Rows) -> Iterator[tuple[sl
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         part = x if size >= n else x.taken(np.arange(rows.start, rows.stop))
-        yield rows, *part.rowwise_of_many(*arguments, n_threads=os.cpu_count() or 1)
+        yield rows, *part.rowwise_of_many(*arguments, noise_factors=draws.noise_factors, n_threads=os.cpu_count() or 1)
 
 
 def interval_convention() -> tuple[str, float]:
@@ -219,11 +221,16 @@ def _closed_form(fitted: FittedMixture, x: Rows) -> Array:
     loc = (loc - fitted.center) / fitted.scale
     scale = scale / fitted.scale[:, None] / fitted.scale
     out = np.zeros(x.n_rows)
-    for block in x.blocks:  # marginals of these families have the same degrees of freedom
-        o = block.columns
-        by_component = student_t_log_density(block.x, loc[:, o], scale[:, o[:, None], o], df, fitted.predictive_family)
+    (part,) = x.parts or [None]
+    if part is None:
+        return out
+    assert isinstance(part, ExactRows)
+    for p, pattern in enumerate(part.observed):  # marginals of these families have the same degrees of freedom
+        o, own = np.flatnonzero(pattern), slice(part.edges[p], part.edges[p + 1])
+        at = part.x[o, own], loc[:, o], scale[:, o[:, None], o], df, fitted.predictive_family
         with np.errstate(divide="ignore"):
-            out[block.index] = np.logaddexp.reduce(np.log(fitted.predictive_weights)[:, None] + by_component, axis=0)
+            joint = np.log(fitted.predictive_weights)[:, None] + student_t_log_density(*at)
+        out[part.index[own]] = np.logaddexp.reduce(joint, axis=0)
     return out
 
 

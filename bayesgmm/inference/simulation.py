@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm.data import Data, as_data
 from bayesgmm.model import FilledMixture, GaussianMixture
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 def simulate(
     model_or_fit: GaussianMixture | xr.DataTree,
-    n_obs: int,
+    n_obs: int | None = None,
     *,
+    like: Any = None,
     random_seed: int | None = None,
     n_features: int | None = None,
 ) -> xr.Dataset:
@@ -28,8 +30,12 @@ def simulate(
     model_or_fit : GaussianMixture or DataTree
         A declaration in which every number is given, or a fit. From a fit with draws the parameters are one
         posterior draw, so that repeated calls spread like the posterior predictive; under `EM` they are the mode.
-    n_obs : int
-        Number of rows.
+    n_obs : int, optional
+        Number of rows; as many as ``like`` stands for if left out.
+    like : array-like, DataFrame or Data, optional
+        Data whose way of being observed is copied: its errors of measurement, its missing entries and its bins, row by
+        row (over again where ``n_obs`` is larger). ``like=as_data(...)`` of the data that were fitted simulates the
+        experiment again.
     random_seed : int, optional
     n_features : int, optional
         Needed for a declaration whose numbers do not tell how many columns there are.
@@ -37,16 +43,25 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        ``x`` (obs, feature), ``label`` (obs), and the parameters they were made with.
+        ``x`` (obs, feature), ``label`` (obs), and the parameters they were made with. With ``like`` ``x`` is what would
+        have been measured, NaN where ``like`` has no value, and ``x_true`` the values behind it; for bins ``x`` is the
+        centre of the bin.
 
     Raises
     ------
     InputError
-        If a part of the declaration is `Flat` or left to the data.
+        If a part of the declaration is `Flat` or left to the data, or neither ``n_obs`` nor ``like`` is given.
     """
     from bayesgmm.results.build import dataset
 
+    table = None if like is None else as_data(like)
+    if n_obs is None:
+        if table is None:
+            raise InputError("n_obs", "got None", "Give the number of rows, or data to be imitated as `like`")
+        n_obs = table.n_obs if table.counts is None else int(round(table.counts.sum()))
     _check_whole("n_obs", n_obs, least=1)
+    if table is not None and n_features is None:
+        n_features = table.n_features
     if random_seed is not None:
         _check_whole("random_seed", random_seed, least=0)
     if n_features is not None:
@@ -54,8 +69,13 @@ def simulate(
     rng = np.random.default_rng(random_seed)
     if isinstance(model_or_fit, GaussianMixture):
         weights, means, covariances, features, components = _from_prior(model_or_fit, rng, n_features)
+        scale = 1.0
+        if table is not None and table.noise_scale is not None:
+            scale = float(table.noise_scale.draw(rng, (1,))[0])
     else:
-        weights, means, covariances, features, components = _from_fit(model_or_fit, rng)
+        weights, means, covariances, features, components, scale = _from_fit(model_or_fit, rng)
+    if table is not None and table.n_features != means.shape[1]:
+        raise InputError("like", f"has {table.n_features} columns", f"The model has {means.shape[1]}")
     labels = rng.choice(weights.size, size=n_obs, p=weights / weights.sum())
     noise = rng.standard_normal((n_obs, means.shape[1]))
     x = means[labels] + (np.linalg.cholesky(covariances)[labels] @ noise[..., None])[..., 0]
@@ -72,7 +92,36 @@ def simulate(
         "means": means,
         "covariances": covariances,
     }
+    if table is not None:
+        variables |= {names.DATA: measured(x, table, scale, rng), "x_true": x}
+        if table.noise is not None:
+            variables["noise_scale"] = np.asarray(scale)
     return dataset(variables, coords)
+
+
+def measured(x: np.ndarray, like: Data, noise_scale: float, rng: np.random.Generator) -> np.ndarray:
+    """What would be measured of true values (N, d) by the means that gave the rows of `like`, over and over."""
+    rows = np.arange(like.n_obs)
+    if like.counts is not None:
+        whole = np.floor(like.counts).astype(int)
+        rows = np.repeat(rows, whole) if whole.any() else rows
+    rows = np.resize(rows, len(x))
+    out = x.copy()
+    if like.noise is not None:
+        errors = rng.standard_normal(x.shape)
+        if like.noise.ndim == 2:
+            errors *= like.noise[rows]
+        else:
+            values, vectors = np.linalg.eigh(like.noise[rows])
+            errors = ((vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ errors[..., None])[..., 0]
+        out += noise_scale * errors
+    if like.bins is not None:
+        low, high = like.bins.T
+        which = np.minimum(np.searchsorted(high, out[:, 0]), len(high) - 1)
+        outside = (out[:, 0] < low[which]) | (out[:, 0] > high[which])
+        return np.where(outside[:, None], np.nan, like.values[which])
+    out[np.isnan(like.values[rows])] = np.nan
+    return out
 
 
 def _check_whole(argument: str, value: Any, *, least: int) -> None:
@@ -88,7 +137,8 @@ def _from_fit(fit: Any, rng: np.random.Generator) -> tuple[Any, ...]:
     mixtures = fitted.point if fitted.draws is None else fitted.draws
     s = int(rng.integers(len(mixtures)))
     features = np.asarray(fitted.feature_names)
-    return mixtures.weights[s], mixtures.means[s], mixtures.covariances[s], features, fitted.components
+    at = mixtures.weights[s], mixtures.means[s], mixtures.covariances[s]
+    return *at, features, fitted.components, float(mixtures.noise_scale[s])
 
 
 def _from_prior(model: GaussianMixture, rng: np.random.Generator, n_features: int | None) -> tuple[Any, ...]:

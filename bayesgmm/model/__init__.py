@@ -3,6 +3,7 @@
 from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means, Weights
 from bayesgmm.model.covariance_priors import LKJ, InverseWishart
 from bayesgmm.model.flat import Flat
+from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
 from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal
@@ -12,10 +13,12 @@ from bayesgmm.model.weights import Dirichlet, FixedWeights, StickBreaking
 __all__ = [
     "LKJ",
     "ConjugateMeans",
+    "ConstantCV",
     "CovariancePrior",
     "Covariances",
     "Diagonal",
     "Dirichlet",
+    "EvenlySpacedMeans",
     "Exponential",
     "FilledMixture",
     "FixedCovariances",

@@ -18,6 +18,7 @@ from typing import Self
 import numpy as np
 
 from bayesgmm._errors import UnsupportedError
+from bayesgmm.model._moving import moved, pulled, steps, volume
 from bayesgmm.model._spec import Array, Spec
 from bayesgmm.numerics.simplex import isometric_basis
 
@@ -113,11 +114,18 @@ class WeightsPosterior(Spec):
 
 
 class Means(Spec):
-    """Prior on the component means."""
+    """Prior on the component means.
+
+    Where covariances need means above a bound, `floor` (d,) holds it, and -inf where there is none.
+    """
 
     proper: bool = True
     free: bool = True
     closed_form: bool = True  # as for `Weights`
+    # Whether means rise with the number of the component in the first feature, so that starts have to be sorted.
+    ordered: bool = False
+    # Whether `NUTS` computes the density in Python. Other parts without code in its kernel are sampled by PyMC.
+    sampled_in_python: bool = False
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
         """This prior with the parts that were left out taken from the data's mean and covariance."""
@@ -151,6 +159,40 @@ class Means(Spec):
         """Rows and scatter that this prior adds to each component's covariance update (0 and zeros if none)."""
         K, d = means.shape
         return 0.0, np.zeros((K, d, d))
+
+    def log_mass(self, floor: Array) -> float:
+        """Log probability that all means are above the floor."""
+        return 0.0
+
+    def raised(self, means: Array, floor: Array, least: Array) -> Array:
+        """Means that this prior allows and that are at least so much (d,) above the floor, near the given ones."""
+        return np.maximum(means, floor + least) if self.free else means
+
+    def n_free(self, n_components: int, n_features: int) -> int:
+        """Number of unconstrained coordinates."""
+        return n_components * n_features if self.free else 0
+
+    def from_free(self, theta: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
+        """Means (..., K, d) at coordinates `theta` (..., p) from reference means, in units of reference Choleskys."""
+        if not self.free:
+            return np.broadcast_to(reference, (*theta.shape[:-1], *reference.shape))
+        return moved(theta.reshape(*theta.shape[:-1], *reference.shape), reference, choleskys, floor)
+
+    def to_free(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
+        """The inverse of `from_free`."""
+        return steps(means, reference, choleskys, floor).ravel() if self.free else np.zeros(0)
+
+    def pullback(self, gradient: Array, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
+        """Gradient in the coordinates from a gradient with respect to means (K, d)."""
+        return pulled(gradient, means, reference, choleskys, floor).ravel() if self.free else np.zeros(0)
+
+    def log_jacobian(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> tuple[float, Array]:
+        """Log |d own parameters / d coordinates|, logs where there are bounds, and its gradient in `theta`."""
+        return volume(means, reference, choleskys, floor) if self.free else (0.0, np.zeros(0))
+
+    def information(self, counts: Array, n_features: int) -> Array:
+        """Diagonal of the complete-data information in the coordinates at the reference."""
+        return np.repeat(counts, n_features) if self.free else np.zeros(0)
 
 
 class CovariancePrior(Spec):
@@ -212,10 +254,17 @@ class CovariancePrior(Spec):
 
 
 class Covariances(Spec):
-    """A structure: which covariances are allowed, and the prior inside it."""
+    """A structure: which covariances are allowed, and the prior inside it.
+
+    Covariances may depend on the means as well as on parameters of their own. Such a structure is `linked`: it says
+    what it is at some means (`given`), which Choleskys its own parameters have at others (`carried`), and what follows
+    for the slope in the means (`means_slope`). Everything else is that of a structure at known means.
+    """
 
     free: bool = True
     tied: bool = False
+    linked: bool = False
+    sampled_in_python: bool = False  # as for `Means`
 
     @property
     @abstractmethod
@@ -285,3 +334,26 @@ class Covariances(Spec):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free numbers, as information criteria count them."""
         return self.n_free(n_components, n_features)
+
+    def recentred(self, center: Array) -> Self:
+        """This structure in units z = x - center."""
+        return self
+
+    def check_means(self, means: Means) -> None:
+        """Raise `UnsupportedError` or `InputError` if this structure cannot go with a prior on means."""
+
+    def floor(self, n_features: int) -> Array:
+        """What the means have to be above (d,), -inf where there is no such bound."""
+        return np.full(n_features, -np.inf)
+
+    def given(self, means: Array) -> Self:
+        """This structure at means (..., K, d): a map of its own parameters alone."""
+        return self
+
+    def carried(self, choleskys: Array, means: Array, to: Array) -> Array:
+        """Choleskys at the means `to` (..., K, d), own parameters being those that Choleskys at `means` show."""
+        return choleskys
+
+    def means_slope(self, gradient: Array, choleskys: Array, means: Array) -> Array:
+        """Gradient in the means (K, d), own parameters held, of what has gradient `gradient` in Sigma (K, d, d)."""
+        return np.zeros_like(means)

@@ -96,7 +96,9 @@ def as_means(value: Any) -> Means:
     if isinstance(value, Flat):
         return FlatMeans()
     if not isinstance(value, Means):
-        raise InputError("means", f"got {value!r}", "Give ConjugateMeans, NormalMeans, FixedMeans or Flat()")
+        raise InputError(
+            "means", f"got {value!r}", "Give ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans or Flat()"
+        )
     return value
 
 

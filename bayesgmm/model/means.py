@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import Means
@@ -139,6 +140,9 @@ class NormalMeans(Means):
         right = np.einsum("kij,kj->ki", precisions, row_means) + prior_precision * np.asarray(self.mu)
         d = row_means.shape[1]
         return np.linalg.solve(precisions + prior_precision[:, :, None] * np.eye(d), right[..., None])[..., 0]
+
+    def log_mass(self, floor: Array) -> float:
+        return float(log_ndtr((np.asarray(self.mu) - floor) / np.asarray(self.sigma)).sum())
 
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
         return np.asarray(self.mu) + np.asarray(self.sigma) * rng.standard_normal(choleskys.shape[:-1])

@@ -11,13 +11,17 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import Covariances, Means, Weights
-from bayesgmm.model._spec import Array, Spec
+from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
 from bayesgmm.model.means import ConjugateMeans, NormalMeans
 from bayesgmm.model.structures import Full
 from bayesgmm.model.weights import Dirichlet
+
+# Draws of means that are tried until all of them are above a bound.
+_MOST_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,11 @@ class GaussianMixture(Spec):
         Number of components K.
     weights : Dirichlet, StickBreaking, FixedWeights or Flat, optional
         ``Dirichlet(1)`` if left out.
-    means : ConjugateMeans, NormalMeans, FixedMeans or Flat, optional
+    means : ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans or Flat, optional
         If left out, ``ConjugateMeans()`` where covariances are inverse-Wishart and ``NormalMeans()`` elsewhere, with
         numbers from the data.
-    covariances : Full, Diagonal, Spherical, Tied, FixedCovariances, a bare prior (meaning ``Full(prior)``), optional
-        ``Full(InverseWishart())`` with numbers from the data if left out.
+    covariances : Full, Diagonal, Spherical, Tied, FixedCovariances, ConstantCV or a bare prior, optional
+        A bare prior means ``Full(prior)``; ``Full(InverseWishart())`` with numbers from the data if left out.
     component_names : sequence of K str, optional
         Names for the table; components are called 0, 1, ... otherwise.
 
@@ -100,11 +104,14 @@ class GaussianMixture(Spec):
         weights = self.weights if self.weights is not None else Dirichlet(1.0)
         # Where all features share one unit, widths of means must not depend on the choice of axes either.
         for_means = np.eye(d) * np.trace(covariance) / d if covariances.common_scale() else covariance
+        means = as_means(means).filled(mean, for_means, K).resolved(K, d)
+        covariances = covariances.filled(covariance, K).resolved(K, d)
+        covariances.check_means(means)
         return FilledMixture(
             n_components=K,
             weights=as_weights(weights).resolved(K),
-            means=as_means(means).filled(mean, for_means, K).resolved(K, d),
-            covariances=covariances.filled(covariance, K).resolved(K, d),
+            means=means,
+            covariances=covariances,
             component_names=self.component_names,
         )
 
@@ -122,21 +129,19 @@ class GaussianMixture(Spec):
         covariances = self.covariances if isinstance(self.covariances, Covariances) else Full(InverseWishart())
         shared = covariances.tied
         sigma = "Sigma" if shared else "Sigma_k"
-        if self.means is not None:
-            means = self.means.describe()
-        elif isinstance(covariances.innermost, InverseWishart):
-            means = ConjugateMeans().describe()
-        else:
-            means = NormalMeans().describe()
-        conditional = self.means is None or isinstance(self.means, ConjugateMeans)
+        means = self.means
+        if means is None:
+            means = ConjugateMeans() if isinstance(covariances.innermost, InverseWishart) else NormalMeans()
+        conditional = isinstance(means, ConjugateMeans)
         names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
         kind = type(getattr(covariances, "structure", covariances)).__name__
-        kind = {"FixedCovariances": "known"}.get(kind, kind.lower()) + (", shared" if shared else "")
+        named = {"FixedCovariances": "known", "ConstantCV": "one cv"}
+        kind = named.get(kind, kind.lower()) + (", shared" if shared else "")
         lines = [
             ("x_i | z_i = k", f"Normal(mu_k, {sigma})"),
             ("z_i", "Categorical(w)"),
             ("w", (self.weights or Dirichlet(1.0)).describe()),
-            (f"mu_k | {sigma}" if conditional else "mu_k", means.replace("Sigma_k", sigma)),
+            (f"mu_k | {sigma}" if conditional else "mu_k", means.describe().replace("Sigma_k", sigma)),
             (sigma, f"{covariances.describe()}   ({kind})"),
         ]
         width = max(len(left) for left, _ in lines)
@@ -166,7 +171,8 @@ class FilledMixture(GaussianMixture):
 
     def rescaled(self, center: Array, scale: Array) -> Self:
         """The same beliefs in units z = (x - center) / scale."""
-        return self._replace(means=self.means.rescaled(center, scale), covariances=self.covariances.rescaled(scale))
+        covariances = self.covariances.recentred(center).rescaled(scale)
+        return self._replace(means=self.means.rescaled(center, scale), covariances=covariances)
 
     def keys(self) -> list[Hashable]:
         """One key a component; the prior does not change when components with equal keys swap places."""
@@ -180,5 +186,28 @@ class FilledMixture(GaussianMixture):
     def n_parameters(self, n_features: int) -> int:
         """Free numbers in the model, as BIC counts them."""
         K = self.n_components
-        means = K * n_features if self.means.free else 0
+        means = self.means.n_free(K, n_features)
         return self.weights.n_free(K) + means + self.covariances.n_parameters(K, n_features)
+
+    def draw(self, rng: np.random.Generator, size: int, n_features: int) -> tuple[Array, Array, Array]:
+        """Weights (size, K), means (size, K, d) and covariances (size, K, d, d) drawn from the prior."""
+        K, d = self.n_components, n_features
+        weights = self.weights.draw(rng, size, K)
+        if not self.covariances.linked:
+            covariances = self.covariances.draw(rng, size, K, d)
+            return weights, self.means.draw(rng, np.linalg.cholesky(covariances)), covariances
+        means = self._means_above_the_floor(rng, size, n_features)
+        return weights, means, self.covariances.given(means).draw(rng, size, K, d)
+
+    def _means_above_the_floor(self, rng: np.random.Generator, size: int, n_features: int) -> Array:
+        """Draws from the prior on means as covariances that are linked to them cut it off."""
+        shapes = np.broadcast_to(np.eye(n_features), (size, self.n_components, n_features, n_features))
+        means, floor = self.means.draw(rng, shapes), self.covariances.floor(n_features)
+        for _ in range(_MOST_DRAWS):
+            low = (means <= floor).any(axis=(1, 2))
+            if not low.any():
+                return means
+            means[low] = self.means.draw(rng, shapes[low])
+        raise InputError(
+            "means", f"{self.means} has next to no mass above {show(floor)}", "Give a prior that is above it"
+        )

@@ -43,12 +43,15 @@ class Statistics:
         Expected sums of x - m_k.
     second : (K, d, d) array
         Expected sums of (x - m_k)(x - m_k)', symmetric.
+    noise_residual : float
+        Twice the derivative of the log-likelihood in the log of a factor of all error covariances; 0 without errors.
     """
 
     log_normaliser: float
     counts: Array
     first: Array
     second: Array
+    noise_residual: float = 0.0
 
 
 def expected_statistics(
@@ -84,7 +87,7 @@ def expected_statistics(
     means = np.ascontiguousarray(means, dtype=float)
     precision_choleskys = np.ascontiguousarray(precision_choleskys, dtype=float)
     K = log_scales.size
-    constants = _log_constants(log_scales, precision_choleskys)
+    constants = log_constants(log_scales, precision_choleskys)
 
     work = n * K * (d + 1) * (d + 2)
     worth_expanding = row_weights is None and d >= _SMALLEST_EXPANDED_DIMENSION and work > _WORK_WORTH_EXPANDING
@@ -104,12 +107,12 @@ def expected_statistics(
             at = constants, means, precision_choleskys, weights
             return _kernels.direct_pass(x, begin, stop, *at, *sums, *no_rows), sums
 
-    n_chunks = max(1, min(n_threads, work // _WORK_WORTH_A_THREAD))
-    if n_chunks == 1:
+    chunks = n_chunks(work, n_threads)
+    if chunks == 1:
         value, sums = one_chunk(0, n)
     else:
-        edges = [n * i // n_chunks for i in range(n_chunks + 1)]
-        with ThreadPoolExecutor(n_chunks) as pool:
+        edges = [n * i // chunks for i in range(chunks + 1)]
+        with ThreadPoolExecutor(chunks) as pool:
             parts = list(pool.map(one_chunk, edges[:-1], edges[1:]))
         value = sum(part[0] for part in parts)
         sums = tuple(np.sum(arrays, axis=0) for arrays in zip(*(part[1] for part in parts), strict=True))
@@ -184,7 +187,7 @@ def _for_all(
     """Call `one` for each of S mixtures, in threads where `work` for one of them is worth a change of threads."""
     means = np.ascontiguousarray(means, dtype=float)
     precision_choleskys = np.ascontiguousarray(precision_choleskys, dtype=float)
-    constants = _log_constants(log_scales, precision_choleskys)
+    constants = log_constants(log_scales, precision_choleskys)
     S = len(means)
 
     def some(begin: int) -> None:
@@ -200,7 +203,12 @@ def _for_all(
             list(pool.map(some, range(n_threads)))
 
 
-def _log_constants(log_scales: Array, precision_choleskys: Array) -> Array:
+def n_chunks(work: int, n_threads: int) -> int:
+    """Into how many parts so many multiplications are to be shared."""
+    return max(1, min(n_threads, work // _WORK_WORTH_A_THREAD))
+
+
+def log_constants(log_scales: Array, precision_choleskys: Array) -> Array:
     """Log joint density of every component at its own mean, (..., K)."""
     d = precision_choleskys.shape[-1]
     log_dets = np.log(np.diagonal(precision_choleskys, axis1=-2, axis2=-1)).sum(axis=-1)

@@ -36,6 +36,7 @@ class _End:
 
 _ENDS = {
     Status.CONVERGED: _End(text="converged", color=PALETTE[0], marker="o", line="-"),
+    Status.BOUNDARY: _End(text="a component has no spread of its own", color=PALETTE[4], marker="D", line="-"),
     Status.MAX_STEPS: _End(text="passes ran out", color=PALETTE[1], marker="s", line="--"),
     Status.STALLED: _End(text="stalled", color=PALETTE[5], marker="^", line="-."),
     Status.SINGULAR: _End(text="a component collapsed: not used", color=PALETTE[3], marker="X", line="--"),

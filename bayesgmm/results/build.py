@@ -16,6 +16,7 @@ from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm.engines.base import ChainReport, Draws, Engine, Order, Outcome, Problem, Sampling, StartReport
 from bayesgmm.model import GaussianMixture
+from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import outer
 from bayesgmm.results.order import canonical_order
 
@@ -42,8 +43,15 @@ def build_result(
     obs_names: NDArray[Any] | None,
     counts: Array | None,
     seed: int | None,
+    noise: Array | None = None,
+    noise_scale: Spec | None = None,
+    bins: Array | None = None,
+    groups: NDArray[Any] | None = None,
 ) -> xr.DataTree:
-    """Everything but the assignments, which need a prediction from what this returns."""
+    """Everything but the assignments, which need a prediction from what this returns.
+
+    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins` and `groups` are fields of `Data`.
+    """
     import xarray as xr
 
     K = problem.K
@@ -56,7 +64,7 @@ def build_result(
         names.OBS: np.arange(len(values)) if obs_names is None else obs_names,
     }
     point = outcome.point.reordered(order)
-    groups: dict[str, xr.Dataset] = {
+    tables: dict[str, xr.Dataset] = {
         names.POINT: dataset(
             parameters(np.exp(point.log_weights), point.means, point.covariances),
             coords,
@@ -70,17 +78,20 @@ def build_result(
         names.OBSERVED: dataset({names.DATA: values}, coords),
         names.CONSTANT: dataset(
             {"data_mean": problem.units.center, "data_sd": problem.units.scale}
-            | ({} if counts is None else {"counts": counts}),
-            coords,
+            | _observation(counts, noise, bins, groups),
+            {**coords, names.BOUND: np.array(["lower", "upper"])},
             attrs={"meaning": "center and scale of the standard units in which the engine worked"},
         ),
     }
+    if noise is not None and noise_scale is not None:
+        constant = tables[names.CONSTANT]
+        constant[_noise_name(noise)].attrs[names.NOISE_SCALE] = json.dumps(noise_scale.to_dict())
     if outcome.draws is not None:
         n_chains = int(outcome.notes["n_chains"])
-        groups |= _sampled(outcome.draws, outcome.sampling, order, n_chains, coords)
+        tables |= _sampled(outcome.draws, outcome.sampling, order, n_chains, coords)
     if outcome.variational is not None:
         variational = {key: value[order] for key, value in outcome.variational.items()}
-        groups[names.VARIATIONAL] = dataset(variational, coords)
+        tables[names.VARIATIONAL] = dataset(variational, coords)
     attrs = {
         names.MODEL: problem.declared.to_json(),
         names.DECLARED: declared.to_json(),
@@ -98,9 +109,23 @@ def build_result(
     }
     facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason")
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
-    tree = xr.DataTree.from_dict({f"/{name}": group for name, group in groups.items()})
+    tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
     tree.attrs.update(attrs)
     return tree
+
+
+def _observation(
+    counts: Array | None, noise: Array | None, bins: Array | None, groups: NDArray[Any] | None
+) -> dict[str, NDArray[Any]]:
+    """What there is of how the rows were observed, by the names of the schema; `stored_data` reads it back."""
+    found: dict[str, NDArray[Any] | None] = {"counts": counts, "bins": bins, "groups": groups}
+    if noise is not None:
+        found[_noise_name(noise)] = noise
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _noise_name(noise: Array) -> str:
+    return "noise_sd" if noise.ndim == 2 else "noise_covariance"
 
 
 def dataset(

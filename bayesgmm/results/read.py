@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm.data import Data
 from bayesgmm.model import FilledMixture, GaussianMixture
+from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import inverse_lower
 
 if TYPE_CHECKING:
@@ -21,11 +24,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Mixtures:
-    """One mixture a row: weights (S, K), means (S, K, d), covariances (S, K, d, d)."""
+    """One mixture a row: weights (S, K), means (S, K, d), covariances (S, K, d, d) and factors of errors (S,)."""
 
     weights: Array
     means: Array
     covariances: Array
+    noise_scale: Array
+
+    @property
+    def noise_factors(self) -> Array:
+        """Factors (S,) of all error covariances."""
+        return np.square(self.noise_scale)
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -42,7 +51,7 @@ class Mixtures:
         if len(self) <= most:
             return self
         chosen = np.linspace(0, len(self) - 1, most).astype(int)
-        return Mixtures(weights=self.weights[chosen], means=self.means[chosen], covariances=self.covariances[chosen])
+        return Mixtures(**{name: value[chosen] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +119,35 @@ def read_result(fit: xr.DataTree) -> FittedMixture:
     )
 
 
+def stored_data(fit: xr.DataTree) -> Data:
+    """The fitted rows with all that was known about how they were observed, as `fit` got them."""
+    check_result(fit)
+    observed = fit[names.OBSERVED].to_dataset()[names.DATA].transpose(names.OBS, names.FEATURE)
+    constant = fit[names.CONSTANT].to_dataset()
+
+    def stored(*variables: str) -> xr.DataArray | None:
+        # A file may come back with its dimensions in another order.
+        return next((constant[name].transpose(*names.DIMS[name]) for name in variables if name in constant), None)
+
+    noise = stored("noise_sd", "noise_covariance")
+    scale = None if noise is None else noise.attrs.get(names.NOISE_SCALE)
+    arrays = {"counts": stored("counts"), "noise": noise, "bins": stored("bins"), "groups": stored("groups")}
+    return Data(
+        values=observed.to_numpy(),
+        feature_names=tuple(str(name) for name in observed[names.FEATURE].to_numpy()),
+        obs_names=observed[names.OBS].to_numpy(),
+        noise_scale=None if scale is None else Spec.from_dict(json.loads(scale)),
+        **{name: None if value is None else value.to_numpy() for name, value in arrays.items()},
+    )
+
+
 def _mixtures(group: xr.Dataset, leading: tuple[str, ...]) -> Mixtures:
     arrays = {}
     for name in ("weights", "means", "covariances"):
         # A file may come back with its dimensions in another order.
         value = group[name].transpose(*leading, *names.DIMS[name]).to_numpy()
         arrays[name] = value.reshape(-1, *value.shape[len(leading) :])
-    return Mixtures(**arrays)
+    scale = np.ones(len(arrays["weights"]))
+    if "noise_scale" in group:
+        scale = group["noise_scale"].transpose(*leading).to_numpy().reshape(-1)
+    return Mixtures(**arrays, noise_scale=scale)

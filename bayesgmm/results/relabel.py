@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm.data import rows_in_units
 from bayesgmm.engines._modes import worst_r_hat
 from bayesgmm.numerics.relabelling import permuted, relabelling
-from bayesgmm.numerics.rows import Rows, make_rows
+from bayesgmm.numerics.rows import Rows
 from bayesgmm.results.build import dataset, parameters
-from bayesgmm.results.read import FittedMixture, Mixtures, read_result
+from bayesgmm.results.read import FittedMixture, Mixtures, read_result, stored_data
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,7 +72,8 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
         **{
             name: source[name].to_numpy().reshape(n_chains * n_draws, *source[name].shape[2:])
             for name in ("weights", "means", "covariances")
-        }
+        },
+        noise_scale=fitted.draws.noise_scale,
     )
     x = _rows(fit, fitted)
     keys = fitted.model.keys()
@@ -115,6 +117,7 @@ class _Allocations:
     def __init__(self, fitted: FittedMixture, draws: Mixtures, x: Rows) -> None:
         self._x = x
         self._arguments = draws.standardised(fitted.center, fitted.scale)
+        self._noise_factors = draws.noise_factors
         self._keep = draws.weights.size * x.n_rows <= _KEPT_NUMBERS
         self._kept: list[NDArray[np.float32]] = []
 
@@ -125,9 +128,9 @@ class _Allocations:
         log_weights, means, factors = self._arguments
         for begin in range(0, len(means), _DRAWS_AT_ONCE):
             part = slice(begin, begin + _DRAWS_AT_ONCE)
-            chunk, _ = self._x.rowwise_of_many(
-                log_weights[part], means[part], factors[part], n_threads=os.cpu_count() or 1
-            )
+            at = log_weights[part], means[part], factors[part]
+            noise = self._noise_factors[part]
+            chunk, _ = self._x.rowwise_of_many(*at, noise_factors=noise, n_threads=os.cpu_count() or 1)
             if self._keep:
                 self._kept.append(chunk.astype(np.float32))
                 chunk = self._kept[-1].astype(float)
@@ -135,11 +138,11 @@ class _Allocations:
 
 
 def _rows(fit: xr.DataTree, fitted: FittedMixture) -> Rows:
-    values = fit[names.OBSERVED].to_dataset()[names.DATA].transpose(names.OBS, names.FEATURE).to_numpy()
-    if len(values) > _MOST_ROWS:
+    rows = rows_in_units(stored_data(fit), fitted.center, fitted.scale, counted=False)
+    if rows.n_rows > _MOST_ROWS:
         # The same rows in every call, so that the same draws get the same labels.
-        values = values[np.sort(np.random.default_rng(0).choice(len(values), _MOST_ROWS, replace=False))]
-    return make_rows((values - fitted.center) / fitted.scale)
+        rows = rows.taken(np.sort(np.random.default_rng(0).choice(rows.n_rows, _MOST_ROWS, replace=False)))
+    return rows
 
 
 def _check_reference(fitted: FittedMixture, reference: FittedMixture) -> None:

@@ -20,7 +20,7 @@ import pytest
 import scipy.sparse
 import xarray as xr
 
-from bayesgmm._errors import BayesGMMError, InputError, UnsupportedError
+from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 
 AB = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 50.0]])
@@ -340,15 +340,6 @@ def test_messages_say_what_is_wrong_and_what_to_do(given, fragments):
 )
 def test_missing_entries_are_nan(values, expected):
     np.testing.assert_array_equal(as_data(values).values, np.array(expected, dtype=float))
-
-
-@pytest.mark.parametrize(("name", "instead"), [("noise", "Leave noise out"), ("bins", "centres"), ("groups", "Pool")])
-@pytest.mark.parametrize("values", [None, AB])
-def test_observation_models_of_later_versions(name, instead, values):
-    with pytest.raises(UnsupportedError, match=instead) as caught:
-        as_data(values, **{name: [1, 2, 3]})
-    assert f"as_data({name}=...)" in str(caught.value)
-    assert isinstance(caught.value, BayesGMMError)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_the_bound_of_one_conjugate_component_with_missing_rows_is_exact():
 def test_gradient_and_native_density_with_holes_and_counts(model):
     values = with_holes(iris()[:, :2], 0.3)
     counts = np.random.default_rng(1).integers(1, 4, len(values)).astype(float)
-    problem = build_problem(model, values, ("a", "b"), counts=counts, n_threads=1)
+    problem = build_problem(model, bg.as_data(values, counts=counts), n_threads=1)
     objective = Objective(problem, unconstrained=True)
     engine = bg.EM(n_init=2, n_polish=1, density="unconstrained")
     fit = bg.fit(model, bg.as_data(values, counts=counts), engine=engine, random_seed=1, **QUIET)

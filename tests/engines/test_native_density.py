@@ -39,7 +39,7 @@ def test_the_mode_has_unit_scale():
     rows = bg.datasets.load_faithful().to_numpy()
     from bayesgmm.engines._problem import build_problem
 
-    of = build_problem(bg.GaussianMixture(1), rows, ("a", "b"))
+    of = build_problem(bg.GaussianMixture(1), bg.as_data(rows))
     objective = Objective(of, unconstrained=True)
     from bayesgmm.engines._newton import Point, climb
     from bayesgmm.engines.base import Parameters

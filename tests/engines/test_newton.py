@@ -34,7 +34,7 @@ def test_the_decrement_is_what_a_quadratic_would_gain():
 def test_it_leaves_a_saddle_and_climbs_to_the_certified_optimum():
     rows = bg.datasets.load_faithful().to_numpy()
     flat = bg.Flat()
-    problem = build_problem(bg.GaussianMixture(2, weights=flat, means=flat, covariances=flat), rows, ("a", "b"))
+    problem = build_problem(bg.GaussianMixture(2, weights=flat, means=flat, covariances=flat), bg.as_data(rows))
     objective = Objective(problem, unconstrained=False)
     # Two equal components: the gradient of EM does not tell them apart, and only the Hessian shows the way out.
     cholesky = problem.data_cholesky

@@ -7,7 +7,7 @@ import pymc as pm
 import pytest
 from scipy import stats
 
-from bayesgmm import _schema, to_pymc
+from bayesgmm import _schema, as_data, to_pymc
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._problem import build_problem
@@ -145,7 +145,7 @@ def test_default_priors_are_those_filled_from_the_data():
     rng = np.random.default_rng(3)
     x = np.array([100.0, -3.0]) + np.array([20.0, 0.1]) * contract.small_data(2, 2, 40, rng).T
     declaration = GaussianMixture(2)
-    of = build_problem(declaration, x, ("a", "b"))
+    of = build_problem(declaration, as_data(x))
     native, density = Objective(of, unconstrained=True), Compiled(to_pymc(declaration, x))
     differences = []
     for _ in range(3):

@@ -1,0 +1,137 @@
+"""Values of one feature of which only the bin is known (Macdonald & Pitcher 1979); bins may have an error as well.
+
+A component gives a bin the probability of its interval; the moments of values in it are those of a truncated Normal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm.numerics.exact_rows import Conditional
+from bayesgmm.numerics.passes import Array, Statistics
+
+_HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinnedRows:
+    """Bins of one feature.
+
+    Attributes
+    ----------
+    index : (n,) array of int
+        Which rows of the table these are.
+    bounds : (2, n) array
+        Lower and upper ends, which may be infinite.
+    weights : (n,) array
+        How many units are in each bin, perhaps none.
+    noise : (n,) array, optional
+        Variance of the error of what was sorted into the bin.
+    """
+
+    index: NDArray[np.intp]
+    bounds: Array
+    weights: Array
+    noise: Array | None = None
+
+    complete = False
+    blurred = True
+
+    @property
+    def units(self) -> Array:
+        """How many units are in each bin, (n,)."""
+        return self.weights
+
+    def volumes(self, logs: Array) -> Array:
+        """Zeros (n,): a bin has a probability, not a density."""
+        return np.zeros(self.index.size)
+
+    def statistics(
+        self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factor: float, n_threads: int
+    ) -> Statistics:
+        """Expected statistics of the true values."""
+        log_mass, y, square, T = self._moments(means[:, 0], covariances[:, 0, 0], noise_factor)
+        r, log_density = _normalised(log_scales[:, None] + log_mass)
+        r = r * self.weights
+        u, curvature = y / T, square / np.square(T) - 1.0 / T
+        sigma, counts = covariances[:, 0, 0], r.sum(axis=1)
+        score, curvatures = (r * u).sum(axis=1), (r * curvature).sum(axis=1)
+        residual = 0.0 if self.noise is None else noise_factor * float((r * curvature * self.noise).sum())
+        # A bin in which nothing is has probability 0 perhaps, which is no reason for a NaN.
+        return Statistics(
+            log_normaliser=float(self.weights @ np.where(self.weights > 0, log_density, 0.0)),
+            counts=counts,
+            first=(sigma * score)[:, None],
+            second=(counts * sigma + np.square(sigma) * curvatures)[:, None, None],
+            noise_residual=residual,
+        )
+
+    def rowwise_of_many(
+        self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factors: Array, n_threads: int
+    ) -> tuple[Array, Array]:
+        """Responsibilities (S, K, n) of values in the bins and log probabilities (S, n) of the bins, S mixtures."""
+        S, K = log_scales.shape
+        r, log_density = np.empty((S, K, self.index.size)), np.empty((S, self.index.size))
+        for s in range(S):
+            log_mass = self._moments(means[s, :, 0], covariances[s, :, 0, 0], float(noise_factors[s]))[0]
+            r[s], log_density[s] = _normalised(log_scales[s][:, None] + log_mass)
+        return r, log_density
+
+    def conditionals(self, mean: Array, covariance: Array, noise_factor: float) -> list[Conditional]:
+        """What the bins say about the true values in them under one component."""
+        _, y, square, T = (each[0] for each in self._moments(mean, covariance[0], noise_factor))
+        gain = (covariance[0, 0] / T)[:, None, None]
+        variance = np.maximum(square - np.square(y), 0.0)
+        return [Conditional(index=self.index, y=(mean + y)[:, None], gain=gain, y_variance=variance)]
+
+    def taken(self, chosen: NDArray[np.intp], index: NDArray[np.intp]) -> BinnedRows:
+        """Some rows (increasing places in this part), which have other numbers from now on."""
+        noise = None if self.noise is None else self.noise[chosen]
+        return replace(
+            self, index=index, bounds=self.bounds[:, chosen], weights=self.weights[chosen], noise=noise
+        )
+
+    def drawn(self, mean: float, variance: Array, rows: NDArray[np.intp], rng: np.random.Generator) -> Array:
+        """Values in the bins at these places under a Normal, by inversion of its distribution function."""
+        from scipy.special import log_ndtr, ndtri_exp
+
+        sd = np.sqrt(variance)
+        a, b = (self.bounds[:, rows] - mean) / sd
+        flip = a > 0  # so that differences of probabilities are formed in the lower tail
+        a, b = np.where(flip, -b, a), np.where(flip, -a, b)
+        low, high = log_ndtr(a), log_ndtr(b)
+        u = rng.random(rows.size)
+        z = ndtri_exp(np.logaddexp(low + np.log1p(-u), high + np.log(u)))
+        z = np.clip(z, a, b)
+        return mean + sd * np.where(flip, -z, z)
+
+    def _moments(self, means: Array, variances: Array, noise_factor: float) -> tuple[Array, Array, Array, Array]:
+        """Log probability of each bin, E[y - m], E[(y - m)^2] in it and the variance of y; all (K, n)."""
+        from scipy.special import log_ndtr
+
+        noise = np.zeros(self.index.size) if self.noise is None else noise_factor * self.noise
+        T = variances[:, None] + noise
+        sd = np.sqrt(T)
+        a, b = (self.bounds[:, None, :] - means[:, None]) / sd
+        flip = a > 0
+        low, high = log_ndtr(np.where(flip, -b, a)), log_ndtr(np.where(flip, -a, b))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_mass = high + np.log(-np.expm1(low - high))
+        # Density at an end over the probability between the ends; nothing at infinity.
+        at_a, at_b = (np.exp(-0.5 * np.square(end) - _HALF_LOG_TWO_PI - log_mass) for end in (a, b))
+        a, b = (np.where(np.isfinite(end), end, 0.0) for end in (a, b))
+        return log_mass, sd * (at_a - at_b), T * (1.0 + a * at_a - b * at_b), T
+
+
+def _normalised(log_joint: Array) -> tuple[Array, Array]:
+    peak = log_joint.max(axis=0)
+    with np.errstate(invalid="ignore"):
+        r = np.exp(log_joint - np.where(np.isfinite(peak), peak, 0.0))
+        total = r.sum(axis=0)
+    empty = total == 0  # a bin that no component reaches in double precision
+    r = np.where(empty, 1.0 / len(r), r / np.where(empty, 1.0, total))
+    with np.errstate(divide="ignore"):
+        return r, peak + np.log(np.where(empty, 1.0, total))

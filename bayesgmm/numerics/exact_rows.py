@@ -1,0 +1,241 @@
+"""Rows whose entries were observed without error, or with one error that all share; entries may be missing.
+
+Rows with the same entries form a pattern, and a pattern is a pass over the marginal mixture of what it has. What that
+says about the other features, and about true values behind an error, follows from regressions on what was observed.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm.numerics.linalg import inverse_lower, strictly_lower_mask
+from bayesgmm.numerics.passes import Array, Statistics, expected_statistics, log_constants, n_chunks, rowwise_of_many
+
+# Patterns are taken so many at a time, because each has matrices of its own.
+_PATTERNS_AT_ONCE = 512
+_NONE = np.empty(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditional:
+    """What rows say about their true values under one component.
+
+    Attributes
+    ----------
+    index : (n,) array of int
+        Rows of the table.
+    y : (n, d) array
+        What was observed (the expected value in a bin), 0 where nothing was.
+    gain : (1 or n, d, d) array
+        E[x] = m + gain (y - m).
+    y_variance : (n,) array
+        Of values in bins; zeros otherwise.
+    """
+
+    index: NDArray[np.intp]
+    y: Array
+    gain: Array
+    y_variance: Array
+
+    def expected(self, mean: Array) -> Array:
+        """E[x], (n, d); what was observed exactly stays as it is to the last digit."""
+        return (self.gain @ self.y[..., None])[..., 0] + (mean - self.gain @ mean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SortedRows:
+    """Rows sorted by pattern: which entries were observed.
+
+    Attributes
+    ----------
+    index : (n,) array of int
+        Which rows of the table these are.
+    x : (d, n) array
+        0 where an entry is missing.
+    observed : (P, d) array of bool
+    edges : (P + 1,) array of int
+        Pattern p has the rows edges[p] .. edges[p + 1].
+    weights : (n,) array, optional
+        How many units each row stands for; one if left out.
+    """
+
+    index: NDArray[np.intp]
+    x: Array
+    observed: NDArray[np.bool_]
+    edges: NDArray[np.intp]
+    weights: Array | None = None
+
+    @property
+    def units(self) -> Array:
+        """How many units each row stands for, (n,)."""
+        return np.ones(self.index.size) if self.weights is None else self.weights
+
+    def volumes(self, logs: Array) -> Array:
+        """Sum of `logs` (d,) over what was observed in each row, (n,)."""
+        return np.repeat(self.observed @ logs, np.diff(self.edges))
+
+    def taken(self, chosen: NDArray[np.intp], index: NDArray[np.intp]) -> Self:
+        """Some rows (increasing places in this part), which have other numbers from now on."""
+        return replace(
+            self,
+            index=index,
+            x=np.ascontiguousarray(self.x[:, chosen]),
+            edges=np.searchsorted(chosen, self.edges),
+            weights=None if self.weights is None else self.weights[chosen],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactRows(SortedRows):
+    """Rows without errors, or with one that all share.
+
+    Attributes
+    ----------
+    noise : (d, d) array, optional
+        Covariance of the error of every row.
+    """
+
+    noise: Array | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing and nothing has an error."""
+        return self.noise is None and len(self.observed) == 1 and bool(self.observed.all())
+
+    @property
+    def blurred(self) -> bool:
+        """Whether every value has an error, so that no component can collapse onto some of them."""
+        return self.noise is not None and bool((np.diag(self.noise) > 0).all())
+
+    def statistics(
+        self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factor: float, n_threads: int
+    ) -> Statistics:
+        """Expected statistics of the features, observed or not, with `factors` the inverse Choleskys."""
+        if self.complete:
+            return expected_statistics(
+                self.x, log_scales, means, factors, row_weights=self.weights, n_threads=n_threads
+            )
+        K, d = means.shape
+        value, counts, first, second, residual = 0.0, np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d)), 0.0
+        for patterns in self._groups_of_patterns():
+            inverses, mask = self._factors(covariances, noise_factor, patterns)
+            sums = self._sums(patterns, log_scales, means, inverses, mask, n_threads)
+            value += sums[0]
+            n, S = sums[1], sums[3] + np.swapaxes(sums[3] * strictly_lower_mask(d), -1, -2)
+            gain, precisions = self._gain(covariances, inverses, mask)
+            counts += n.sum(axis=0)
+            first += (gain @ sums[2][..., None])[..., 0].sum(axis=0)
+            rest = (np.eye(d) - gain) @ covariances
+            if self.noise is None:
+                unknown = ~mask[:, None, :]
+                rest = rest * (unknown[..., :, None] & unknown[..., None, :])
+            second += (gain @ S @ np.swapaxes(gain, -1, -2) + n[..., None, None] * rest).sum(axis=0)
+            if self.noise is not None:
+                score = precisions @ S @ precisions - n[..., None, None] * precisions
+                residual += noise_factor * float((score * self.noise).sum())
+        return Statistics(
+            log_normaliser=value,
+            counts=counts,
+            first=first,
+            second=0.5 * (second + np.swapaxes(second, -1, -2)),
+            noise_residual=residual,
+        )
+
+    def rowwise_of_many(
+        self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factors: Array, n_threads: int
+    ) -> tuple[Array, Array]:
+        """Responsibilities (S, K, n) and log normalisers (S, n) of single units under S mixtures."""
+        if self.complete:
+            return rowwise_of_many(self.x, log_scales, means, factors, n_threads=n_threads)
+        S, K = log_scales.shape
+        r, log_density = np.empty((S, K, self.index.size)), np.empty((S, self.index.size))
+        for patterns in self._groups_of_patterns():
+            for s in range(S):
+                inverses, mask = self._factors(covariances[s], noise_factors[s], patterns)
+                out = r[s], log_density[s]
+                self._sums(patterns, log_scales[s], means[s], inverses, mask, n_threads, out)
+        return r, log_density
+
+    def conditionals(self, mean: Array, covariance: Array, noise_factor: float) -> list[Conditional]:
+        """What the rows say about their true values under one component."""
+        out = []
+        for patterns in self._groups_of_patterns():
+            inverses, mask = self._factors(covariance[None], noise_factor, patterns)
+            gain = self._gain(covariance[None], inverses, mask)[0][:, 0]
+            for number, p in enumerate(range(len(self.observed))[patterns]):
+                rows = slice(self.edges[p], self.edges[p + 1])
+                index = self.index[rows]
+                y = np.where(mask[number], self.x[:, rows].T, 0.0)
+                none = np.zeros(index.size)
+                out.append(Conditional(index=index, y=y, gain=gain[number : number + 1], y_variance=none))
+        return out
+
+    def _groups_of_patterns(self) -> list[slice]:
+        return [slice(p, p + _PATTERNS_AT_ONCE) for p in range(0, len(self.observed), _PATTERNS_AT_ONCE)]
+
+    def _factors(
+        self, covariances: Array, noise_factor: float, patterns: slice
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """Lower triangular A (P, K, d, d) with A' A the precisions of what is observed, zero elsewhere; the pattern."""
+        mask = self.observed[patterns]
+        both = mask[:, :, None] & mask[:, None, :]
+        T = covariances if self.noise is None else covariances + noise_factor * self.noise
+        T = np.where(both[:, None], T, np.eye(mask.shape[1]))
+        return inverse_lower(np.linalg.cholesky(T)), mask
+
+    def _gain(self, covariances: Array, inverses: Array, mask: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """E[x - m | y] = gain (y - m), and the precisions of what is observed."""
+        inverses = inverses * mask[:, None, :, None]
+        precisions = np.swapaxes(inverses, -1, -2) @ inverses
+        gain = covariances @ precisions
+        if self.noise is None:
+            # What was observed is known, to the last digit.
+            gain = np.where(mask[:, None, :, None], np.eye(mask.shape[1]), gain)
+        return gain, precisions
+
+    def _sums(
+        self,
+        patterns: slice,
+        log_scales: Array,
+        means: Array,
+        inverses: Array,
+        mask: NDArray[np.bool_],
+        n_threads: int,
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[float, Array, Array, Array]:
+        """Log normalisers and moments of what is observed, by pattern; or those of single units, into `out`."""
+        from bayesgmm.numerics import _kernels
+
+        P, (K, d) = len(mask), means.shape
+        constants = log_constants(log_scales, inverses) + 0.5 * np.log(2.0 * np.pi) * (~mask).sum(axis=1)[:, None]
+        factors = np.ascontiguousarray(inverses * mask[:, None, :, None])
+        means = np.ascontiguousarray(means, dtype=float)
+        begins, ends = self.edges[:-1][patterns], self.edges[1:][patterns]
+        weights = _NONE if self.weights is None or out is not None else self.weights
+        r, log_density = (np.empty((K, 0)), _NONE) if out is None else out
+        first_row, last_row = int(begins[0]), int(ends[-1])
+
+        def one_chunk(first: int, last: int) -> tuple[float, Array, Array, Array]:
+            sums = np.zeros((P, 0 if out is not None else K)), np.zeros((P, K, d)), np.zeros((P, K, d, d))
+            value = 0.0
+            for p in range(P):
+                begin, stop = max(int(begins[p]), first), min(int(ends[p]), last)
+                if begin < stop:
+                    at = self.x, begin, stop, constants[p], means, factors[p], weights
+                    value += _kernels.direct_pass(*at, sums[0][p], sums[1][p], sums[2][p], r, log_density)
+            return value, *sums
+
+        size = last_row - first_row
+        chunks = n_chunks(size * K * (d + 1) * (d + 2), n_threads)
+        if chunks == 1:
+            return one_chunk(first_row, last_row)
+        limits = [first_row + size * i // chunks for i in range(chunks + 1)]
+        with ThreadPoolExecutor(chunks) as pool:
+            parts = list(pool.map(one_chunk, limits[:-1], limits[1:]))
+        n, first, second = (np.sum(arrays, axis=0) for arrays in zip(*(part[1:] for part in parts), strict=True))
+        return float(sum(part[0] for part in parts)), n, first, second

@@ -1,0 +1,152 @@
+"""Rows that were measured with known errors of their own (Bovy, Hogg & Roweis 2011); entries may be missing.
+
+y_i = x_i + e_i with e_i ~ Normal(0, C_i). With T = Sigma + C_i and u = T^-1 (y - m), the expected true value is
+m + Sigma u and its covariance Sigma - Sigma T^-1 Sigma. Sums of u and of u u' - T^-1 over rows are therefore all that
+is needed for the statistics of the true values, whatever the errors.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm.numerics.exact_rows import Conditional, SortedRows
+from bayesgmm.numerics.linalg import lower_indices, strictly_lower_mask
+from bayesgmm.numerics.passes import Array, Statistics, n_chunks
+
+# How many times the work of the plain pass this one is, for the choice of threads.
+_TIMES_THE_WORK = 4
+_ROWS_AT_ONCE = 8192
+_NONE = np.empty(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyRows(SortedRows):
+    """Rows with errors of their own.
+
+    Attributes
+    ----------
+    noise : (d, n) or (d (d + 1) / 2, n) array
+        Variances, or lower triangles of covariances row by row.
+    """
+
+    noise: Array
+
+    complete = False
+
+    @property
+    def blurred(self) -> bool:
+        """Whether every value has an error, so that no component can collapse onto some of them."""
+        d = self.x.shape[0]
+        variances = self.noise if len(self.noise) == d else self.noise[np.cumsum(np.arange(1, d + 1)) - 1]
+        return bool(((variances > 0) | ~np.repeat(self.observed, np.diff(self.edges), axis=0).T).all())
+
+    def statistics(
+        self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factor: float, n_threads: int
+    ) -> Statistics:
+        """Expected statistics of the true values of all features."""
+        from bayesgmm.numerics import _noise_kernel
+
+        noise_pass: Any = _noise_kernel.noise_pass
+        K, d = means.shape
+        at = self._at(log_scales, means, covariances, noise_factor)
+        weights = _NONE if self.weights is None else self.weights
+
+        def one_chunk(begin: int, stop: int) -> tuple[float, float, Array, Array, Array]:
+            sums = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
+            found = noise_pass(*at(begin, stop), weights, True, *sums, np.empty((K, 0)), _NONE)
+            return *found, *sums
+
+        n = self.index.size
+        chunks = n_chunks(_TIMES_THE_WORK * n * K * (d + 1) * (d + 2), n_threads)
+        limits = [n * i // chunks for i in range(chunks + 1)]
+        if chunks == 1:
+            parts = [one_chunk(0, n)]
+        else:
+            with ThreadPoolExecutor(chunks) as pool:
+                parts = list(pool.map(one_chunk, limits[:-1], limits[1:]))
+        value, residual = sum(part[0] for part in parts), sum(part[1] for part in parts)
+        counts, scores, curvatures = (
+            np.sum(arrays, axis=0) for arrays in zip(*(part[2:] for part in parts), strict=True)
+        )
+        curvatures = curvatures + np.swapaxes(curvatures * strictly_lower_mask(d), -1, -2)
+        return Statistics(
+            log_normaliser=float(value),
+            counts=counts,
+            first=(covariances @ scores[..., None])[..., 0],
+            second=counts[:, None, None] * covariances + covariances @ curvatures @ covariances,
+            noise_residual=float(residual),
+        )
+
+    def rowwise_of_many(
+        self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factors: Array, n_threads: int
+    ) -> tuple[Array, Array]:
+        """Responsibilities (S, K, n) and log normalisers (S, n) of single units under S mixtures."""
+        from bayesgmm.numerics import _noise_kernel
+
+        noise_pass: Any = _noise_kernel.noise_pass
+        S, K, d = means.shape
+        n = self.index.size
+        r, log_density = np.empty((S, K, n)), np.empty((S, n))
+        none = np.zeros(0), np.zeros((0, d)), np.zeros((0, d, d))
+
+        def one(s: int) -> None:
+            at = self._at(log_scales[s], means[s], covariances[s], float(noise_factors[s]))
+            noise_pass(*at(0, n), _NONE, False, *none, r[s], log_density[s])
+
+        if n_threads == 1 or S == 1:
+            for s in range(S):
+                one(s)
+        else:
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(one, range(S)))
+        return r, log_density
+
+    def conditionals(self, mean: Array, covariance: Array, noise_factor: float) -> list[Conditional]:
+        """What the rows say about their true values under one component."""
+        out, d = [], mean.size
+        for p, mask in enumerate(self.observed):
+            both = mask[:, None] & mask[None, :]
+            for begin in range(self.edges[p], self.edges[p + 1], _ROWS_AT_ONCE):
+                places = np.arange(begin, min(begin + _ROWS_AT_ONCE, self.edges[p + 1]))
+                T = np.where(both, covariance + noise_factor * self._noise_covariances(places), np.eye(d))
+                gain = np.swapaxes(np.linalg.solve(T, np.where(mask[:, None], covariance, 0.0)), -1, -2) * mask
+                y = np.where(mask, self.x[:, places].T, 0.0)
+                none = np.zeros(places.size)
+                out.append(Conditional(index=self.index[places], y=y, gain=gain, y_variance=none))
+        return out
+
+    def taken(self, chosen: NDArray[np.intp], index: NDArray[np.intp]) -> Self:
+        """Some rows (increasing places in this part), which have other numbers from now on."""
+        return replace(super().taken(chosen, index), noise=np.ascontiguousarray(self.noise[:, chosen]))
+
+    def _noise_covariances(self, rows: NDArray[np.intp]) -> Array:
+        """Of the errors of the rows at these places, (n, d, d)."""
+        d = self.x.shape[0]
+        out = np.zeros((rows.size, d, d))
+        if len(self.noise) == d:
+            out[:, np.arange(d), np.arange(d)] = self.noise[:, rows].T
+        else:
+            i, j = lower_indices(d)
+            out[:, i, j] = out[:, j, i] = self.noise[:, rows].T
+        return out
+
+    def _at(
+        self, log_scales: Array, means: Array, covariances: Array, noise_factor: float
+    ) -> Callable[[int, int], tuple[Any, ...]]:
+        """The first arguments of the kernel for some of the rows."""
+        columns = np.zeros((len(self.observed), self.x.shape[0] + 1), dtype=np.int64)
+        for p, mask in enumerate(self.observed):
+            own = np.flatnonzero(mask)
+            columns[p, 0], columns[p, 1 : 1 + own.size] = own.size, own
+        edges = self.edges.astype(np.int64)
+        mixture = [np.ascontiguousarray(each, dtype=float) for each in (log_scales, means, covariances)]
+        return lambda begin, stop: (
+            *(self.x, self.noise, float(noise_factor), begin, stop, edges, columns),
+            *mixture,
+        )
