@@ -87,3 +87,4 @@ PREDICTIVE_FAMILY = "predictive_family"
 INTERVAL = "interval"
 # Attribute of the noise: the prior of its unknown factor, as JSON.
 NOISE_SCALE = "noise_scale"
+CAVEAT = "caveat"

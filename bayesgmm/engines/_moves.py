@@ -6,6 +6,8 @@ change just that. A move merges two components into one with their common moment
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bayesgmm.engines.base import Array, Parameters
@@ -66,4 +68,4 @@ def _moved(at: Parameters, counts: Array, triple: tuple[int, int, int], rng: np.
     covariances[j] = covariances[k]
     means[j], means[k] = means[k] - offset, means[k] + offset
     log_weights[[j, k]] = log_weights[k] - np.log(2.0)
-    return Parameters(log_weights=log_weights, means=means, choleskys=np.linalg.cholesky(covariances))
+    return replace(at, log_weights=log_weights, means=means, choleskys=np.linalg.cholesky(covariances))

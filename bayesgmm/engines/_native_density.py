@@ -170,7 +170,7 @@ def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> t
     basis = isometric_basis(K) if model.weights.n_free(K) else np.zeros((K, 0))
     to_local, weight_map = _array(to_local), _array(basis @ coordinates.weight_map)
     mean_scale = coordinates.mean_scale.reshape(K, 1, d) if model.means.free else np.ones((K, 1, d))
-    mean_map, choleskys = _array(at.choleskys * mean_scale), _array(at.choleskys)
+    mean_map, choleskys = _array(coordinates.wide * mean_scale), _array(at.choleskys)
     scales = _array(coordinates.covariance_scale)
     codes = np.array([weights_kind, means_kind, code.structure, int(code.tied), code.scale_kind])
     place = codes, to_local, _array(at.log_weights), weight_map, _array(at.means), mean_map, choleskys, scales

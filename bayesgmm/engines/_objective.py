@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayesgmm.engines.base import Array, Parameters, Problem
+from bayesgmm.engines.base import Array, Noise, Parameters, Problem
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
 from bayesgmm.numerics.simplex import isometric_basis
@@ -27,46 +27,59 @@ class Coordinates:
     so that quasi-Newton steps start well scaled and are equivariant.
     """
 
-    def __init__(self, model: FilledMixture, reference: Parameters, counts: Array) -> None:
+    def __init__(self, model: FilledMixture, reference: Parameters, counts: Array, noise: Noise | None = None) -> None:
         K, d = reference.means.shape
         log_weights = np.maximum(reference.log_weights, _SMALLEST_LOG_WEIGHT)
         log_weights = log_weights - np.logaddexp.reduce(log_weights)
         if model.weights.n_free(K) == 0:
             log_weights = reference.log_weights
         self.model = model
-        self.reference = Parameters(log_weights=log_weights, means=reference.means, choleskys=reference.choleskys)
+        self.reference = replace(reference, log_weights=log_weights)
+        # Behind errors of measurement a component looks wider, and what is known of it moves on that scale.
+        self.wide = reference.choleskys
+        if noise is not None:
+            factor = np.exp(2.0 * reference.log_noise)
+            self.wide = np.linalg.cholesky(reference.covariances + factor * noise.typical)
         rows = counts + 1.0
         self._split = np.cumsum([model.weights.n_free(K), model.means.n_free(K, d)])
         self.mean_scale = 1.0 / np.sqrt(model.means.information(rows, d))
         self.floor = model.covariances.floor(d)
         self.covariance_scale = 1.0 / np.sqrt(model.covariances.information(rows, d))
+        if noise is not None:
+            self.covariance_scale = self.covariance_scale * model.covariances.stretch(reference.choleskys, self.wide)
         w, V = np.exp(log_weights), isometric_basis(K)
         information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(K - 1)
         self.weight_map = np.linalg.inv(np.linalg.cholesky(information)).T if self._split[0] else np.zeros((0, 0))
-        self.size = int(self._split[1] + self.covariance_scale.size)
+        self._covariances_end = int(self._split[1] + self.covariance_scale.size)
+        # The logarithm of an unknown factor of all errors comes last.
+        free_noise = noise is not None and noise.prior is not None
+        self.noise_scale = 1.0 / np.sqrt(noise.units + 1.0) if noise is not None and free_noise else None
+        self.size = self._covariances_end + free_noise
 
     def parameters(self, u: Array) -> Parameters:
         """The point at coordinates u, or the points at (..., p); u = 0 is the reference."""
         by_weights, by_means = u[..., : self._split[0]], u[..., self._split[0] : self._split[1]]
-        by_covariances = u[..., self._split[1] :]
+        by_covariances = u[..., self._split[1] : self._covariances_end]
         at = self.reference
-        means = self.model.means.from_free(by_means * self.mean_scale, at.means, at.choleskys, self.floor)
+        means = self.model.means.from_free(by_means * self.mean_scale, at.means, self.wide, self.floor)
         covariances = self.model.covariances
         carried = covariances.carried(at.choleskys, at.means, means)
         return Parameters(
             log_weights=self.model.weights.from_free(by_weights @ self.weight_map.T, at.log_weights),
             means=means,
             choleskys=covariances.given(means).from_free(by_covariances * self.covariance_scale, carried),
+            log_noise=at.log_noise if self.noise_scale is None else at.log_noise + self.noise_scale * u[..., -1],
         )
 
     def coordinates(self, point: Parameters) -> Array:
         """The inverse of `parameters` for one point."""
         at = self.reference
         by_weights = self.model.weights.to_free(point.log_weights, at.log_weights)
-        by_means = self.model.means.to_free(point.means, at.means, at.choleskys, self.floor) / self.mean_scale
+        by_means = self.model.means.to_free(point.means, at.means, self.wide, self.floor) / self.mean_scale
         covariances, carried = self.model.covariances.given(point.means), self.carried(point)
         by_covariances = covariances.to_free(point.choleskys, carried) / self.covariance_scale
-        return np.concatenate([np.linalg.solve(self.weight_map, by_weights), by_means, by_covariances])
+        by_noise = [] if self.noise_scale is None else [(point.log_noise - at.log_noise) / self.noise_scale]
+        return np.concatenate([np.linalg.solve(self.weight_map, by_weights), by_means, by_covariances, by_noise])
 
     def carried(self, point: Parameters) -> Array:
         """The reference's Choleskys, carried to the means of a point."""
@@ -76,28 +89,32 @@ class Coordinates:
         """Gradient in u from slopes with respect to log weights, means and Sigma at `parameters`."""
         by_weights = self.weight_map.T @ self.model.weights.pullback(slopes.log_weights, parameters.log_weights)
         at = self.reference
-        by_means = self.model.means.pullback(slopes.means, parameters.means, at.means, at.choleskys, self.floor)
+        by_means = self.model.means.pullback(slopes.means, parameters.means, at.means, self.wide, self.floor)
         covariances, carried = self.model.covariances.given(parameters.means), self.carried(parameters)
         by_covariances = covariances.pullback(slopes.sigma, parameters.choleskys, carried)
-        return np.concatenate([by_weights, by_means * self.mean_scale, by_covariances * self.covariance_scale])
+        by_noise = [] if self.noise_scale is None else [slopes.log_noise * self.noise_scale]
+        scaled = [by_means * self.mean_scale, by_covariances * self.covariance_scale]
+        return np.concatenate([by_weights, *scaled, by_noise])
 
     def log_jacobian(self, point: Parameters) -> tuple[float, Array]:
         """Log |d own parameters of means and covariances / d coordinates|, and its gradient in u."""
         at = self.reference
         covariances = self.model.covariances.given(point.means)
-        by_means, means_slope = self.model.means.log_jacobian(point.means, at.means, at.choleskys, self.floor)
+        by_means, means_slope = self.model.means.log_jacobian(point.means, at.means, self.wide, self.floor)
         by_covariances, covariances_slope = covariances.log_jacobian(point.choleskys, self.carried(point))
         scaled = [means_slope * self.mean_scale, covariances_slope * self.covariance_scale]
-        return by_means + by_covariances, np.concatenate([np.zeros(self._split[0]), *scaled])
+        beside = np.zeros(0 if self.noise_scale is None else 1)
+        return by_means + by_covariances, np.concatenate([np.zeros(self._split[0]), *scaled, beside])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slopes:
-    """Derivatives with respect to log weights (K,), means (K, d) and Sigma (K, d, d)."""
+    """Derivatives with respect to log weights (K,), means (K, d), Sigma (K, d, d) and the log factor of errors."""
 
     log_weights: Array
     means: Array
     sigma: Array
+    log_noise: float = 0.0
 
 
 class Objective:
@@ -116,13 +133,22 @@ class Objective:
         """Objective and statistics at a point."""
         self.passes += 1
         statistics = self.problem.statistics(at)
-        return statistics.log_normaliser + log_prior(self.problem.model, at, self.unconstrained), statistics
+        prior = log_prior(self.problem.model, at, self.unconstrained)
+        return statistics.log_normaliser + prior + self._noise_prior(at)[0], statistics
+
+    def coordinates(self, at: Parameters, counts: Array) -> Coordinates:
+        """Coordinates round a point at which components have these counts."""
+        return Coordinates(self.problem.model, at, counts, self.problem.noise)
+
+    def _noise_prior(self, at: Parameters) -> tuple[float, float]:
+        noise = self.problem.noise
+        return (0.0, 0.0) if noise is None else noise.log_prior(at.log_noise, unconstrained=self.unconstrained)
 
     def value_and_gradient(self, coordinates: Coordinates, u: Array) -> tuple[float, Array, Parameters, Statistics]:
         """Objective and its gradient in u, the point and its statistics."""
         at = coordinates.parameters(u)
         self.passes += 1
-        statistics = self.problem.statistics_at(at.log_weights, at.means, at.precision_choleskys)
+        statistics = self.problem.statistics(at)
         prior, gradient = self.prior_and_gradient(coordinates, at, statistics)
         return statistics.log_normaliser + prior, gradient, at, statistics
 
@@ -152,10 +178,13 @@ class Objective:
             value, by_weights = value + jacobian, by_weights + slope
             jacobian, extra = coordinates.log_jacobian(at)
             value += jacobian
+        noise_value, noise_slope = self._noise_prior(at)
+        value += noise_value
         slopes = Slopes(
             log_weights=by_weights,
             means=(precisions @ statistics.first[..., None])[..., 0] + by_means,
             sigma=by_sigma + sigma_slope,
+            log_noise=statistics.noise_residual + noise_slope,
         )
         return value, coordinates.gradient(at, slopes) + extra
 
@@ -209,7 +238,8 @@ def maximise(
     rows, scatter = model.means.pseudo_scatter(means)
     scatter = scatter + scatter_about(statistics, at.means, means)
     covariances = model.covariances.given(means).mode(statistics.counts + rows, scatter)
-    return Parameters(
+    return replace(
+        at,
         log_weights=model.weights.mode(statistics.counts, unconstrained=unconstrained),
         means=means,
         choleskys=np.linalg.cholesky(covariances),

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, rows_in_units
-from bayesgmm.engines.base import Array, Problem, Units
+from bayesgmm.engines.base import Array, Noise, Problem, Units
 from bayesgmm.model import GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
 from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.rows import make_rows
@@ -20,9 +20,7 @@ _MOST_STEPS = 500
 _STEADY = 1e-10
 
 
-def build_problem(
-    model: GaussianMixture, data: Data, *, n_threads: int | None = None
-) -> Problem:
+def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None = None) -> Problem:
     """Standardise data, fill the model's left-out parts from them and bring both to the same units.
 
     Raises
@@ -67,16 +65,18 @@ def build_problem(
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)
     rows = rows_in_units(data, center, scale)
+    typical = rows.typical_noise()
+    noise = None if typical is None else Noise(typical=typical, units=rows.units(), prior=data.noise_scale)
     complete = rows.complete
     return Problem(
         rows=rows,
         x=rows.filled(np.zeros(d), outer(yardstick)) if complete is None else complete.x,
-        noise_prior=data.noise_scale,
         model=declared.rescaled(center, scale),
         declared=declared,
         units=units,
         data_cholesky=yardstick,
         n_threads=n_threads or os.cpu_count() or 1,
+        noise=noise,
     )
 
 

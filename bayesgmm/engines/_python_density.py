@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayesgmm.engines._curvature import hessian
-from bayesgmm.engines._objective import Coordinates, Objective
+from bayesgmm.engines._objective import Objective
 from bayesgmm.engines.base import Array, Parameters, Problem
 
 # Directions in which the mode is flatter than this, relative to the complete-data information, are far from Gaussian;
@@ -34,7 +34,7 @@ class PythonDensity:
     def __init__(self, problem: Problem, mode: Parameters) -> None:
         objective = Objective(problem, unconstrained=True)
         _, statistics = objective.value(mode)
-        self.coordinates = Coordinates(problem.model, mode, statistics.counts)
+        self.coordinates = objective.coordinates(mode, statistics.counts)
         self.size = self.coordinates.size
         self.to_local = _whitening(hessian(objective, self.coordinates, statistics))
         self._problem = problem

@@ -118,5 +118,7 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
         log_normaliser=np.nan, counts=np.maximum(counts, 1.0), first=np.zeros((K, d)), second=scatter
     )
     choleskys = np.repeat(problem.data_cholesky[None], K, axis=0)
-    begin = Parameters(log_weights=np.full(K, -np.log(K)), means=centers, choleskys=choleskys)
+    begin = Parameters(
+        log_weights=np.full(K, -np.log(K)), means=centers, choleskys=choleskys, log_noise=problem.typical_log_noise
+    )
     return maximise(problem.model, begin, statistics)

@@ -43,6 +43,12 @@ class Parameters:
         """(K, d, d)."""
         return outer(self.choleskys)
 
+    def taken(self, which: Any) -> Parameters:
+        """Some of many points."""
+        log_noise = self.log_noise if np.ndim(self.log_noise) == 0 else self.log_noise[which]
+        own = {"log_weights": self.log_weights, "means": self.means, "choleskys": self.choleskys}
+        return Parameters(**{name: value[which] for name, value in own.items()}, log_noise=log_noise)
+
     def with_choleskys(self, choleskys: Array) -> Parameters:
         """The same point with other covariances."""
         return replace(self, choleskys=choleskys)
@@ -78,6 +84,33 @@ class Units:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What the coordinates of an engine have to know about errors of measurement.
+
+    Attributes
+    ----------
+    typical : (d, d) array
+        Covariance of an error of middling size; with factor 1.
+    units : float
+        Number of units that were measured.
+    prior : ScalePrior, optional
+        On the factor of all standard deviations, where it is not known.
+    """
+
+    typical: Array
+    units: float
+    prior: ScalePrior | None = None
+
+    def log_prior(self, log_noise: float, *, unconstrained: bool) -> tuple[float, float]:
+        """Log prior density of the factor, that of its logarithm if `unconstrained`, and the slope in the logarithm."""
+        if self.prior is None:
+            return 0.0, 0.0
+        s = np.exp(log_noise)
+        value, slope = (float(np.ravel(each)[0]) for each in self.prior.log_density(np.array([s])))
+        return (value + log_noise, slope * s + 1.0) if unconstrained else (value, slope * s)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """A model and data, both in standard units.
 
@@ -96,8 +129,8 @@ class Problem:
     data_cholesky : (d, d) array
         Cholesky factor of the data covariance in standard units; the yardstick for collapse.
     n_threads : int
-    noise_prior : ScalePrior, optional
-        On the factor of all errors, where it is not known.
+    noise : Noise, optional
+        Where there are errors of measurement or bins.
     """
 
     rows: Rows
@@ -107,7 +140,7 @@ class Problem:
     units: Units
     data_cholesky: Array
     n_threads: int
-    noise_prior: ScalePrior | None = None
+    noise: Noise | None = None
 
     @property
     def n_obs(self) -> int:
@@ -122,6 +155,18 @@ class Problem:
     def part(self, index: NDArray[np.intp]) -> Problem:
         """The problem with some of its rows, in increasing order."""
         return replace(self, rows=self.rows.taken(index), x=np.ascontiguousarray(self.x[:, index]))
+
+    @property
+    def n_parameters(self) -> int:
+        """Free numbers, as information criteria count them."""
+        return self.model.n_parameters(self.n_features) + (self.noise is not None and self.noise.prior is not None)
+
+    @property
+    def typical_log_noise(self) -> float:
+        """Where a search for the factor of all errors begins."""
+        if self.noise is None or self.noise.prior is None:
+            return 0.0
+        return float(np.log(np.ravel(self.noise.prior.typical())[0]))
 
     @property
     def n_features(self) -> int:
@@ -178,7 +223,7 @@ class Draws:
     """Posterior draws in the data's units; the leading axis runs over draws, those of one chain after the other.
 
     `log_joint` and `log_proposal` are log p(x, parameters) and log q(parameters), with respect to the same measure;
-    draws of a Markov chain have no proposal.
+    draws of a Markov chain have no proposal. `noise_scale` holds the factors of all errors where they are not known.
     """
 
     weights: Array
@@ -187,6 +232,7 @@ class Draws:
     log_joint: Array
     log_proposal: Array | None = None
     expected_counts: Array
+    noise_scale: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

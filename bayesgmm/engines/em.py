@@ -93,6 +93,8 @@ class EM(Engine):
         assert report.end is not None
         point = problem.units.to_data(report.end)
         prior = log_prior(problem.declared, point, unconstrained)
+        if problem.noise is not None:
+            prior += problem.noise.log_prior(point.log_noise, unconstrained=unconstrained)[0]
         loglik = problem.statistics(report.end).log_normaliser - problem.log_volume
         # Starts were followed in standard units; the change of units adds the same constant to all of them.
         shift = loglik + prior - report.end_value

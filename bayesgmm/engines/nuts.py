@@ -107,14 +107,14 @@ class NUTS(Engine):
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         native = self.sampler == "native"
         reason = "the default" if native else "asked for by name"
-        compiled = native and not _in_python(problem.model)
+        compiled = native and not _in_python(problem)
         if compiled:
             try:
                 check_native(problem)
             except UnsupportedError as error:
                 native, compiled, reason = False, False, str(error)
         elif native:
-            reason = "the default; the density is computed in Python, because the kernel has no code for linked parts"
+            reason = "the default; the density is computed in Python: the kernel has no linked parts or unknown errors"
         wait_for_density = NativeDensity.compile_ahead() if compiled else None
         search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
         found = search.run(problem, rng, progress)
@@ -159,7 +159,7 @@ class NUTS(Engine):
         rng: np.random.Generator,
         progress: Progress,
     ) -> tuple[list[_Sample], bool]:
-        density = (PythonDensity if _in_python(problem.model) else NativeDensity)(problem, mode)
+        density = (PythonDensity if _in_python(problem) else NativeDensity)(problem, mode)
         starts = []
         for point in points:
             # The curvature at further optima is another, and they are to be left only if the posterior says so.
@@ -194,9 +194,8 @@ class NUTS(Engine):
         from bayesgmm.engines._pymc_model import open_model, sample_model
 
         if problem.rows.whole is None:
-            raise UnsupportedError(
-                "NUTS(sampler='pymc')", "missing values or counts", "Use sampler='native' with parts that have one."
-            )
+            what = "missing values, counts, errors or bins"
+            raise UnsupportedError("NUTS(sampler='pymc')", what, "Use sampler='native' with parts that have one.")
         values = problem.units.center + problem.units.scale * problem.x.T
         features = tuple(f"feature {i}" for i in range(problem.n_features))
         in_data_units = {id(point): problem.units.to_data(point) for point in points}
@@ -239,14 +238,14 @@ class _Sample:
         return len(self.points.means)
 
     def first(self, n: int) -> _Sample:
-        at = self.points
-        points = Parameters(log_weights=at.log_weights[:n], means=at.means[:n], choleskys=at.choleskys[:n])
+        points = self.points.taken(slice(n))
         return replace(self, points=points, statistics={name: value[:n] for name, value in self.statistics.items()})
 
 
-def _in_python(model: FilledMixture) -> bool:
+def _in_python(problem: Problem) -> bool:
     """Whether the density is computed in Python."""
-    return model.means.sampled_in_python or model.covariances.sampled_in_python
+    free_noise = problem.noise is not None and problem.noise.prior is not None
+    return free_noise or problem.model.means.sampled_in_python or problem.model.covariances.sampled_in_python
 
 
 def _end(report: StartReport) -> Parameters:
@@ -344,7 +343,8 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
     log_weights = np.concatenate([sample.points.log_weights for sample in samples])
     means = np.concatenate([sample.points.means for sample in samples])
     choleskys = np.concatenate([sample.points.choleskys for sample in samples])
-    points = Parameters(log_weights=log_weights, means=means, choleskys=choleskys)
+    log_noise = np.concatenate([np.broadcast_to(sample.points.log_noise, len(sample)) for sample in samples])
+    points = Parameters(log_weights=log_weights, means=means, choleskys=choleskys, log_noise=log_noise)
     at = problem.units.to_data(points)
     return Draws(
         weights=np.exp(at.log_weights),
@@ -352,6 +352,7 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
         covariances=at.covariances,
         log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
         expected_counts=_expected_counts(problem, points),
+        noise_scale=None if problem.noise is None or problem.noise.prior is None else np.exp(log_noise),
     )
 
 
@@ -359,8 +360,7 @@ def _expected_counts(problem: Problem, points: Parameters) -> Array:
     x, factors = problem.rows.whole, points.precision_choleskys
     if x is not None:
         return counts_of_many(x, points.log_weights, points.means, factors, n_threads=problem.n_threads)
-    draws = zip(points.log_weights, points.means, factors, strict=True)
-    return np.array([problem.statistics_at(*draw).counts for draw in draws])
+    return np.array([problem.statistics(points.taken(s)).counts for s in range(len(points.means))])
 
 
 def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:

@@ -18,6 +18,10 @@ from bayesgmm.engines.base import Array, Engine, Order, Outcome, Problem, StartR
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
 
+_CAVEAT = (
+    "The variational posterior takes true values and parameters for independent. Where values are missing, have errors "
+    "or are in bins its intervals are too narrow; NUTS gives calibrated ones."
+)
 _MEMORY = 8
 # A first climb stops here; the best are then followed to the end.
 _FIRST_STEPS = 25
@@ -108,6 +112,9 @@ class VB(Engine):
         prior_of(model, n_features)
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
+        if problem.noise is not None and problem.noise.prior is not None:
+            what = "as_data(noise_scale=...), an unknown factor of all errors"
+            raise UnsupportedError("VB", what, "Use NUTS for its posterior, or EM for its mode.")
         prior = prior_of(problem.model, problem.n_features)
         part = sample(problem, rng)
         # Dirichlet concentrations below 1 have no mode on the simplex; on log-ratios they have.
@@ -167,7 +174,8 @@ class VB(Engine):
                 "search_rows": part.n_obs,
                 "n_chains": self.chains,
                 "predictive_family": predictive(q)[0],
-            },
+            }
+            | ({} if problem.rows.complete else {"caveat": _CAVEAT}),
         )
 
     def _distinct(self, part: Problem, climbs: list[_Climb]) -> list[_Climb]:

@@ -30,7 +30,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``; ``starts``
+        For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``;
+        ``intervals``, where they are known to be too narrow; ``starts``
         (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
         ``uncertain_rows``; where there are importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
@@ -52,6 +53,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     else:
         message = f"{status.value} Estimated gain left: {gain:.1g} nats."
         checks.append(("converged", gain, status is Status.CONVERGED, message))
+    if names.CAVEAT in fit.attrs:
+        checks.append(("intervals", np.nan, False, fit.attrs[names.CAVEAT]))
     checks.append(_starts(search))
     singular, spurious = int(search.attrs["n_singular"]), int(search.attrs["n_spurious"])
     if singular + spurious:

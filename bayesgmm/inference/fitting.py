@@ -100,7 +100,7 @@ def fit(
     _check_supported(table)
     problem = build_problem(model, table, n_threads=None if engine is None else getattr(engine, "threads", None))
     if engine is None:
-        engine, reason = choose_engine(problem.declared, table.n_features)
+        engine, reason = choose_engine(problem.declared, table)
     else:
         reason = "asked for by name"
         engine.check(problem.declared, table.n_features)
@@ -146,8 +146,11 @@ def _check_supported(table: Data) -> None:
         )
 
 
-def choose_engine(model: FilledMixture, n_features: int) -> tuple[Engine, str]:
-    """The default engine for a filled declaration, and the reason in one sentence."""
+def choose_engine(model: FilledMixture, data: Data) -> tuple[Engine, str]:
+    """The default engine for a filled declaration and data, and the reason in one sentence."""
+    n_features = data.n_features
+    if data.noise_scale is not None:
+        return EM(), "VB cannot: it has no posterior of an unknown factor of all errors"
     try:
         VB().check(model, n_features)
     except UnsupportedError as error:

@@ -58,7 +58,7 @@ def simulate(
     if n_obs is None:
         if table is None:
             raise InputError("n_obs", "got None", "Give the number of rows, or data to be imitated as `like`")
-        n_obs = table.n_obs if table.counts is None else int(round(table.counts.sum()))
+        n_obs = table.n_obs if table.counts is None else round(float(table.counts.sum()))
     _check_whole("n_obs", n_obs, least=1)
     if table is not None and n_features is None:
         n_features = table.n_features
@@ -149,12 +149,10 @@ def _from_prior(model: GaussianMixture, rng: np.random.Generator, n_features: in
             "model_or_fit", f"Flat() {parts} cannot be drawn", "Give a proper prior, or simulate from a fit"
         )
     K, d = filled.n_components, _n_features(filled, n_features)
-    weights = filled.weights.draw(rng, 1, K)[0]
-    covariances = filled.covariances.draw(rng, 1, K, d)
-    means = filled.means.draw(rng, np.linalg.cholesky(covariances))[0]
+    weights, means, covariances = (each[0] for each in filled.draw(rng, 1, d))
     features = np.array([f"x{i}" for i in range(d)])
     components = np.arange(K) if filled.component_names is None else np.asarray(filled.component_names)
-    return weights, means, covariances[0], features, components
+    return weights, means, covariances, features, components
 
 
 def _explicit(model: GaussianMixture, n_features: int | None) -> FilledMixture:

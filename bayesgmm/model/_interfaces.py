@@ -327,6 +327,13 @@ class Covariances(Spec):
     def information(self, counts: Array, n_features: int) -> Array:
         """Diagonal of the complete-data information in the coordinates at A = I."""
 
+    def stretch(self, choleskys: Array, wide: Array) -> Array:
+        """Factors of the coordinates at A = I, for data that show the wider covariances with Choleskys `wide`.
+
+        Logarithms of the diagonal keep their scale: far below the errors nothing is known of them.
+        """
+        return np.ones(self.n_free(*choleskys.shape[:2]))
+
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
         """Covariances drawn from the prior, (size, K, d, d)."""

@@ -113,6 +113,12 @@ class Full(_Structured):
         powers[:n_features] = 2.0
         return np.outer(counts, powers).ravel()
 
+    def stretch(self, choleskys: Array, wide: Array) -> Array:
+        # A_ij moves L_ij by L_ii A_ij.
+        K, d = choleskys.shape[:2]
+        ratio = np.diagonal(wide, axis1=1, axis2=2) / np.diagonal(choleskys, axis1=1, axis2=2)
+        return np.concatenate([np.ones((K, d)), ratio[:, below_diagonal(d)[0]]], axis=1).ravel()
+
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
         drawn = self.prior.draw(rng, size * n_components, n_features, separate=False)
         return drawn.reshape(size, n_components, n_features, n_features)
@@ -286,6 +292,9 @@ class Tied(Covariances):
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return self.structure.pullback(gradient.sum(axis=0, keepdims=True), choleskys[:1], reference[:1])
+
+    def stretch(self, choleskys: Array, wide: Array) -> Array:
+        return self.structure.stretch(choleskys[:1], wide[:1])
 
     def information(self, counts: Array, n_features: int) -> Array:
         return self.structure.information(counts.sum(keepdims=True), n_features)

@@ -45,6 +45,12 @@ class BinnedRows:
         """How many units are in each bin, (n,)."""
         return self.weights
 
+    def typical_noise(self) -> Array:
+        """Variance (1, 1) of a place within a bin, and of the error of middling size."""
+        widths = np.diff(self.bounds, axis=0)[0]
+        inside = np.median(np.square(widths[np.isfinite(widths)])) / 12.0 if np.isfinite(widths).any() else 0.0
+        return np.full((1, 1), inside + (0.0 if self.noise is None else np.median(self.noise)))
+
     def volumes(self, logs: Array) -> Array:
         """Zeros (n,): a bin has a probability, not a density."""
         return np.zeros(self.index.size)
@@ -90,9 +96,7 @@ class BinnedRows:
     def taken(self, chosen: NDArray[np.intp], index: NDArray[np.intp]) -> BinnedRows:
         """Some rows (increasing places in this part), which have other numbers from now on."""
         noise = None if self.noise is None else self.noise[chosen]
-        return replace(
-            self, index=index, bounds=self.bounds[:, chosen], weights=self.weights[chosen], noise=noise
-        )
+        return replace(self, index=index, bounds=self.bounds[:, chosen], weights=self.weights[chosen], noise=noise)
 
     def drawn(self, mean: float, variance: Array, rows: NDArray[np.intp], rng: np.random.Generator) -> Array:
         """Values in the bins at these places under a Normal, by inversion of its distribution function."""

@@ -107,6 +107,11 @@ class ExactRows(SortedRows):
         """Whether nothing is missing and nothing has an error."""
         return self.noise is None and len(self.observed) == 1 and bool(self.observed.all())
 
+    def typical_noise(self) -> Array:
+        """Covariance (d, d) of an error of middling size."""
+        d = len(self.x)
+        return np.zeros((d, d)) if self.noise is None else self.noise
+
     @property
     def blurred(self) -> bool:
         """Whether every value has an error, so that no component can collapse onto some of them."""
@@ -178,9 +183,7 @@ class ExactRows(SortedRows):
     def _groups_of_patterns(self) -> list[slice]:
         return [slice(p, p + _PATTERNS_AT_ONCE) for p in range(0, len(self.observed), _PATTERNS_AT_ONCE)]
 
-    def _factors(
-        self, covariances: Array, noise_factor: float, patterns: slice
-    ) -> tuple[Array, NDArray[np.bool_]]:
+    def _factors(self, covariances: Array, noise_factor: float, patterns: slice) -> tuple[Array, NDArray[np.bool_]]:
         """Lower triangular A (P, K, d, d) with A' A the precisions of what is observed, zero elsewhere; the pattern."""
         mask = self.observed[patterns]
         both = mask[:, :, None] & mask[:, None, :]

@@ -7,8 +7,8 @@ is needed for the statistics of the true values, whatever the errors.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -38,6 +38,12 @@ class NoisyRows(SortedRows):
     noise: Array
 
     complete = False
+
+    def typical_noise(self) -> Array:
+        """Covariance (d, d) of an error of middling size: the medians of all variances."""
+        d = self.x.shape[0]
+        variances = self.noise if len(self.noise) == d else self.noise[np.cumsum(np.arange(1, d + 1)) - 1]
+        return np.diag(np.median(variances, axis=1))
 
     @property
     def blurred(self) -> bool:

@@ -59,9 +59,13 @@ class Rows:
         """Number of units that were observed at least in part."""
         return sum(float(part.units.sum()) for part in self.parts)
 
-    def entries(self) -> float:
-        """Number of values that were observed, of all units; bins hold none."""
-        return sum(float(np.sum(part.volumes(np.ones(self.n_features)) * part.units)) for part in self.parts)
+    def typical_noise(self) -> Array | None:
+        """Covariance (d, d) of an error of middling size, that of a place within a bin included; None if exact."""
+        found = [part.typical_noise() for part in self.parts]
+        units = np.array([part.units.sum() for part in self.parts])
+        if not any(noise.any() for noise in found):
+            return None
+        return np.einsum("p,pij->ij", units / units.sum(), np.array(found))
 
     def log_volume(self, scale: Array) -> float:
         """Log of |dx/dz| of all entries that were observed, for z = x / scale; values in bins have no volume."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
-from bayesgmm.engines.base import ChainReport, Draws, Engine, Order, Outcome, Problem, Sampling, StartReport
+from bayesgmm.engines.base import ChainReport, Draws, Engine, Order, Outcome, Parameters, Problem, Sampling, StartReport
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import outer
@@ -66,12 +66,12 @@ def build_result(
     point = outcome.point.reordered(order)
     tables: dict[str, xr.Dataset] = {
         names.POINT: dataset(
-            parameters(np.exp(point.log_weights), point.means, point.covariances),
+            parameters(np.exp(point.log_weights), point.means, point.covariances) | _free_noise(problem, point),
             coords,
             attrs={
                 "meaning": "mean of q" if outcome.variational is not None else "mode of the posterior density",
                 **{key: float(value) for key, value in outcome.objective.items()},
-                "n_parameters": problem.model.n_parameters(problem.n_features),
+                "n_parameters": problem.n_parameters,
             },
         ),
         names.OPTIMIZATION: _optimization(problem, outcome, engine, coords),
@@ -107,11 +107,17 @@ def build_result(
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
-    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason")
+    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason", "caveat")
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
     tree.attrs.update(attrs)
     return tree
+
+
+def _free_noise(problem: Problem, point: Parameters) -> dict[str, Array]:
+    """The factor of all errors, where it was fitted."""
+    free = problem.noise is not None and problem.noise.prior is not None
+    return {"noise_scale": np.exp(np.asarray(point.log_noise))} if free else {}
 
 
 def _observation(
@@ -197,6 +203,8 @@ def _sampled(
 
 def _posterior(draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any]) -> xr.Dataset:
     values = parameters(draws.weights[:, order], draws.means[:, order], draws.covariances[:, order])
+    if draws.noise_scale is not None:
+        values["noise_scale"] = draws.noise_scale
     values["n_occupied"] = (draws.expected_counts >= OCCUPIED).sum(axis=1).astype(float)
     return _chained({name: value.reshape(n_chains, -1, *value.shape[1:]) for name, value in values.items()}, coords)
 
