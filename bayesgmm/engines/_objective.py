@@ -163,12 +163,18 @@ class Objective:
         model = self.problem.model
         factors = at.precision_choleskys
         precisions = np.swapaxes(factors, -1, -2) @ factors
-        by_sigma = precisions @ statistics.second @ precisions - statistics.counts[:, None, None] * precisions
+        if statistics.mean_slope is None or statistics.sigma_slope is None:
+            by_means = (precisions @ statistics.first[..., None])[..., 0]
+            by_sigma = 0.5 * (
+                precisions @ statistics.second @ precisions - statistics.counts[:, None, None] * precisions
+            )
+        else:
+            by_means, by_sigma = statistics.mean_slope, statistics.sigma_slope
         value, weights_slope = model.weights.log_density(at.log_weights)
         means_value, means_slope, means_sigma = model.means.log_density(at.means, at.choleskys)
-        by_sigma = 0.5 * by_sigma + means_sigma
+        by_sigma = by_sigma + means_sigma
         # The prior of the covariances is one of their own parameters, which do not move with the means.
-        by_means = means_slope + model.covariances.means_slope(by_sigma, at.choleskys, at.means)
+        by_means = by_means + means_slope + model.covariances.means_slope(by_sigma, at.choleskys, at.means)
         sigma_value, sigma_slope = model.covariances.given(at.means).log_density(at.choleskys)
         value += means_value + sigma_value - model.means.log_mass(coordinates.floor)
         by_weights = statistics.counts + weights_slope
@@ -182,7 +188,7 @@ class Objective:
         value += noise_value
         slopes = Slopes(
             log_weights=by_weights,
-            means=(precisions @ statistics.first[..., None])[..., 0] + by_means,
+            means=by_means,
             sigma=by_sigma + sigma_slope,
             log_noise=statistics.noise_residual + noise_slope,
         )
@@ -205,7 +211,8 @@ def log_prior(model: FilledMixture, at: Parameters, unconstrained: bool) -> floa
 def recentred(statistics: Statistics, old_means: Array, new_means: Array) -> Statistics:
     """The same statistics about new means."""
     first = statistics.first + statistics.counts[:, None] * (old_means - new_means)
-    return replace(statistics, first=first, second=scatter_about(statistics, old_means, new_means))
+    second = scatter_about(statistics, old_means, new_means)
+    return replace(statistics, first=first, second=second, mean_slope=None, sigma_slope=None)
 
 
 def scatter_about(statistics: Statistics, old_means: Array, new_means: Array) -> Array:

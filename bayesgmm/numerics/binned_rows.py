@@ -73,6 +73,8 @@ class BinnedRows:
             first=(sigma * score)[:, None],
             second=(counts * sigma + np.square(sigma) * curvatures)[:, None, None],
             noise_residual=residual,
+            mean_slope=score[:, None],
+            sigma_slope=0.5 * curvatures[:, None, None],
         )
 
     def rowwise_of_many(

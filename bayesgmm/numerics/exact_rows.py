@@ -126,7 +126,8 @@ class ExactRows(SortedRows):
                 self.x, log_scales, means, factors, row_weights=self.weights, n_threads=n_threads
             )
         K, d = means.shape
-        value, counts, first, second, residual = 0.0, np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d)), 0.0
+        value, counts, first, second = 0.0, np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
+        mean_slope, sigma_slope = np.zeros((K, d)), np.zeros((K, d, d))
         for patterns in self._groups_of_patterns():
             inverses, mask = self._factors(covariances, noise_factor, patterns)
             sums = self._sums(patterns, log_scales, means, inverses, mask, n_threads)
@@ -140,15 +141,16 @@ class ExactRows(SortedRows):
                 unknown = ~mask[:, None, :]
                 rest = rest * (unknown[..., :, None] & unknown[..., None, :])
             second += (gain @ S @ np.swapaxes(gain, -1, -2) + n[..., None, None] * rest).sum(axis=0)
-            if self.noise is not None:
-                score = precisions @ S @ precisions - n[..., None, None] * precisions
-                residual += noise_factor * float((score * self.noise).sum())
+            mean_slope += (precisions @ sums[2][..., None])[..., 0].sum(axis=0)
+            sigma_slope += 0.5 * (precisions @ S @ precisions - n[..., None, None] * precisions).sum(axis=0)
         return Statistics(
             log_normaliser=value,
             counts=counts,
             first=first,
             second=0.5 * (second + np.swapaxes(second, -1, -2)),
-            noise_residual=residual,
+            noise_residual=0.0 if self.noise is None else 2.0 * noise_factor * float((sigma_slope * self.noise).sum()),
+            mean_slope=mean_slope,
+            sigma_slope=sigma_slope,
         )
 
     def rowwise_of_many(

@@ -87,6 +87,8 @@ class NoisyRows(SortedRows):
             first=(covariances @ scores[..., None])[..., 0],
             second=counts[:, None, None] * covariances + covariances @ curvatures @ covariances,
             noise_residual=float(residual),
+            mean_slope=scores,
+            sigma_slope=0.5 * curvatures,
         )
 
     def rowwise_of_many(

@@ -45,6 +45,9 @@ class Statistics:
         Expected sums of (x - m_k)(x - m_k)', symmetric.
     noise_residual : float
         Twice the derivative of the log-likelihood in the log of a factor of all error covariances; 0 without errors.
+    mean_slope, sigma_slope : (K, d) and (K, d, d) arrays, optional
+        Derivatives of the sum of log normalisers in m_k and Sigma_k. They follow from the others, but where errors
+        dwarf a covariance rounding would spoil them, so that passes over such rows hand them out as well.
     """
 
     log_normaliser: float
@@ -52,6 +55,8 @@ class Statistics:
     first: Array
     second: Array
     noise_residual: float = 0.0
+    mean_slope: Array | None = None
+    sigma_slope: Array | None = None
 
 
 def expected_statistics(

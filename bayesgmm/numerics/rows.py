@@ -104,8 +104,10 @@ class Rows:
         """
         covariances = means if self.complete else outer(inverse_lower(precision_choleskys))
         at = log_scales, means, covariances, precision_choleskys, noise_factor, n_threads
-        found = [part.statistics(*at) for part in self.parts]
-        return found[0] if len(found) == 1 else _sum(found, means)
+        if not self.parts:
+            return _nothing(means)
+        (part,) = self.parts
+        return part.statistics(*at)
 
     def rowwise_of_many(
         self,
@@ -210,12 +212,7 @@ def make_rows(
     return Rows(parts=[NoisyRows(**own, noise=np.ascontiguousarray(variances))], n_rows=n, n_features=d)
 
 
-def _sum(parts: Sequence[Statistics], means: Array) -> Statistics:
+def _nothing(means: Array) -> Statistics:
+    """Statistics of no rows."""
     K, d = means.shape
-    return Statistics(
-        log_normaliser=sum(part.log_normaliser for part in parts),
-        counts=sum((part.counts for part in parts), np.zeros(K)),
-        first=sum((part.first for part in parts), np.zeros((K, d))),
-        second=sum((part.second for part in parts), np.zeros((K, d, d))),
-        noise_residual=sum(part.noise_residual for part in parts),
-    )
+    return Statistics(log_normaliser=0.0, counts=np.zeros(K), first=np.zeros((K, d)), second=np.zeros((K, d, d)))

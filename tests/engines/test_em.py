@@ -281,7 +281,9 @@ def test_the_unconstrained_density_is_the_fallback():
     ids=["default", "sparse", "lkj", "flat"],
 )
 def test_the_engine_that_is_chosen(model, name):
-    engine, reason = choose_engine(contract.filled(model.filled(np.zeros(2), np.eye(2)), 2), bg.as_data(np.zeros((1, 2))))
+    engine, reason = choose_engine(
+        contract.filled(model.filled(np.zeros(2), np.eye(2)), 2), bg.as_data(np.zeros((1, 2)))
+    )
     assert engine.name == name
     assert getattr(engine, "density", "parameters") == "parameters"
     assert len(reason) > 20
