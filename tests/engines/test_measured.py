@@ -10,7 +10,7 @@ from scipy import optimize, stats
 from scipy.special import logsumexp
 
 import bayesgmm as bg
-from bayesgmm.engines._objective import Coordinates, Objective
+from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters
 from tests.contract import derivative
@@ -118,6 +118,28 @@ def test_errors_of_nothing_change_nothing():
     assert log_likelihood(zero) == pytest.approx(log_likelihood(plain), rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lengths_of_pike(seed):
+    """Macdonald & Pitcher (1979): five ages with one coefficient of variation, from 25 bins."""
+    rows = table("pike65", "data.csv")
+    edges = np.concatenate([[-np.inf], rows["right_boundary"].to_numpy()])
+    counts = rows["freq"].to_numpy()
+    model = maximum_likelihood(5, bg.ConstantCV(FLAT))
+    fit = fitted(model, bg.as_data(bins=edges, counts=counts), seed=seed)
+    expected = reference("pike65")["computed"]["ccv"]
+    assert log_likelihood(fit) == pytest.approx(expected["loglik"], abs=1e-5)
+    assert fit["point_estimate"].attrs["n_parameters"] == 10
+    weights, means, covariances = in_order(fit)
+    np.testing.assert_allclose(weights, expected["w"], atol=1e-4)
+    np.testing.assert_allclose(means[:, 0], expected["mu"], atol=1e-3)
+    np.testing.assert_allclose(np.sqrt(covariances[:, 0, 0]), expected["sd"], atol=1e-3)
+    sds = np.sqrt(covariances[:, 0])
+    mass = (weights[:, None] * np.diff(stats.norm.cdf(edges, means, sds), axis=1)).sum(axis=0)
+    deviance = 2 * (counts * np.log(counts / (counts.sum() * mass))).sum()
+    assert deviance == pytest.approx(11.285, abs=5e-4)
+    assert counts.size - 1 - 10 == 14
+
+
 def test_binned_waiting_times_say_what_the_times_say():
     times = bg.datasets.load_faithful()["waiting"].to_numpy().astype(float)
     plain = in_order(fitted(maximum_likelihood(2), times[:, None]))
@@ -194,7 +216,8 @@ def brute_force(data, weights, means, covariances):
             T = (S + noise)[np.ix_(o, o)]
             if data.bins is not None:
                 low, high = stats.norm.cdf(data.bins[i], m[0], np.sqrt(T[0, 0]))
-                terms.append(np.log(w) + np.log(high - low))
+                with np.errstate(divide="ignore"):  # a bin far from a component
+                    terms.append(np.log(w) + np.log(high - low))
             elif o.size:
                 terms.append(np.log(w) + stats.multivariate_normal(m[o], T).logpdf(data.values[i, o]))
         total += counts[i] * logsumexp(terms) if terms else 0.0
@@ -215,7 +238,7 @@ def test_objective_and_gradient(way, prior):
     own = problem.units.to_data(at)
     expected = brute_force(data, np.exp(own.log_weights), own.means, own.covariances)
     assert statistics.log_normaliser - problem.log_volume == pytest.approx(expected, rel=1e-10)
-    coordinates = Coordinates(problem.model, at, statistics.counts)
+    coordinates = objective.coordinates(at, statistics.counts)
     u = 0.1 * rng.normal(size=coordinates.size)
     _, gradient, _, _ = objective.value_and_gradient(coordinates, u)
     differences = derivative(lambda v: objective.value_and_gradient(coordinates, v)[0], u)
@@ -241,7 +264,7 @@ def test_maximum_likelihood_equals_direct_optimisation(way):
     start = np.concatenate([[np.log(weights[0] / weights[1])], means.ravel(), L])
     value = brute_force(data, *parameters(start))
     assert value == pytest.approx(log_likelihood(fit), rel=1e-9)
-    with np.errstate(divide="ignore", invalid="ignore"):  # bins far from everything
+    with np.errstate(invalid="ignore"):
         best = optimize.minimize(lambda u: -brute_force(data, *parameters(u)), start, method="BFGS")
     assert -best.fun - value < 1e-3
 
@@ -267,6 +290,71 @@ def test_nuts_equals_integration_over_a_grid():
         ess = float(arviz_stats.ess(draws.to_dataset(name="x"))["x"])
         assert float(draws.mean()) == pytest.approx(expected, abs=4 * spread / np.sqrt(ess))
         assert float(draws.std()) == pytest.approx(spread, rel=0.1)
+
+
+def wrong_errors(n=400):
+    """Rows whose errors are said to be half as large as they are; the rest of the spread is the components' own."""
+    rng = np.random.default_rng(11)
+    noise = np.exp(rng.normal(-0.5, 1.0, n))
+    true = np.where(rng.random(n) < 0.4, rng.normal(-3, 0.4, n), rng.normal(3, 0.4, n))
+    return bg.as_data(
+        (true + 2.0 * noise * rng.normal(size=n))[:, None],
+        noise=noise[:, None],
+        noise_scale=bg.LogNormal(0.0, 1.0),
+    )
+
+
+def test_an_unknown_factor_of_all_errors():
+    data = wrong_errors()
+    mode = fitted(bg.GaussianMixture(2), data)
+    assert mode.attrs["status"] == "CONVERGED"
+    factor = float(mode["point_estimate"]["noise_scale"])
+    assert factor == pytest.approx(2.0, rel=0.15)
+    assert mode["point_estimate"].attrs["n_parameters"] == 6
+    # No other factor with everything else optimised again fits better.
+    for other in (0.95, 1.05):
+        known = bg.as_data(data.values, noise=other * factor * data.noise)
+        again = fitted(bg.GaussianMixture(2), known)
+        prior = stats.lognorm(1.0).logpdf(other * factor)
+        assert again["point_estimate"].attrs["log_posterior"] + prior < mode["point_estimate"].attrs["log_posterior"]
+    draws = fitted(bg.GaussianMixture(2), data, bg.NUTS(draws=500))
+    posterior = draws["posterior"]["noise_scale"]
+    assert posterior.dims == ("chain", "draw")
+    assert abs(float(posterior.mean()) - factor) < 2 * float(posterior.std())
+    assert float(posterior.quantile(0.01)) < 2.0 < float(posterior.quantile(0.99))
+    # What is drawn and predicted knows the factor.
+    out = bg.simulate(mode, 20_000, like=data, random_seed=0)
+    z = (out["x"] - out["x_true"]).to_numpy()[:, 0] / np.resize(data.noise[:, 0], 20_000)
+    assert z.std() == pytest.approx(factor, rel=0.02)
+    new = bg.as_data([[0.5], [1.0], [2.0]], noise=[[0.3], [0.3], [0.3]])
+    weights, means, covariances = in_order(mode)
+    sds = np.sqrt(covariances[:, 0, 0] + np.square(factor * 0.3))
+    expected = np.log((weights * stats.norm(means[:, 0], sds).pdf(0.5)).sum())
+    assert float(bg.predict(mode, new)["log_density"][0]) == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_factor_of_errors_has_the_right_gradient():
+    problem = build_problem(bg.GaussianMixture(2), wrong_errors(60), n_threads=1)
+    at = Parameters(
+        log_weights=np.log([0.3, 0.7]),
+        means=np.array([[-0.5], [0.8]]),
+        choleskys=np.full((2, 1, 1), 0.4),
+        log_noise=0.3,
+    )
+    for unconstrained in (False, True):
+        objective = Objective(problem, unconstrained=unconstrained)
+        coordinates = objective.coordinates(at, objective.value(at)[1].counts)
+        u = np.full(coordinates.size, 0.1)
+        _, gradient, moved, _ = objective.value_and_gradient(coordinates, u)
+        np.testing.assert_allclose(coordinates.coordinates(moved), u, rtol=1e-9)
+        differences = derivative(lambda v, o=objective, c=coordinates: o.value_and_gradient(c, v)[0], u)
+        np.testing.assert_allclose(gradient, differences, rtol=1e-7, atol=1e-6)
+
+
+def test_vb_does_not_take_an_unknown_factor_of_errors():
+    with pytest.raises(bg.UnsupportedError, match=r"noise_scale.*NUTS"):
+        bg.fit(bg.GaussianMixture(2), wrong_errors(30), engine=bg.VB(), **QUIET)
+    assert fitted(bg.GaussianMixture(1), wrong_errors(30), engine=None).attrs["engine"] == "EM"
 
 
 @pytest.mark.parametrize("way", ["sds+missing", "bins"])
