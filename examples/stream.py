@@ -1,7 +1,7 @@
 """A stellar stream among field stars, every star with measurement errors of its own: how cold is the stream itself?
 
-The stars are simulated, so that the truth is known. Run with ``python examples/stream.py [folder]``; the picture goes to
-the folder, ``pictures`` if left out.
+The stars are simulated, so that the truth is known. Run with ``python examples/stream.py [folder]``; the picture goes
+to the folder, ``pictures`` if left out.
 """
 
 # %%
@@ -44,15 +44,13 @@ fits = {
     "errors ignored": bg.fit(model, measured, engine=bg.NUTS(), random_seed=1),
 }
 for name, fit in fits.items():
-    table = bg.summary(fit).loc["stream"]
-    sd, low, high = (table[f"sd[{V}]{end}"] for end in ("", "_lower", "_upper"))
+    table = bg.summary(fit)
+    sd, low, high = (table.loc["stream", f"sd[{V}]{end}"] for end in ("", "_lower", "_upper"))
     print(f"{name}: the stream's dispersion is {sd:.1f} km/s ({low:.1f} to {high:.1f}); the truth is {TRUE_SD:.1f}.")
 fit = fits["errors used"]
 draws = {name: f["posterior"]["sds"].sel(component="stream", feature=V).to_numpy().ravel() for name, f in fits.items()}
 inflation = draws["errors ignored"].mean() / draws["errors used"].mean()
-print(
-    f"Ignoring the errors makes the stream {inflation:.1f} times as hot. Intervals: {bg.summary(fit).attrs['interval']}."
-)
+print(f"Ignoring the errors makes the stream {inflation:.1f} times as hot (intervals: {table.attrs['interval']}).")
 
 # %% [markdown]
 # Membership: probabilities with their intervals, and the truth, which only a simulation can tell.
@@ -79,13 +77,18 @@ print(table.rename_axis("star").round(2).to_string())
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", width_ratios=[1.7, 1])
 left.errorbar(*measured.values(), *errors.T[::-1], fmt="none", ecolor="0.6", elinewidth=0.5, alpha=0.5, zorder=0)
-dots = left.scatter(*measured.values(), c=p, s=16, cmap="viridis_r", edgecolors="white", linewidths=0.3)
+dots = left.scatter(*measured.values(), c=p, s=16, cmap="cividis_r", vmin=0, vmax=1, edgecolors="black", linewidths=0.3)
 figure.colorbar(dots, ax=left, label="probability of belonging to the stream")
-left.set(xlabel="line-of-sight velocity (km/s)", ylabel="[Fe/H] (dex)", title="Measured, with errors of each star")
+left.set(
+    xlabel="line-of-sight velocity (km/s)", ylabel="[Fe/H] (dex)", title="600 stars as measured, with their errors"
+)
 for (name, sample), color in zip(draws.items(), ["#0072B2", "#D55E00"], strict=True):
     right.hist(sample, bins=40, density=True, color=color, alpha=0.6, label=name)
 right.axvline(TRUE_SD, color="black", linestyle="--", label="truth")
-right.set(xlabel="dispersion of the stream (km/s)", ylabel="posterior density", title="How cold is the stream?", xlim=0)
-right.legend(frameon=False)
+right.set(
+    xlabel="dispersion of the stream (km/s)", ylabel="posterior density (per km/s)", title="How cold is the stream?"
+)
+right.set(xlim=(0, 9.5), ylim=(0, 1.4 * right.get_ylim()[1]))  # room for the legend
+right.legend(frameon=False, loc="upper right")
 figure.savefig(folder / "stream.png", dpi=100)
 print(f"\nThe picture is in {folder}/.")
