@@ -62,7 +62,8 @@ def as_data(
     bins : (M + 1,) or (M, 2) array_like, or pandas IntervalIndex, optional
         Edges in increasing order, or lower and upper edges of bins that do not overlap, in the units of the one feature
         that was binned; -inf and inf mean that an end is open. Each bin is a row. Instead of `values`, and with
-        `counts` or `weights`. A Series of counts with an IntervalIndex holds both.
+        `counts` or `weights`. A Series of counts with an IntervalIndex holds both. ``{"length": edges}`` and a named
+        Series or index give the feature a name; it is called ``x`` otherwise.
     groups : (n_obs,) array_like, optional
         Label of the group of each row: strings, integers, categories.
 
@@ -128,10 +129,10 @@ def as_data(
                 f"got {type(values).__name__} together with bins",
                 "Give bins and counts without values: what was counted is known by its bin only.",
             )
-        edges, centres, counts = read_bins(bins, weights if counts is None else counts)
+        edges, centres, counts, feature = read_bins(bins, weights if counts is None else counts)
         name = "counts" if weights is None else "weights"
         data = Data(
-            values=centres, feature_names=("x",), bins=edges, counts=_units(name, counts, len(edges), None, True)
+            values=centres, feature_names=(feature,), bins=edges, counts=_units(name, counts, len(edges), None, True)
         )
         counts = weights = None
     elif values is None:

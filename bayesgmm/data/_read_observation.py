@@ -169,11 +169,14 @@ def _check_rows(argument: str, labels: np.ndarray | None, obs_names: np.ndarray 
         )
 
 
-def read_bins(bins: Any, counts: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Bins (M, 2), points that stand for them (M, 1), and their counts as given (or as the Series of counts says).
+def read_bins(bins: Any, counts: Any) -> tuple[np.ndarray, np.ndarray, Any, str]:
+    """Bins (M, 2), points that stand for them (M, 1), their counts as given (or as the Series of counts says), a name.
 
     A point is the centre. The centre of a bin with an open end is that of a bin as wide as its neighbour.
     """
+    name = "x"
+    if isinstance(bins, Mapping) and len(bins) == 1:
+        ((name, bins),) = bins.items()
     index = getattr(bins, "index", None)
     # An index of intervals, also as the categories that pandas.cut makes.
     if hasattr(getattr(index, "categories", index), "left"):
@@ -182,6 +185,7 @@ def read_bins(bins: Any, counts: Any) -> tuple[np.ndarray, np.ndarray, Any]:
                 "counts", "given, but bins is a Series of counts itself", "Pass the Series alone, or bins=series.index."
             )
         bins, counts = index, np.asarray(bins)
+    named = getattr(bins, "name", None)
     edges = _edges(bins)
     check_edges(edges)
     lower, upper = edges.T.copy()
@@ -189,7 +193,7 @@ def read_bins(bins: Any, counts: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         lower[0] = upper[0] - (upper[1] - lower[1])
     if np.isinf(upper[-1]):
         upper[-1] = lower[-1] + (upper[-2] - lower[-2])
-    return edges, (lower + (upper - lower) / 2)[:, None], counts
+    return edges, (lower + (upper - lower) / 2)[:, None], counts, str(named or name)
 
 
 def _edges(bins: Any) -> np.ndarray:

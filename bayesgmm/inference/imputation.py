@@ -25,7 +25,8 @@ def impute(fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed:
     """Posterior means and draws of missing entries, given what was observed in their rows.
 
     The fit itself needs none of them: it uses the exact likelihood of the observed entries. Entries that were
-    observed stay as they are; see `denoise` for the true values behind measurement errors.
+    observed stay as they are, and bins at their centres (open ones a little beyond their bound); see `denoise` for the
+    true values behind measurement errors and in bins.
 
     Parameters
     ----------

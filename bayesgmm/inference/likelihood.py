@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm import _schema as names
+from bayesgmm._errors import InputError
 from bayesgmm.inference.prediction import _rows, chunks, need_draws, standardised
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
     -------
     DataTree
         ``log_likelihood/x`` has dimensions (chain, draw, obs), so that ``az.loo`` leaves out one row at a time
-        (Merkle et al. 2019). Of a row with a count it is that of one unit.
+        (Merkle et al. 2019). A row that stands for several units is there once for each of them, one after the other.
 
     Raises
     ------
     InputError
-        If the fit has no draws.
+        If the fit has no draws, or rows stand for fractions of units.
     """
     from bayesgmm.results import read_result
     from bayesgmm.results.build import dataset
@@ -45,8 +46,14 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
     for rows, _, log_densities in chunks(fitted, draws, x):
         values[:, rows] = log_densities
     values -= x.log_volumes(fitted.scale)
+    units = np.arange(table.n_obs)
+    if table.counts is not None:
+        if (table.counts != np.round(table.counts)).any():
+            raise InputError("data", "rows stand for fractions of units", "LOO needs whole units; fit without weights")
+        units = np.repeat(units, table.counts.astype(int))
+        values = values[:, units]
     n_draws = len(draws) // fitted.n_chains
-    obs = np.arange(table.n_obs) if table.obs_names is None else table.obs_names
+    obs = units if table.obs_names is None else table.obs_names[units]
     coords = {names.CHAIN: np.arange(fitted.n_chains), names.DRAW: np.arange(n_draws), names.OBS: obs}
     group = dataset(
         {"log_density": values.reshape(fitted.n_chains, n_draws, -1)}, coords, leading=(names.CHAIN, names.DRAW)

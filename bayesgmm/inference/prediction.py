@@ -49,8 +49,8 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
         ``responsibilities`` (obs, component), their posterior mean; ``responsibilities_lower`` and ``_upper``, the
         interval of ArviZ's ``rcParams`` (NaN where the engine has no draws); ``label`` (obs), the name of the
         component with the largest responsibility; ``log_density`` (obs), the log posterior predictive density (the
-        density at the mode for `EM`). With ``per_draw`` the first and the last only, with dimensions chain and draw
-        in front.
+        density at the mode for `EM`) of what was measured, errors included, and for a bin its log probability. With
+        ``per_draw`` the first and the last only, with dimensions chain and draw in front.
 
     Raises
     ------
@@ -84,7 +84,9 @@ def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
             f"has {table.n_features} columns {list(table.feature_names)}",
             f"The fit has {len(fitted.feature_names)}: {list(fitted.feature_names)}",
         )
-    named = not isinstance(data, (np.ndarray, list, tuple))
+    # Names that `as_data` gave to the columns of an array say nothing.
+    by_position = ("x",) if table.n_features == 1 else tuple(f"x{j}" for j in range(table.n_features))
+    named = not isinstance(data, (np.ndarray, list, tuple)) and table.feature_names != by_position
     if named and table.feature_names != fitted.feature_names:
         if set(table.feature_names) != set(fitted.feature_names):
             raise InputError(

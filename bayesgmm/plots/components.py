@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import (
     CERTAIN,
     add_legend,
@@ -145,6 +146,8 @@ class _Panels:
     def __init__(self, fit: xr.DataTree, fitted: FittedMixture, levels: list[float], n_draws: int) -> None:
         self.fitted, self.levels = fitted, levels
         self.draws = None if fitted.draws is None or not n_draws else fitted.draws.thinned(n_draws)
+        self.units = units_of(fit)
+        self.with_errors = bool({"noise_sd", "noise_covariance"} & set(fit[names.CONSTANT].data_vars))
         self.values = fit[names.OBSERVED][names.DATA].transpose(names.OBS, names.FEATURE).to_numpy()
         assigned = fit[names.ASSIGNMENTS].to_dataset()
         responsibilities = assigned["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
@@ -235,14 +238,18 @@ class _Panels:
         if self.draws is not None:
             label = f"{self.levels[-1]:.0%} in {len(self.draws)} draws"
             entries.append(Line2D([], [], color=ink(), linewidth=0.6, alpha=0.5, label=label))
-        unsure = int((self.own < CERTAIN).sum())
-        label = f"uncertain (below {CERTAIN:g}): {unsure} of {self.own.size} rows"
+        unsure, word = self.units[self.own < CERTAIN].sum(), "rows" if self.units.sum() == self.own.size else "units"
+        label = f"uncertain (below {CERTAIN:g}): {unsure:g} of {self.units.sum():g} {word}"
         entries.append(
             Line2D([], [], linestyle="none", marker="o", markerfacecolor="none", markeredgecolor=ink(), label=label)
         )
-        if self.about_empty is not None:
-            entries.append(Line2D([], [], linestyle="none", label=self.about_empty))
-        return entries
+        notes = [] if self.about_empty is None else [self.about_empty]
+        with_holes = int(np.isnan(self.values).any(axis=1).sum())
+        if with_holes:
+            notes.append(f"{with_holes} rows miss values: each is drawn\nwhere both of its values are there")
+        if self.with_errors:
+            notes.append("points carry errors of measurement,\ncomponents do not")
+        return entries + [Line2D([], [], linestyle="none", label=note) for note in notes]
 
 
 def _radius(probability: float) -> float:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm import _schema as names
+from bayesgmm.data import Data
 from bayesgmm.inference.prediction import interval, interval_convention
-from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import add_legend, axes_or_new, component_label, feature_index, ink, look, split_empty
-from bayesgmm.results import Mixtures, read_result
+from bayesgmm.results import Mixtures, read_result, stored_data
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,6 +20,7 @@ Array = NDArray[np.float64]
 
 _MOST_BINS = 100
 _MOST_DRAWS = 1000
+_MOST_ERRORS = 200
 
 
 def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | None = None, legend: bool = True) -> Axes:
@@ -43,7 +43,9 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         The histogram has density scale, so that data and curves have the same units. For fits with draws the curves
         are posterior means, and a band shows the pointwise posterior interval of the total (kind and probability
         from ArviZ's ``rcParams``); under `EM` they are the mode. Components in which not half a row is expected are
-        part of the total but not drawn.
+        part of the total but not drawn. Where values have errors of measurement the curves are those of the true
+        values, and a dashed line shows what the total looks like with the errors. Bins are drawn as they are; open
+        ones as wide as their neighbours, with a dashed outline.
 
     Raises
     ------
@@ -53,15 +55,10 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     fitted = read_result(fit)
     j = 0 if feature is None else feature_index(fitted, feature, "feature")
     ax = axes_or_new(ax, (8.0, 4.0))
-    values = fit[names.OBSERVED][names.DATA].isel({names.FEATURE: j}).to_numpy()
-    units = units_of(fit)[np.isfinite(values)]
-    values = values[np.isfinite(values)]
+    table = stored_data(fit)
     occupied, about_empty = split_empty(fit, fitted)
-    low, high = _limits(values)
+    low, high = _draw_data(ax, table, j)
     grid = _grid(fitted.point, j, low, high)
-
-    label = f"data ({values.size} rows)" if units.sum() == values.size else f"data ({units.sum():g} units)"
-    ax.hist(values, bins=_n_bins(values), weights=units, density=True, color=ink(), alpha=0.15, label=label)
     draws = fitted.point if fitted.draws is None else fitted.draws.thinned(_MOST_DRAWS)
     components, totals = marginal_densities(draws, j, grid)
     for k in occupied:
@@ -78,6 +75,10 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         ax.plot(grid, totals.mean(axis=0), **below, label="total")
         label = f"{probability:.0%} interval ({kind}) of the total"
         ax.fill_between(grid, lower, upper, color=ink(), alpha=0.25, linewidth=0, label=label)
+    if table.noise is not None:
+        with_errors = _with_errors(fitted.point, table, j, grid)
+        label = "total with the errors of measurement"
+        ax.plot(grid, with_errors, color=ink(), linewidth=1.2, linestyle=(0, (4, 2)), zorder=3, label=label)
     ax.set_xlim(low, high)
     ax.set_xlabel(fitted.feature_names[j])
     ax.set_ylabel("density")
@@ -86,6 +87,60 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
             ax.plot([], [], linestyle="none", label=about_empty)
         add_legend(ax)
     return ax
+
+
+def _draw_data(ax: Axes, table: Data, j: int) -> tuple[float, float]:
+    """Draw the data of feature `j` with density scale; return limits for its axis."""
+    units = np.ones(table.n_obs) if table.counts is None else table.counts
+    if table.bins is not None:
+        return _draw_bins(ax, table.bins, units)
+    values = table.values[:, j]
+    units, values = units[np.isfinite(values)], values[np.isfinite(values)]
+    label = f"data ({values.size} rows)" if units.sum() == values.size else f"data ({units.sum():g} units)"
+    n_bins = _n_bins(values, units.sum())
+    ax.hist(values, bins=n_bins, weights=units, density=True, color=ink(), alpha=0.15, label=label)
+    return _limits(values)
+
+
+def _draw_bins(ax: Axes, bins: Array, counts: Array) -> tuple[float, float]:
+    from matplotlib.colors import to_rgb
+
+    edges, is_open = bins.copy(), np.isinf(bins).any(axis=1)
+    widths = np.diff(bins, axis=1)[:, 0]
+    known = np.flatnonzero(~is_open)
+    for row in np.flatnonzero(is_open):
+        nearest = known[np.abs(known - row).argmin()] if known.size else row
+        width = widths[nearest] if known.size else 1.0
+        edges[row] = (
+            (bins[row, 1] - width, bins[row, 1]) if np.isinf(bins[row, 0]) else (bins[row, 0], bins[row, 0] + width)
+        )
+    heights = counts / counts.sum() / np.diff(edges, axis=1)[:, 0]
+    for which, line, label in ((~is_open, "-", f"data ({counts.sum():g} units in bins)"), (is_open, "--", "open bins")):
+        if which.any():
+            ax.bar(
+                edges[which, 0],
+                heights[which],
+                width=np.diff(edges[which], axis=1)[:, 0],
+                align="edge",
+                color=(*to_rgb(ink()), 0.15),
+                edgecolor=(*to_rgb(ink()), 0.35),
+                linestyle=line,
+                linewidth=0.8,
+                label=label,
+            )
+    return _limits(edges.ravel())
+
+
+def _with_errors(point: Mixtures, table: Data, j: int, grid: Array) -> Array:
+    """Density of what is measured: the total at the point estimate behind the errors of some of the rows, averaged."""
+    assert table.noise is not None
+    variances = np.square(table.noise[:, j]) if table.noise.ndim == 2 else table.noise[:, j, j]
+    there = np.isfinite(table.values[:, j]) if table.bins is None else np.ones(table.n_obs, dtype=bool)
+    variances = np.sort(variances[there])[np.linspace(0, there.sum() - 1, min(there.sum(), _MOST_ERRORS)).astype(int)]
+    T = point.covariances[0, :, j, j, None] + point.noise_factors[0] * variances
+    z = (grid[:, None, None] - point.means[0, :, j, None]) / np.sqrt(T)
+    density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi * T)
+    return np.einsum("k,gkn->g", point.weights[0], density) / variances.size
 
 
 def marginal_densities(mixtures: Mixtures, j: int, grid: Array) -> tuple[Array, Array]:
@@ -103,10 +158,10 @@ def marginal_densities(mixtures: Mixtures, j: int, grid: Array) -> tuple[Array, 
     return components / len(mixtures), totals
 
 
-def _n_bins(values: Array) -> int:
+def _n_bins(values: Array, n_units: float) -> int:
     """More than the usual rules give, which are made for one hump."""
     usual = len(np.histogram_bin_edges(values, bins="auto")) - 1
-    return int(min(max(usual, 1.5 * np.sqrt(values.size)), _MOST_BINS))
+    return int(min(max(usual, 1.5 * np.sqrt(n_units)), _MOST_BINS))
 
 
 def _limits(values: Array) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm.inference.prediction import interval_convention
+from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import CERTAIN, GREY, axes_or_new, check_count, component_name, look
 from bayesgmm.results import FittedMixture, read_result
 
@@ -58,8 +59,11 @@ def plot_responsibilities(fit: xr.DataTree, *, max_rows: int = 80, ax: Axes | No
     ax = axes_or_new(ax, (9.0, 4.6))
     assigned = fit[names.ASSIGNMENTS].to_dataset().transpose(names.OBS, names.COMPONENT)
     r, lower, upper = (assigned[f"responsibilities{end}"].to_numpy() for end in ("", "_lower", "_upper"))
-    own, label = r.max(axis=1), r.argmax(axis=1)
-    shown = _chosen(own, max_rows)
+    own, label, units = r.max(axis=1), r.argmax(axis=1), units_of(fit)
+    bins = "bins" in fit[names.CONSTANT]
+    seen = np.isfinite(fit[names.OBSERVED][names.DATA].transpose(names.OBS, names.FEATURE).to_numpy()).any(axis=1)
+    seen = np.flatnonzero(seen)
+    shown = seen[_chosen(own[seen], max_rows)]
     shown = shown[np.lexsort((-own[shown], label[shown]))]
     position = np.arange(shown.size)
     uncertain = own[shown] < CERTAIN
@@ -84,12 +88,13 @@ def plot_responsibilities(fit: xr.DataTree, *, max_rows: int = 80, ax: Axes | No
                 markerfacecolor=style.color if filled else ax.get_facecolor(),
                 zorder=2,
             )
-    _name_groups(ax, fitted, label, own, label[shown])
-    _name_rows(ax, assigned[names.OBS].to_numpy()[shown], position, uncertain)
+    _name_groups(ax, fitted, label, own, label[shown], units)
+    rows = _intervals(fit) if bins else assigned[names.OBS].to_numpy()
+    _name_rows(ax, rows[shown], position, uncertain)
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlim(-1, shown.size)
     ax.set_ylabel("responsibility")
-    ax.set_title(_title(own, shown, fitted), fontsize="medium", loc="left")
+    ax.set_title(_title(own, shown, fitted, units, own.size - seen.size), fontsize="medium", loc="left")
     return ax
 
 
@@ -104,16 +109,17 @@ def _chosen(own: Array, most: int) -> Rows:
     return np.concatenate([part[np.linspace(0, part.size - 1, size).astype(int)] for part, size in parts if size])
 
 
-def _name_groups(ax: Axes, fitted: FittedMixture, label: Rows, own: Array, shown: Rows) -> None:
+def _name_groups(ax: Axes, fitted: FittedMixture, label: Rows, own: Array, shown: Rows, units: Array) -> None:
     """Under each group its component's name and numbers of rows, and a line between two groups."""
     ticks, texts = [], []
+    word = _word(units)
     for k in np.unique(shown):
         first, last = np.searchsorted(shown, [k, k + 1])
         if first > 0:
             ax.axvline(first - 0.5, color=GREY, linewidth=0.6, zorder=0)
         ticks.append((first + last - 1) / 2)
-        unsure = int(((own < CERTAIN) & (label == k)).sum())
-        texts.append(f"{component_name(fitted.components[k])}\n{int((label == k).sum())} rows\n{unsure} uncertain")
+        unsure, members = units[(own < CERTAIN) & (label == k)].sum(), units[label == k].sum()
+        texts.append(f"{component_name(fitted.components[k])}\n{members:g} {word}\n{unsure:g} uncertain")
     # Next to a narrow group a text moves down, so that it does not run into its neighbour's.
     ax.set_xticks(ticks, texts, fontsize="small")
     level = 0
@@ -135,10 +141,22 @@ def _name_rows(ax: Axes, rows: NDArray[Any], position: Rows, uncertain: NDArray[
     upper.tick_params(length=2, pad=1)
 
 
-def _title(own: Array, shown: Rows, fitted: FittedMixture) -> str:
-    n_uncertain = int((own < CERTAIN).sum())
-    parts = [f"{n_uncertain} of {own.size} rows are uncertain (no responsibility of at least {CERTAIN:g})"]
-    if shown.size < own.size:
+def _word(units: Array) -> str:
+    return "rows" if units.sum() == units.size else "units"
+
+
+def _intervals(fit: xr.DataTree) -> NDArray[Any]:
+    bounds = fit[names.CONSTANT]["bins"].transpose(names.OBS, ...).to_numpy()
+    return np.array([f"{low:g} to {high:g}" for low, high in bounds])
+
+
+def _title(own: Array, shown: Rows, fitted: FittedMixture, units: Array, n_unseen: int) -> str:
+    n_uncertain = units[own < CERTAIN].sum()
+    what = f"{n_uncertain:g} of {units.sum():g} {_word(units)}"
+    parts = [f"{what} are uncertain (no responsibility of at least {CERTAIN:g})"]
+    if n_unseen:
+        parts.append(f"not drawn: {n_unseen} rows in which nothing was observed")
+    if shown.size < own.size - n_unseen:
         n_shown = int((own[shown] < CERTAIN).sum())
         parts.append(f"drawn: {n_shown} uncertain, {shown.size - n_shown} certain")
     if fitted.draws is None:

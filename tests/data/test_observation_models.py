@@ -569,3 +569,10 @@ def test_fit_hands_the_data_to_the_result(given):
 def test_fit_does_not_pass_over_groups():
     with pytest.raises(bg.UnsupportedError, match=r"as_data\(groups=.*Pool the rows.*take each group by itself"):
         fitted(as_data(VALUES, groups=["u", "v"] * 20))
+
+
+def test_what_was_binned_has_a_name():
+    assert as_data(bins={"length": [0, 1, 2]}, counts=[3, 4]).feature_names == ("length",)
+    assert as_data(bins=pd.Series([0.0, 1.0, 2.0], name="length"), counts=[3, 4]).feature_names == ("length",)
+    index = pd.IntervalIndex.from_breaks([0, 1, 2], name="length")
+    assert as_data(bins=pd.Series([3, 4], index=index)).feature_names == ("length",)

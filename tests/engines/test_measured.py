@@ -413,6 +413,44 @@ def test_denoised_values_are_those_of_the_formula_and_cover_the_truth():
     np.testing.assert_allclose(bg.denoise(mode)["x_sd"].to_numpy()[:, 0], left, rtol=1e-6)
 
 
+def test_leaving_one_unit_out_counts_all_units():
+    import arviz_stats
+
+    times = bg.datasets.load_faithful()["waiting"].to_numpy()
+    values, counts = np.unique(times, return_counts=True)
+    model = bg.GaussianMixture(2, covariances=bg.InverseWishart(3.0, [[40.0]]))
+    one, other = (
+        fitted(model, data, bg.VB()) for data in (bg.as_data(values[:, None], counts=counts), np.sort(times)[:, None])
+    )
+    pair = [bg.add_log_likelihood(fit) for fit in (one, other)]
+    assert pair[0]["log_likelihood"].sizes["obs"] == times.size
+    elpd = [float(arviz_stats.loo(fit).elpd) for fit in pair]
+    assert elpd[0] == pytest.approx(elpd[1], abs=2.0)
+    weighted = fitted(model, bg.as_data(values[:, None], weights=counts + 0.5), bg.VB())
+    with pytest.raises(bg.InputError, match="fractions"):
+        bg.add_log_likelihood(weighted)
+
+
+def test_pictures_say_how_rows_were_observed():
+    from matplotlib import pyplot as plt
+
+    noisy = fitted(bg.GaussianMixture(2), two_features(("sds", "missing")))
+    ax = bg.plots.plot_density(noisy)
+    assert "total with the errors of measurement" in [text.get_text() for text in ax.get_legend().get_texts()]
+    figure = bg.plots.plot_components(noisy)
+    notes = " ".join(text.get_text() for text in figure.axes[0].get_legend().get_texts())
+    assert "rows miss values" in notes
+    assert "errors of measurement" in notes
+    data = bg.as_data(bins={"length": [-np.inf, 1.0, 2.0, 4.0, np.inf]}, counts=[5, 30, 40, 5])
+    binned = fitted(bg.GaussianMixture(1), data)
+    ax = bg.plots.plot_density(binned)
+    heights = sorted((bar.get_x(), bar.get_width(), bar.get_height()) for bar in ax.patches)
+    np.testing.assert_allclose(heights, [[0, 1, 5 / 80], [1, 1, 30 / 80], [2, 2, 20 / 80], [4, 2, 2.5 / 80]])
+    assert ax.get_xlabel() == "length"
+    assert "80 units" in bg.plots.plot_responsibilities(binned).get_title(loc="left")
+    plt.close("all")
+
+
 def test_simulated_rows_are_measured_as_the_others():
     data = two_features(("sds", "missing"))
     fit = fitted(bg.GaussianMixture(2), data)
