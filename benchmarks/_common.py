@@ -7,9 +7,10 @@ loaded, for this process and for those that it starts.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 for _name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA"):
@@ -44,6 +45,29 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     for row in (header, ["-" * width for width in widths], *rows):
         print("| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + " |")
     sys.stdout.flush()
+
+
+def new_process(arguments: Sequence[str], extra: Mapping[str, str] | None = None) -> tuple[float, float, str]:
+    """Wall and processor seconds of a new process of Python, and what it printed.
+
+    Its processor seconds are those of processes that it waited for as well.
+    """
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", *arguments],
+        env={**os.environ, **(extra or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"this process failed: {list(arguments)}")
+    return wall, usage.ru_utime + usage.ru_stime, text
 
 
 def milliseconds(value: float) -> str:

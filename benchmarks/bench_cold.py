@@ -9,14 +9,10 @@ take turns. The first fit ever has an empty cache of compiled kernels; the other
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping
 
-from _common import print_table, versions
+from _common import new_process, print_table, versions
 
 IMPORTS = {"bayesgmm": "import bayesgmm", "scikit-learn": "import sklearn.mixture"}
 IMPORT_REPEATS = 7
@@ -69,22 +65,8 @@ print(*times)
 
 
 def run(code: str, extra: Mapping[str, str] | None = None) -> tuple[float, float, str]:
-    """Wall and processor seconds of a new process, and what it printed."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code],
-        env={**os.environ, **(extra or {})},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"this failed:\n{code}")
-    return wall, usage.ru_utime + usage.ru_stime, text
+    """Wall and processor seconds of a new process that runs some code, and what it printed."""
+    return new_process(["-c", code], extra)
 
 
 def median(values: list[float]) -> float:

@@ -17,8 +17,6 @@ in different labellings or in poor modes. The search is part of bayesgmm's time 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _common import print_table, versions  # pins the threads, so before numpy
+from _common import new_process, print_table, versions  # pins the threads, so before numpy
 
 # isort: split
 import numpy as np
@@ -367,26 +365,8 @@ def child(what: str, file: str) -> None:
 
 def run_child(what: str, file: Path, caches: Path) -> tuple[float, float, str]:
     """Wall and processor seconds of a new process with its caches of compiled code there, and what it printed."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", __file__, "--child", what, str(file)],
-        env={
-            **os.environ,
-            "NUMBA_CACHE_DIR": str(caches / "numba"),
-            "PYTENSOR_FLAGS": f"base_compiledir={caches / 'pytensor'}",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"the process of {what} failed")
-    return wall, usage.ru_utime + usage.ru_stime, text
+    where = {"NUMBA_CACHE_DIR": str(caches / "numba"), "PYTENSOR_FLAGS": f"base_compiledir={caches / 'pytensor'}"}
+    return new_process([__file__, "--child", what, str(file)], where)
 
 
 def new_processes() -> None:

@@ -110,6 +110,31 @@ def _normalise(R, R_bits, w, peak, total, power, power_bits):
 
 
 @njit(nogil=True, fastmath=_SUMS, **_INNER)
+def _hand_out(R, start, w, peak, total, sum_of_logs, row_weights, responsibilities, log_density):
+    """Write what is wanted of single rows of a block, then weight them; return the sum of weighted log normalisers."""
+    K, weighted = R.shape[0], row_weights.size > 0
+    if weighted or log_density.size > 0:
+        for i in range(w):
+            peak[i] -= math.log(total[i])  # total holds reciprocals by now
+    if log_density.size > 0:
+        for i in range(w):
+            log_density[start + i] = peak[i]
+    if responsibilities.size > 0:
+        for k in range(K):
+            for i in range(w):
+                responsibilities[k, start + i] = R[k, i]
+    if not weighted:
+        return sum_of_logs
+    out, weights = 0.0, row_weights[start:]
+    for i in range(w):
+        out += weights[i] * peak[i]
+    for k in range(K):
+        for i in range(w):
+            R[k, i] *= weights[i]
+    return out
+
+
+@njit(nogil=True, fastmath=_SUMS, **_INNER)
 def _residuals(out, x, start, w, means, k):
     for j in range(x.shape[0]):
         row, mean = x[j, start:], means[k, j]
@@ -213,7 +238,6 @@ def direct_pass(
     R, residual = np.empty((K, block)), np.empty((d, block))
     work, peak, total = np.empty(block), np.empty(block), np.empty(block)
     R_bits, work_bits = R.view(np.int64), work.view(np.int64)
-    weighted, per_row, per_component = row_weights.size > 0, log_density.size > 0, responsibilities.size > 0
     value = 0.0
     for start in range(begin, stop, block):
         w = min(block, stop - start)
@@ -221,25 +245,7 @@ def direct_pass(
             _residuals(residual, x, start, w, means, k)
             _log_joint(R, k, residual, w, work, constants[k], precision_choleskys)
         sum_of_logs = _normalise(R, R_bits, w, peak, total, work, work_bits)
-        if weighted or per_row:
-            for i in range(w):
-                peak[i] -= math.log(total[i])  # total holds reciprocals by now
-        if per_row:
-            for i in range(w):
-                log_density[start + i] = peak[i]
-        if per_component:
-            for k in range(K):
-                for i in range(w):
-                    responsibilities[k, start + i] = R[k, i]
-        if weighted:
-            sum_of_logs = 0.0
-            weights = row_weights[start:]
-            for i in range(w):
-                sum_of_logs += weights[i] * peak[i]
-            for k in range(K):
-                for i in range(w):
-                    R[k, i] *= weights[i]
-        value += sum_of_logs
+        value += _hand_out(R, start, w, peak, total, sum_of_logs, row_weights, responsibilities, log_density)
         for k in range(counts.size):
             _residuals(residual, x, start, w, means, k)
             _add_moments(R, k, residual, w, work, counts, first, second)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bayesgmm.numerics._kernels import _normalise
+from bayesgmm.numerics._kernels import _hand_out, _normalise
 
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
 _INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -175,7 +175,6 @@ def noise_pass(
     residual, work = np.empty((d, block)), np.empty((4, block))
     R_bits, work_bits = R.view(np.int64), work.view(np.int64)
     log_det, pivots, peak, total = work[0], work[1], work[2], work[3]
-    weighted, per_row, per_component = row_weights.size > 0, log_density.size > 0, responsibilities.size > 0
     value, noise_residual = 0.0, 0.0
     for p in range(edges.size - 1):
         own, o = columns[p, 1:], columns[p, 0]
@@ -187,25 +186,7 @@ def noise_pass(
                 _invert(T[k], w, o, peak, pivots, log_det)
                 _solve(u[k], T[k], residual, w, o, R, k, log_scales[k] - o * _HALF_LOG_TWO_PI, log_det)
             sum_of_logs = _normalise(R, R_bits, w, peak, total, log_det, work_bits[0])
-            if weighted or per_row:
-                for i in range(w):
-                    peak[i] -= math.log(total[i])
-            if per_row:
-                for i in range(w):
-                    log_density[start + i] = peak[i]
-            if per_component:
-                for k in range(K):
-                    for i in range(w):
-                        responsibilities[k, start + i] = R[k, i]
-            if weighted:
-                sum_of_logs = 0.0
-                weights = row_weights[start:]
-                for i in range(w):
-                    sum_of_logs += weights[i] * peak[i]
-                for k in range(K):
-                    for i in range(w):
-                        R[k, i] *= weights[i]
-            value += sum_of_logs
+            value += _hand_out(R, start, w, peak, total, sum_of_logs, row_weights, responsibilities, log_density)
             for k in range(counts.size):
                 noise_residual += _add(
                     R, k, u[k], T[k], w, noise, start, own, o, factor, with_residual, counts, scores, curvatures
