@@ -133,6 +133,11 @@ class Data:
         """Number of columns."""
         return self.values.shape[1]
 
+    @property
+    def group_labels(self) -> np.ndarray:
+        """Labels of the groups, each once and sorted; none where rows belong to no groups."""
+        return np.empty(0) if self.groups is None else np.unique(self.groups)
+
     def with_columns(self, order: Sequence[int]) -> Data:
         """The same rows with these columns, in this order; errors follow their columns."""
         columns = list(order)

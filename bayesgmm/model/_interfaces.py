@@ -30,6 +30,15 @@ class Weights(Spec):
     # Whether `mode` is exact; otherwise it only serves short starts and the quasi-Newton finish does the rest.
     closed_form: bool = True
 
+    @property
+    def n_groups(self) -> int | None:
+        """For how many groups of rows this has numbers of its own; None if they are the same in all."""
+        return None
+
+    def for_group(self, group: int) -> Weights:
+        """The prior on the weights of one group."""
+        return self
+
     @abstractmethod
     def resolved(self, n_components: int) -> Self:
         """This prior with every number written out for K components."""
@@ -64,16 +73,17 @@ class Weights(Spec):
 
     def from_free(self, theta: Array, reference: Array) -> Array:
         """Log weights at coordinates `theta` (..., K - 1), isometric log-ratios, from the reference point."""
-        moved = reference + theta @ isometric_basis(reference.size).T
+        moved = reference + theta @ isometric_basis(reference.shape[-1]).T
         return moved - np.logaddexp.reduce(moved, axis=-1, keepdims=True)
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
         """The inverse of `from_free`."""
-        return isometric_basis(reference.size).T @ (log_weights - reference)
+        return (log_weights - reference) @ isometric_basis(reference.shape[-1])
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         """Gradient in the coordinates from a gradient with respect to K free log weights."""
-        return isometric_basis(log_weights.size).T @ (gradient - np.exp(log_weights) * gradient.sum())
+        total = gradient.sum(axis=-1, keepdims=True)
+        return (gradient - np.exp(log_weights) * total) @ isometric_basis(log_weights.shape[-1])
 
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
         """Log |d weights / d coordinates| and its gradient with respect to log weights."""
