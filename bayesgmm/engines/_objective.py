@@ -121,7 +121,7 @@ def _weight_map(log_weights: Array, counts: Array) -> Array:
 
 @dataclass(frozen=True, kw_only=True)
 class Slopes:
-    """Derivatives with respect to log weights (as in `Parameters`), means, Sigma (K, d, d) and the log factor of errors."""
+    """Derivatives with respect to log weights (as in `Parameters`), means, Sigma and the log factor of errors."""
 
     log_weights: Array
     means: Array

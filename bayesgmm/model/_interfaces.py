@@ -78,12 +78,11 @@ class Weights(Spec):
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
         """The inverse of `from_free`."""
-        return (log_weights - reference) @ isometric_basis(reference.shape[-1])
+        return isometric_basis(reference.size).T @ (log_weights - reference)
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         """Gradient in the coordinates from a gradient with respect to K free log weights."""
-        total = gradient.sum(axis=-1, keepdims=True)
-        return (gradient - np.exp(log_weights) * total) @ isometric_basis(log_weights.shape[-1])
+        return isometric_basis(log_weights.size).T @ (gradient - np.exp(log_weights) * gradient.sum())
 
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
         """Log |d weights / d coordinates| and its gradient with respect to log weights."""

@@ -61,9 +61,7 @@ class WeightsByGroup(Weights):
 
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         with np.errstate(invalid="ignore"):
-            found = [
-                each.mode(own, unconstrained=unconstrained) for each, own in zip(self.groups, counts, strict=True)
-            ]
+            found = [each.mode(own, unconstrained=unconstrained) for each, own in zip(self.groups, counts, strict=True)]
         # Without any rows, as in a random part of the data, all weights may be as good, and one point is needed.
         return np.where(np.isnan(found), -np.log(counts.shape[1]), found)
 
@@ -86,10 +84,14 @@ class WeightsByGroup(Weights):
         return self.groups[0].from_free(theta.reshape(*theta.shape[:-1], self.n_groups, -1), reference)
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
-        return self.groups[0].to_free(log_weights, reference).ravel()
+        return np.concatenate(
+            [each.to_free(own, at) for each, own, at in zip(self.groups, log_weights, reference, strict=True)]
+        )
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
-        return self.groups[0].pullback(gradient, log_weights).ravel()
+        return np.concatenate(
+            [each.pullback(slope, own) for each, slope, own in zip(self.groups, gradient, log_weights, strict=True)]
+        )
 
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
         found = [each.log_jacobian(own) for each, own in zip(self.groups, log_weights, strict=True)]

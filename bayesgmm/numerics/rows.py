@@ -57,6 +57,16 @@ class Rows:
         complete = self.complete
         return complete.x if complete is not None and complete.weights is None else None
 
+    def whole_groups(self) -> list[tuple[int, Array]] | None:
+        """The data (d, n) of each group with its number, if every row is exact and stands for itself, else None.
+
+        Rows that belong to no groups are one.
+        """
+        whole = [part for part in self.parts if isinstance(part, ExactRows) and part.weights is None]
+        if not self.exact or len(whole) < len(self.parts):
+            return None
+        return [(part.group, part.x) for part in whole]
+
     @property
     def blurred(self) -> bool:
         """Whether no row is exact, so that the likelihood stays bounded when a component collapses."""

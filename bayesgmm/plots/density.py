@@ -43,7 +43,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         The histogram has density scale, so that data and curves have the same units. For fits with draws the curves
         are posterior means, and a band shows the pointwise posterior interval of the total (kind and probability
         from ArviZ's ``rcParams``); under `EM` they are the mode. Components in which not half a row is expected are
-        part of the total but not drawn.
+        part of the total but not drawn. Where groups have weights of their own those of all rows together are shown.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     label = f"data ({values.size} rows)" if units.sum() == values.size else f"data ({units.sum():g} units)"
     ax.hist(values, bins=_n_bins(values), weights=units, density=True, color=ink(), alpha=0.15, label=label)
     draws = fitted.point if fitted.draws is None else fitted.draws.thinned(_MOST_DRAWS)
-    components, totals = marginal_densities(draws, j, grid)
+    components, totals = marginal_densities(fitted.pooled(draws), j, grid)
     for k in occupied:
         style = look(k)
         label = component_label(fitted, k)

@@ -268,7 +268,9 @@ def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Ma
         "means": ((names.START, *names.DIMS["means"]), means),
         "covariances": ((names.START, *names.DIMS["covariances"]), covariances),
     }
-    own = {dim: coords[dim] for dim in (names.GROUP, names.COMPONENT, names.FEATURE, names.FEATURE_BIS) if dim in coords}
+    own = {
+        dim: coords[dim] for dim in (names.GROUP, names.COMPONENT, names.FEATURE, names.FEATURE_BIS) if dim in coords
+    }
     return xr.Dataset(
         data,
         coords={names.START: np.arange(len(starts)), names.STEP: np.arange(n_steps), **own},

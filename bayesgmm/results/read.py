@@ -63,8 +63,8 @@ class FittedMixture:
     """What a stored fit says, as arrays.
 
     `groups` holds the labels of groups with weights of their own and `group_units` how many units each of them has, if
-    there are some. `predictive` holds (degrees of freedom, loc, scale) where the posterior predictive density has a closed form of
-    the named family; `draws` is None for engines without draws.
+    there are some. `predictive` holds (degrees of freedom, loc, scale) where the posterior predictive density has a
+    closed form of the named family; `draws` is None for engines without draws.
     """
 
     model: FilledMixture
@@ -85,7 +85,9 @@ class FittedMixture:
         """The mixtures of all rows together: weights (S, K) are averages over groups by their numbers of units."""
         if self.group_units is None:
             return mixtures
-        return replace(mixtures, weights=np.einsum("g,sgk->sk", self.group_units / self.group_units.sum(), mixtures.weights))
+        return replace(
+            mixtures, weights=np.einsum("g,sgk->sk", self.group_units / self.group_units.sum(), mixtures.weights)
+        )
 
 
 def check_result(fit: object) -> None:
