@@ -148,10 +148,14 @@ def measured(x: np.ndarray, like: Data, noise_scale: float, rng: np.random.Gener
             errors = ((vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ errors[..., None])[..., 0]
         out += noise_scale * errors
     if like.bins is not None:
-        low, high = like.bins.T
-        which = np.minimum(np.searchsorted(high, out[:, 0]), len(high) - 1)
-        outside = (out[:, 0] < low[which]) | (out[:, 0] > high[which])
-        return np.where(outside[:, None], np.nan, like.values[which])
+        of_bins = np.zeros(like.n_obs) if like.groups is None else like.groups
+        for group in np.unique(of_bins):
+            bins, here = np.flatnonzero(of_bins == group), of_bins[rows] == group
+            (low, high), own = like.bins[bins].T, out[here]
+            which = np.minimum(np.searchsorted(high, own[:, 0]), len(high) - 1)
+            outside = (own[:, 0] < low[which]) | (own[:, 0] > high[which])
+            out[here] = np.where(outside[:, None], np.nan, like.values[bins[which]])
+        return out
     out[np.isnan(like.values[rows])] = np.nan
     return out
 
