@@ -106,16 +106,17 @@ class Coordinates:
 
 
 def _weight_map(log_weights: Array, counts: Array) -> Array:
-    """From coordinates of unit information to isometric log-ratios, one block for each group."""
+    """From coordinates of unit information to isometric log-ratios; with groups (G, K) one block for each."""
     V = isometric_basis(log_weights.shape[-1])
     n = V.shape[1]
-    groups = np.atleast_2d(log_weights)
-    out = np.zeros((len(groups) * n, len(groups) * n))
-    for g, (own, units) in enumerate(zip(groups, np.atleast_2d(counts).sum(axis=1), strict=True)):
-        w = np.exp(own)
-        information = units * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(n)
+    if log_weights.ndim == 1:
+        w = np.exp(log_weights)
+        information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(n)
+        return np.linalg.inv(np.linalg.cholesky(information)).T
+    out = np.zeros((len(log_weights) * n, len(log_weights) * n))
+    for g, own in enumerate(zip(log_weights, counts, strict=True)):
         block = slice(g * n, (g + 1) * n)
-        out[block, block] = np.linalg.inv(np.linalg.cholesky(information)).T
+        out[block, block] = _weight_map(*own)
     return out
 
 
