@@ -4,6 +4,8 @@ from __future__ import annotations
 
 CHAIN, DRAW = "chain", "draw"
 COMPONENT, FEATURE, FEATURE_BIS, OBS = "component", "feature", "feature_bis", "obs"
+# Groups of rows with weights of their own.
+GROUP = "group"
 START, STEP = "start", "step"
 # Lower and upper edge of a bin.
 BOUND = "bound"
@@ -77,6 +79,8 @@ DIMS: dict[str, tuple[str, ...]] = {
     "predictive_loc": (COMPONENT, FEATURE),
     "predictive_scale": _MATRIX,
 }
+# Variables that have the dimension of groups in front where rows belong to groups.
+BY_GROUP = ("weights", "weights_mean", "weights_concentration", "weights_stick_taken", "weights_stick_left")
 SAMPLED_GROUPS = (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE)
 
 # Root attributes.
@@ -88,3 +92,8 @@ INTERVAL = "interval"
 # Attribute of the noise: the prior of its unknown factor, as JSON.
 NOISE_SCALE = "noise_scale"
 CAVEAT = "caveat"
+
+
+def dims_of(name: str, *, grouped: bool) -> tuple[str, ...]:
+    """Dimensions of a variable in a fit in which rows belong to groups, or do not."""
+    return (GROUP, *DIMS[name]) if grouped and name in BY_GROUP else DIMS[name]

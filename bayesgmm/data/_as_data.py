@@ -65,7 +65,9 @@ def as_data(
         `counts` or `weights`. A Series of counts with an IntervalIndex holds both. ``{"length": edges}`` and a named
         Series or index give the feature a name; it is called ``x`` otherwise.
     groups : (n_obs,) array_like, optional
-        Label of the group of each row: strings, integers, categories.
+        Label of the group of each row (batch, well, site): strings, integers, categories. In `fit` every group has
+        weights of its own, and all share the means and covariances of the components. With `bins` each group has bins
+        of its own, which may overlap those of others.
 
     Returns
     -------
@@ -129,12 +131,11 @@ def as_data(
                 f"got {type(values).__name__} together with bins",
                 "Give bins and counts without values: what was counted is known by its bin only.",
             )
-        edges, centres, counts, feature = read_bins(bins, weights if counts is None else counts)
+        edges, centres, counts, feature = read_bins(bins, weights if counts is None else counts, groups)
         name = "counts" if weights is None else "weights"
-        data = Data(
-            values=centres, feature_names=(feature,), bins=edges, counts=_units(name, counts, len(edges), None, True)
-        )
-        counts = weights = None
+        counts = _units(name, counts, len(edges), None, True)
+        data = Data(values=centres, feature_names=(feature,), bins=edges, counts=counts, groups=groups)
+        counts = weights = groups = None
     elif values is None:
         raise InputError(
             "values",

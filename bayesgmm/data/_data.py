@@ -40,7 +40,8 @@ class Data:
     noise_scale : ScalePrior, optional
         Prior of an unknown factor that multiplies all standard deviations; None means 1.
     bins : ndarray of float64, shape (n_obs, 2), optional
-        Lower and upper edges, in the units of the values and in increasing order, -inf and inf where an end is open.
+        Lower and upper edges, in the units of the values and in increasing order (within each group, where there are
+        some), -inf and inf where an end is open.
         Each row is then a bin with one feature, its value a point in it, and its count the number of units that fell
         in.
     groups : ndarray, shape (n_obs,), optional
@@ -100,8 +101,11 @@ class Data:
             )
         check_values(self.values, names, labels)
         n_obs = len(self.values)
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _private(check_groups(self.groups, n_obs, labels)))
         if self.bins is not None:
-            object.__setattr__(self, "bins", _private(check_bins(self.bins, self.values, self.counts)))
+            bins = check_bins(self.bins, self.values, self.counts, self.groups)
+            object.__setattr__(self, "bins", _private(bins))
         if self.counts is not None:
             counts = check_counts(self.counts, n_obs, labels, zero=self.bins is not None)
             object.__setattr__(self, "counts", _private(counts))
@@ -109,8 +113,6 @@ class Data:
             object.__setattr__(self, "noise", _private(check_noise(self.noise, self.values, names, labels)))
         if self.noise_scale is not None:
             check_noise_scale(self.noise_scale, self.noise)
-        if self.groups is not None:
-            object.__setattr__(self, "groups", _private(check_groups(self.groups, n_obs, labels)))
 
         object.__setattr__(self, "values", _private(self.values))
         object.__setattr__(self, "feature_names", names)
@@ -132,6 +134,11 @@ class Data:
     def n_features(self) -> int:
         """Number of columns."""
         return self.values.shape[1]
+
+    @property
+    def group_labels(self) -> np.ndarray:
+        """Labels of the groups, each once and sorted; none where rows belong to no groups."""
+        return np.empty(0) if self.groups is None else np.unique(self.groups)
 
     def with_columns(self, order: Sequence[int]) -> Data:
         """The same rows with these columns, in this order; errors follow their columns."""

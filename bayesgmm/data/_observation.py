@@ -190,7 +190,7 @@ def check_noise_scale(noise_scale: Any, noise: np.ndarray | None) -> None:
         )
 
 
-def check_bins(bins: Any, values: np.ndarray, counts: Any) -> np.ndarray:
+def check_bins(bins: Any, values: np.ndarray, counts: Any, groups: np.ndarray | None = None) -> np.ndarray:
     """Bins as they are stored, (n_obs, 2), or `InputError`; `values` (n_obs, 1) are points in them."""
     n, d = values.shape
     if not isinstance(bins, np.ndarray) or bins.dtype != np.float64 or bins.shape != (n, 2) or d != 1:
@@ -202,7 +202,7 @@ def check_bins(bins: Any, values: np.ndarray, counts: Any) -> np.ndarray:
         )
     if counts is None:
         raise InputError("counts", "got None for bins", f"Say how many rows fell into each of the {n} bins.")
-    check_edges(bins)
+    check_edges(bins, groups)
     inside = (bins[:, :1] <= values) & (values <= bins[:, 1:])
     if not inside.all():
         i = int(np.argmin(inside[:, 0]))
@@ -212,13 +212,26 @@ def check_bins(bins: Any, values: np.ndarray, counts: Any) -> np.ndarray:
     return bins
 
 
-def check_edges(bins: np.ndarray) -> None:
-    """Raise `InputError` for the first of the bins (M, 2) that is none, or that is not above the one before it."""
+def check_edges(bins: np.ndarray, groups: np.ndarray | None = None) -> None:
+    """Raise `InputError` for the first of the bins (M, 2) that is none, or that is not above the one before it.
+
+    Each group (M,) has bins of its own.
+    """
+    if groups is None:
+        _check_edges(bins, np.arange(len(bins)))
+    else:
+        for group in np.unique(groups):
+            _check_edges(bins, np.flatnonzero(groups == group))
+
+
+def _check_edges(all_bins: np.ndarray, numbers: np.ndarray) -> None:
+    bins = all_bins[numbers]
 
     def complain(bad: np.ndarray, problem: str, remedy: str) -> None:
         if bad.any():
             i = int(np.argmax(bad))
-            raise InputError("bins", f"bin {_bin(bins, i)} {problem.format(_bin(bins, i - 1))}", remedy)
+            before = _bin(all_bins, numbers[i - 1])
+            raise InputError("bins", f"bin {_bin(all_bins, numbers[i])} {problem.format(before)}", remedy)
 
     lower, upper = bins.T
     complain(np.isnan(bins).any(axis=1), "has no number as an edge", "Open ends are -inf and inf.")
@@ -237,7 +250,7 @@ def check_edges(bins: np.ndarray) -> None:
     )
     finite = np.isfinite(bins).all(axis=1)
     if not finite.any():
-        listed = " and ".join(_bin(bins, i) for i in range(len(bins)))
+        listed = " and ".join(_bin(all_bins, i) for i in numbers)
         raise InputError(
             "bins", f"all have an open end: {listed}", "At least one bin must have two finite edges, to give a width."
         )
@@ -267,5 +280,5 @@ def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None) -> np.nd
     return label_array(groups)
 
 
-def _bin(bins: np.ndarray, i: int) -> str:
+def _bin(bins: np.ndarray, i: Any) -> str:
     return f"{i} ({bins[i, 0]:.6g}, {bins[i, 1]:.6g})"

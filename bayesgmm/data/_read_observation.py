@@ -13,7 +13,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data._convert import to_float64
 from bayesgmm.data._labels import describe_row, index_labels
-from bayesgmm.data._observation import check_edges
+from bayesgmm.data._observation import check_edges, check_groups
 from bayesgmm.data._read import Table, read, sequence_to_array
 
 # Pairs made as centre -/+ half a width miss each other by rounding, which is no overlap that anybody meant.
@@ -169,10 +169,11 @@ def _check_rows(argument: str, labels: np.ndarray | None, obs_names: np.ndarray 
         )
 
 
-def read_bins(bins: Any, counts: Any) -> tuple[np.ndarray, np.ndarray, Any, str]:
+def read_bins(bins: Any, counts: Any, groups: Any = None) -> tuple[np.ndarray, np.ndarray, Any, str]:
     """Bins (M, 2), points that stand for them (M, 1), their counts as given (or as the Series of counts says), a name.
 
-    A point is the centre. The centre of a bin with an open end is that of a bin as wide as its neighbour.
+    A point is the centre. The centre of a bin with an open end is that of a bin as wide as its neighbour. Each group
+    (M,) has bins of its own.
     """
     name = "x"
     if isinstance(bins, Mapping) and len(bins) == 1:
@@ -187,13 +188,18 @@ def read_bins(bins: Any, counts: Any) -> tuple[np.ndarray, np.ndarray, Any, str]
         bins, counts = index, np.asarray(bins)
     named = getattr(bins, "name", None)
     edges = _edges(bins)
-    check_edges(edges)
-    lower, upper = edges.T.copy()
-    if np.isinf(lower[0]):
-        lower[0] = upper[0] - (upper[1] - lower[1])
-    if np.isinf(upper[-1]):
-        upper[-1] = lower[-1] + (upper[-2] - lower[-2])
-    return edges, (lower + (upper - lower) / 2)[:, None], counts, str(named or name)
+    labels = np.zeros(len(edges)) if groups is None else check_groups(groups, len(edges), None)
+    check_edges(edges, labels)
+    centres = np.empty((len(edges), 1))
+    for group in np.unique(labels):
+        own = labels == group
+        lower, upper = edges[own].T.copy()
+        if np.isinf(lower[0]):
+            lower[0] = upper[0] - (upper[1] - lower[1])
+        if np.isinf(upper[-1]):
+            upper[-1] = lower[-1] + (upper[-2] - lower[-2])
+        centres[own, 0] = lower + (upper - lower) / 2
+    return edges, centres, counts, str(named or name)
 
 
 def _edges(bins: Any) -> np.ndarray:

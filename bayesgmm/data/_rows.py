@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,11 +11,31 @@ from bayesgmm.data._data import Data
 from bayesgmm.numerics.rows import Rows, make_rows
 
 
-def rows_in_units(data: Data, center: NDArray[np.float64], scale: NDArray[np.float64], *, counted: bool = True) -> Rows:
-    """The rows with their errors and bins in units z = (x - center) / scale; one unit each unless `counted`."""
+def rows_in_units(
+    data: Data,
+    center: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    *,
+    counted: bool = True,
+    labels: NDArray[Any] | None = None,
+) -> Rows:
+    """The rows with their errors and bins in units z = (x - center) / scale; one unit each unless `counted`.
+
+    Groups are numbered by their place among `labels`, all that there are in the data if left out.
+    """
     noise, bins = data.noise, data.bins
     if noise is not None:
         noise = noise / scale if noise.ndim == 2 else noise / np.outer(scale, scale)
     if bins is not None:
         bins = (bins - center) / scale
-    return make_rows((data.values - center) / scale, data.counts if counted else None, noise=noise, bins=bins)
+    counts, groups = data.counts if counted else None, group_numbers(data, labels)
+    return make_rows((data.values - center) / scale, counts, noise=noise, bins=bins, groups=groups)
+
+
+def group_numbers(data: Data, labels: NDArray[Any] | None = None) -> NDArray[np.intp] | None:
+    """Number of the group of each row (N,): its place among the sorted `labels`, -1 where it is none of them."""
+    if data.groups is None:
+        return None
+    known = data.group_labels if labels is None else labels
+    places = {label: place for place, label in enumerate(known.tolist())}
+    return np.array([places.get(label, -1) for label in data.groups.tolist()], dtype=np.intp)

@@ -30,14 +30,15 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
         Of the reference point.
     """
     problem, reference = objective.problem, coordinates.reference
-    x = problem.rows.whole
-    if x is None:
+    groups = problem.rows.whole_groups()
+    if groups is None:
         return _by_differences(objective, coordinates)
     objective.passes += PASSES
-    covariance = label_covariance(x, reference.log_weights, reference.means, reference.precision_choleskys)
+    shared = reference.means, reference.precision_choleskys
+    covariances = [label_covariance(x, np.atleast_2d(reference.log_weights)[g], *shared) for g, x in groups]
     p = coordinates.size
     complete = np.empty((p, p))
-    by_coordinate = np.empty((len(covariance), p))
+    by_coordinate = np.empty((len(groups), len(covariances[0]), p))
     for i in range(p):
         u = np.zeros(p)
         gradients, coefficients = [], []
@@ -45,14 +46,15 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
             at = coordinates.parameters(u)
             about = recentred(statistics, reference.means, at.means)
             gradients.append(objective.prior_and_gradient(coordinates, at, about)[1])
-            coefficients.append(
-                feature_coefficients(
-                    at.log_weights, at.means, at.precision_choleskys, reference.means, reference.choleskys
-                )
-            )
+            shared = at.means, at.precision_choleskys, reference.means, reference.choleskys
+            of_groups = [feature_coefficients(np.atleast_2d(at.log_weights)[g], *shared) for g, _ in groups]
+            coefficients.append(np.array(of_groups))
         complete[i] = (gradients[0] - gradients[1]) / (2 * _STEP)
-        by_coordinate[:, i] = (coefficients[0] - coefficients[1]) / (2 * _STEP)
-    return 0.5 * (complete + complete.T) + by_coordinate.T @ covariance @ by_coordinate
+        by_coordinate[..., i] = (coefficients[0] - coefficients[1]) / (2 * _STEP)
+    out = 0.5 * (complete + complete.T)
+    for covariance, slopes in zip(covariances, by_coordinate, strict=True):
+        out = out + slopes.T @ covariance @ slopes
+    return out
 
 
 def _by_differences(objective: Objective, coordinates: Coordinates) -> Array:

@@ -59,7 +59,7 @@ def _moved(at: Parameters, counts: Array, triple: tuple[int, int, int], rng: np.
     covariances[i] = share * covariances[i] + (1 - share) * covariances[j]
     covariances[i] += share * (1 - share) * np.outer(delta, delta)
     means[i] = share * means[i] + (1 - share) * means[j]
-    log_weights[i] = np.logaddexp(log_weights[i], log_weights[j])
+    log_weights[..., i] = np.logaddexp(log_weights[..., i], log_weights[..., j])
 
     direction = rng.standard_normal(means.shape[1])
     L = np.linalg.cholesky(covariances[k])
@@ -67,5 +67,5 @@ def _moved(at: Parameters, counts: Array, triple: tuple[int, int, int], rng: np.
     covariances[k] -= np.outer(offset, offset)
     covariances[j] = covariances[k]
     means[j], means[k] = means[k] - offset, means[k] + offset
-    log_weights[[j, k]] = log_weights[k] - np.log(2.0)
+    log_weights[..., [j, k]] = log_weights[..., [k]] - np.log(2.0)
     return replace(at, log_weights=log_weights, means=means, choleskys=np.linalg.cholesky(covariances))

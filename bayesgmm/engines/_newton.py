@@ -57,7 +57,7 @@ def climb(
     radius = _FIRST_RADIUS
     gain = np.inf
     while objective.passes + PASSES_A_STEP <= end:
-        coordinates = objective.coordinates(point.at, point.statistics.counts)
+        coordinates = objective.coordinates(point.at, point.statistics.weight_counts)
         gradient = objective.prior_and_gradient(coordinates, coordinates.reference, point.statistics)[1]
         curvatures, axes = np.linalg.eigh(-_curvature.hessian(objective, coordinates, point.statistics))
         slopes = axes.T @ gradient

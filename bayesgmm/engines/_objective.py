@@ -30,7 +30,7 @@ class Coordinates:
     def __init__(self, model: FilledMixture, reference: Parameters, counts: Array, noise: Noise | None = None) -> None:
         K, d = reference.means.shape
         log_weights = np.maximum(reference.log_weights, _SMALLEST_LOG_WEIGHT)
-        log_weights = log_weights - np.logaddexp.reduce(log_weights)
+        log_weights = log_weights - np.logaddexp.reduce(log_weights, axis=-1, keepdims=True)
         if model.weights.n_free(K) == 0:
             log_weights = reference.log_weights
         self.model = model
@@ -40,16 +40,14 @@ class Coordinates:
         if noise is not None:
             factor = np.exp(2.0 * reference.log_noise)
             self.wide = np.linalg.cholesky(reference.covariances + factor * noise.typical)
-        rows = counts + 1.0
+        rows = counts.reshape(-1, K).sum(axis=0) + 1.0
         self._split = np.cumsum([model.weights.n_free(K), model.means.n_free(K, d)])
         self.mean_scale = 1.0 / np.sqrt(model.means.information(rows, d))
         self.floor = model.covariances.floor(d)
         self.covariance_scale = 1.0 / np.sqrt(model.covariances.information(rows, d))
         if noise is not None:
             self.covariance_scale = self.covariance_scale * model.covariances.stretch(reference.choleskys, self.wide)
-        w, V = np.exp(log_weights), isometric_basis(K)
-        information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(K - 1)
-        self.weight_map = np.linalg.inv(np.linalg.cholesky(information)).T if self._split[0] else np.zeros((0, 0))
+        self.weight_map = _weight_map(log_weights, counts) if self._split[0] else np.zeros((0, 0))
         self._covariances_end = int(self._split[1] + self.covariance_scale.size)
         # The logarithm of an unknown factor of all errors comes last.
         free_noise = noise is not None and noise.prior is not None
@@ -107,9 +105,24 @@ class Coordinates:
         return by_means + by_covariances, np.concatenate([np.zeros(self._split[0]), *scaled, beside])
 
 
+def _weight_map(log_weights: Array, counts: Array) -> Array:
+    """From coordinates of unit information to isometric log-ratios; with groups (G, K) one block for each."""
+    V = isometric_basis(log_weights.shape[-1])
+    n = V.shape[1]
+    if log_weights.ndim == 1:
+        w = np.exp(log_weights)
+        information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(n)
+        return np.linalg.inv(np.linalg.cholesky(information)).T
+    out = np.zeros((len(log_weights) * n, len(log_weights) * n))
+    for g, own in enumerate(zip(log_weights, counts, strict=True)):
+        block = slice(g * n, (g + 1) * n)
+        out[block, block] = _weight_map(*own)
+    return out
+
+
 @dataclass(frozen=True, kw_only=True)
 class Slopes:
-    """Derivatives with respect to log weights (K,), means (K, d), Sigma (K, d, d) and the log factor of errors."""
+    """Derivatives with respect to log weights (as in `Parameters`), means, Sigma and the log factor of errors."""
 
     log_weights: Array
     means: Array
@@ -137,7 +150,7 @@ class Objective:
         return statistics.log_normaliser + prior + self._noise_prior(at)[0], statistics
 
     def coordinates(self, at: Parameters, counts: Array) -> Coordinates:
-        """Coordinates round a point at which components have these counts."""
+        """Coordinates round a point at which components have these counts, (G, K) with groups."""
         return Coordinates(self.problem.model, at, counts, self.problem.noise)
 
     def _noise_prior(self, at: Parameters) -> tuple[float, float]:
@@ -161,15 +174,7 @@ class Objective:
         another it is the gradient of the expected complete log density.
         """
         model = self.problem.model
-        factors = at.precision_choleskys
-        precisions = np.swapaxes(factors, -1, -2) @ factors
-        if statistics.mean_slope is None or statistics.sigma_slope is None:
-            by_means = (precisions @ statistics.first[..., None])[..., 0]
-            by_sigma = 0.5 * (
-                precisions @ statistics.second @ precisions - statistics.counts[:, None, None] * precisions
-            )
-        else:
-            by_means, by_sigma = statistics.mean_slope, statistics.sigma_slope
+        by_means, by_sigma = statistics.slopes(at.precision_choleskys)
         value, weights_slope = model.weights.log_density(at.log_weights)
         means_value, means_slope, means_sigma = model.means.log_density(at.means, at.choleskys)
         by_sigma = by_sigma + means_sigma
@@ -177,7 +182,7 @@ class Objective:
         by_means = by_means + means_slope + model.covariances.means_slope(by_sigma, at.choleskys, at.means)
         sigma_value, sigma_slope = model.covariances.given(at.means).log_density(at.choleskys)
         value += means_value + sigma_value - model.means.log_mass(coordinates.floor)
-        by_weights = statistics.counts + weights_slope
+        by_weights = statistics.weight_counts + weights_slope
         extra = np.zeros(coordinates.size)
         if self.unconstrained:
             jacobian, slope = model.weights.log_jacobian(at.log_weights)
@@ -247,7 +252,7 @@ def maximise(
     covariances = model.covariances.given(means).mode(statistics.counts + rows, scatter)
     return replace(
         at,
-        log_weights=model.weights.mode(statistics.counts, unconstrained=unconstrained),
+        log_weights=model.weights.mode(statistics.weight_counts, unconstrained=unconstrained),
         means=means,
         choleskys=np.linalg.cholesky(covariances),
     )

@@ -75,7 +75,7 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
             for _ in range(min(em_steps, max_steps - (objective.passes - before))):
                 climb.point = _em_step(objective, climb.point, floor)
                 climb.trace.append(climb.point.value)
-        coordinates = objective.coordinates(climb.point.at, climb.point.statistics.counts)
+        coordinates = objective.coordinates(climb.point.at, climb.point.statistics.weight_counts)
         passes = min(max_steps - (objective.passes - before), _PASSES_PER_ROUND)
         if coordinates.size and passes > 0:
             moved = _quasi_newton(objective, coordinates, passes, floor, climb.trace, _LOOSE_TOLERANCE)
@@ -138,18 +138,18 @@ def _to_the_top(
         left = end - objective.passes
         if left <= _PASSES_FOR_CERTIFICATE:
             return point, gain, Status.MAX_STEPS
-        coordinates = objective.coordinates(point.at, point.statistics.counts)
+        coordinates = objective.coordinates(point.at, point.statistics.weight_counts)
         if coordinates.size == 0:
             return point, 0.0, Status.CONVERGED
         # Where rows are not whole the Hessian takes two passes a parameter.
-        few = coordinates.size <= _MOST_FOR_NEWTON and objective.problem.rows.whole is not None
+        few = coordinates.size <= _MOST_FOR_NEWTON and objective.problem.rows.whole_groups() is not None
         most = min(_PASSES_PER_ROUND, _PASSES_BEFORE_NEWTON * coordinates.size if few else _PASSES_PER_ROUND)
         passes = min(left - _PASSES_FOR_CERTIFICATE, most)
         stop = objective.passes + passes
         moved = _quasi_newton(objective, coordinates, passes, floor, trace, _GRADIENT_TOLERANCE)
         point = moved if moved.value >= point.value else point
         if not few or objective.passes < stop:
-            coordinates = objective.coordinates(point.at, point.statistics.counts)
+            coordinates = objective.coordinates(point.at, point.statistics.weight_counts)
             gain, better = _gain_left(objective, coordinates, end - objective.passes, tolerance)
             if better is not None:
                 point = better

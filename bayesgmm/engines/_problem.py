@@ -60,7 +60,7 @@ def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None =
     if covariances is not None and covariances.common_scale():  # type: ignore[union-attr]
         scale = np.full(d, np.sqrt(np.mean(np.square(np.where(constant, 0.0, spread)))))
         scale[scale == 0] = 1.0
-    declared = model.filled(center, data_covariance)
+    declared = model.filled(center, data_covariance, None if data.groups is None else len(data.group_labels))
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)

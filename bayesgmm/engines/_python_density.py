@@ -34,7 +34,7 @@ class PythonDensity:
     def __init__(self, problem: Problem, mode: Parameters) -> None:
         objective = Objective(problem, unconstrained=True)
         _, statistics = objective.value(mode)
-        self.coordinates = objective.coordinates(mode, statistics.counts)
+        self.coordinates = objective.coordinates(mode, statistics.weight_counts)
         self.size = self.coordinates.size
         self.to_local = _whitening(hessian(objective, self.coordinates, statistics))
         self._problem = problem

@@ -66,7 +66,7 @@ def updated(q: Q, statistics: Statistics, centers: Array) -> Q:
     means = q.means.updated(statistics.counts, rows, q.covariances.precisions())
     scatter = scatter_about(statistics, centers, means.loc) + means.extra_scatter(statistics.counts)
     return Q(
-        weights=q.weights.given(statistics.counts),
+        weights=q.weights.given(statistics.weight_counts),
         means=means,
         covariances=q.covariances.updated(statistics.counts, scatter),
     )
@@ -90,7 +90,7 @@ def draw(problem: Problem, q: Q, size: int, rng: np.random.Generator, volume: fl
     log_q += q.covariances.log_density(covariances)
     log_p = q.weights.log_density(log_weights, prior=True) + q.means.log_density(means, covariances, prior=True)
     log_p += q.covariances.log_density(covariances, prior=True)
-    counts = np.empty_like(weights)
+    counts = np.empty(means.shape[:2])
     for s in range(size):
         at = Parameters(log_weights=log_weights[s], means=means[s], choleskys=choleskys[s])
         statistics = problem.statistics(at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -117,8 +117,14 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     statistics = Statistics(
         log_normaliser=np.nan, counts=np.maximum(counts, 1.0), first=np.zeros((K, d)), second=scatter
     )
+    shape = (K,)
+    if problem.n_groups is not None:
+        assert problem.rows.groups is not None
+        shape = problem.n_groups, K
+        by_group = np.bincount(problem.rows.groups * K + labels, minlength=problem.n_groups * K).reshape(shape)
+        statistics = replace(statistics, group_counts=np.maximum(by_group, 1.0))
     choleskys = np.repeat(problem.data_cholesky[None], K, axis=0)
     begin = Parameters(
-        log_weights=np.full(K, -np.log(K)), means=centers, choleskys=choleskys, log_noise=problem.typical_log_noise
+        log_weights=np.full(shape, -np.log(K)), means=centers, choleskys=choleskys, log_noise=problem.typical_log_noise
     )
     return maximise(problem.model, begin, statistics)

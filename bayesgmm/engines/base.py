@@ -22,7 +22,7 @@ Order = NDArray[np.intp]
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """One point: log weights (K,), means (K, d) and covariance Choleskys (K, d, d).
+    """One point: log weights (K,), or (G, K) by group, means (K, d) and covariance Choleskys (K, d, d).
 
     `log_noise` is the log of the common factor of all errors' standard deviations; 0 where they are known. Many
     points have a leading axis in all of them.
@@ -55,8 +55,8 @@ class Parameters:
 
     def reordered(self, order: Order) -> Parameters:
         """The same point with components permuted."""
-        own = {"log_weights": self.log_weights, "means": self.means, "choleskys": self.choleskys}
-        return replace(self, **{name: value[order] for name, value in own.items()})
+        log_weights = self.log_weights[..., order]
+        return replace(self, log_weights=log_weights, means=self.means[order], choleskys=self.choleskys[order])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +172,18 @@ class Problem:
     def n_features(self) -> int:
         """Number of features."""
         return self.x.shape[0]
+
+    @property
+    def n_groups(self) -> int | None:
+        """Number of groups with weights of their own; None without groups."""
+        return self.model.weights.n_groups
+
+    def pooled(self, log_weights: Array) -> Array:
+        """Log weights (..., K) in all rows together, from (..., G, K) where they differ between groups."""
+        if self.n_groups is None:
+            return log_weights
+        units = self.rows.group_units(self.n_groups)
+        return np.log(np.einsum("g,...gk->...k", units / units.sum(), np.exp(log_weights)))
 
     @property
     def K(self) -> int:

@@ -103,6 +103,9 @@ class NUTS(Engine):
                 f"Flat() {' and '.join(flat)}",
                 f"Give {' and '.join(flat)} a proper prior, or use EM for maximum likelihood.",
             )
+        if self.sampler == "pymc" and model.weights.n_groups is not None:
+            what = "as_data(groups=...), weights that differ between groups"
+            raise UnsupportedError("NUTS(sampler='pymc')", what, "Use NUTS(sampler='native').")
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         native = self.sampler == "native"
@@ -114,7 +117,7 @@ class NUTS(Engine):
             except UnsupportedError as error:
                 native, compiled, reason = False, False, str(error)
         elif native:
-            reason = "the default; the density is computed in Python: the kernel has no linked parts or unknown errors"
+            reason = "the default; the density is computed in Python: the kernel has no links, groups or unknown errors"
         wait_for_density = NativeDensity.compile_ahead() if compiled else None
         search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
         found = search.run(problem, rng, progress)
@@ -244,8 +247,8 @@ class _Sample:
 
 def _in_python(problem: Problem) -> bool:
     """Whether the density is computed in Python."""
-    free_noise = problem.noise is not None and problem.noise.prior is not None
-    return free_noise or problem.model.means.sampled_in_python or problem.model.covariances.sampled_in_python
+    beyond = problem.n_groups is not None or (problem.noise is not None and problem.noise.prior is not None)
+    return beyond or problem.model.means.sampled_in_python or problem.model.covariances.sampled_in_python
 
 
 def _end(report: StartReport) -> Parameters:
@@ -263,7 +266,7 @@ def _origins(problem: Problem, reports: list[StartReport], best: int, n_chains: 
 
     def densities(report: StartReport) -> Array:
         at = _end(report)
-        return log_densities(points, at.log_weights[None], at.means[None], at.choleskys[None])[0]
+        return log_densities(points, problem.pooled(at.log_weights)[None], at.means[None], at.choleskys[None])[0]
 
     found, further = [densities(reports[best])], []
     order = sorted(range(len(reports)), key=lambda i: -np.nan_to_num(reports[i].end_value, nan=-np.inf))
@@ -299,8 +302,8 @@ def _sorted_out(problem: Problem, samples: list[_Sample]) -> tuple[Sampling, lis
     lp = np.stack([sample.statistics["lp"] for sample in samples])
     invariants = np.stack(
         [
-            log_densities(points, sample.points.log_weights, sample.points.means, sample.points.choleskys)
-            for sample in samples
+            log_densities(points, problem.pooled(at.log_weights), at.means, at.choleskys)
+            for at in (sample.points for sample in samples)
         ]
     )
     modes = find_modes(lp, invariants)

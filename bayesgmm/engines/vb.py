@@ -175,7 +175,7 @@ class VB(Engine):
                 "n_chains": self.chains,
                 "predictive_family": predictive(q)[0],
             }
-            | ({} if problem.rows.complete else {"caveat": _CAVEAT}),
+            | ({} if problem.rows.exact else {"caveat": _CAVEAT}),
         )
 
     def _distinct(self, part: Problem, climbs: list[_Climb]) -> list[_Climb]:
@@ -289,19 +289,25 @@ def _without(problem: Problem, climb: _Climb, k: int) -> tuple[Statistics, Array
     """Statistics with the rows of component k shared out among the others."""
     log_scales, means, factors = climb.q.pass_arguments()
     log_scales = log_scales.copy()
-    log_scales[k] = -np.inf
+    log_scales[..., k] = -np.inf
     climb.passes += 1
     statistics = problem.statistics_at(log_scales, means, factors)
     # Exactly nothing, not the 1e-304 of rows that are infinitely unlikely.
     for value in (statistics.counts, statistics.first, statistics.second):
         value[k] = 0.0
+    if statistics.group_counts is not None:
+        statistics.group_counts[:, k] = 0.0
     return statistics, means
 
 
 def _permuted(climb: _Climb, order: Order) -> tuple[Statistics, Array]:
     s = climb.statistics
     moved = Statistics(
-        log_normaliser=s.log_normaliser, counts=s.counts[order], first=s.first[order], second=s.second[order]
+        log_normaliser=s.log_normaliser,
+        counts=s.counts[order],
+        first=s.first[order],
+        second=s.second[order],
+        group_counts=None if s.group_counts is None else s.group_counts[:, order],
     )
     return moved, climb.q.means.loc[order]
 
@@ -310,11 +316,12 @@ def _flat(statistics: Statistics, centers: Array) -> Array:
     """Counts and raw moments as one vector, so that they can be averaged across different centers."""
     origin = np.zeros_like(centers)
     raw_first = statistics.first + statistics.counts[:, None] * centers
-    return np.concatenate([statistics.counts, raw_first.ravel(), scatter_about(statistics, centers, origin).ravel()])
+    raw_second = scatter_about(statistics, centers, origin)
+    return np.concatenate([statistics.weight_counts.ravel(), raw_first.ravel(), raw_second.ravel()])
 
 
 def _raw(statistics: Statistics) -> Array:
-    return np.concatenate([statistics.counts, statistics.first.ravel(), statistics.second.ravel()])
+    return np.concatenate([statistics.weight_counts.ravel(), statistics.first.ravel(), statistics.second.ravel()])
 
 
 def _mixed(history: list[tuple[Array, Array]], problem: Problem) -> Statistics | None:
@@ -327,10 +334,21 @@ def _mixed(history: list[tuple[Array, Array]], problem: Problem) -> Statistics |
     solution = np.linalg.lstsq(differences.T, residuals[-1], rcond=1e-10)[0]
     mixed = outputs[-1] - solution @ np.diff(outputs, axis=0)
     K, d = problem.K, problem.n_features
-    counts, first, second = mixed[:K], mixed[K : K + K * d], mixed[K + K * d :]
+    counts, first, second = np.split(mixed, [-K * (d + d * d), -K * d * d])
+    by_group = None
+    if problem.n_groups is not None:
+        # In one of the groups a component may well be empty, and extrapolated to less than nothing.
+        by_group = np.maximum(counts.reshape(-1, K), 0.0)
+        counts = by_group.sum(axis=0)
     if not counts.min() > 0:
         return None
-    return Statistics(log_normaliser=np.nan, counts=counts, first=first.reshape(K, d), second=second.reshape(K, d, d))
+    return Statistics(
+        log_normaliser=np.nan,
+        counts=counts,
+        first=first.reshape(K, d),
+        second=second.reshape(K, d, d),
+        group_counts=by_group,
+    )
 
 
 def _try_update(q: Q, raw: Statistics) -> Q | None:

@@ -48,6 +48,8 @@ def compare_engines(fits: Mapping[str, xr.DataTree] | Sequence[xr.DataTree]) -> 
     """
     import xarray as xr
 
+    from bayesgmm.results.read import dims_in
+
     named = _named(fits)
     first = next(iter(named.values()))
     kind, probability = interval_convention()
@@ -59,8 +61,10 @@ def compare_engines(fits: Mapping[str, xr.DataTree] | Sequence[xr.DataTree]) -> 
         names.FEATURE: point[names.FEATURE].to_numpy(),
     }
     variables: dict[str, Any] = {}
+    if names.GROUP in point.dims:
+        coords[names.GROUP] = point[names.GROUP].to_numpy()
     for name in _VARIABLES:
-        dims = ("fit", *names.DIMS[name])
+        dims = ("fit", *dims_in(point, name))
         for suffix in ("", "_lower", "_upper"):
             variables[name + suffix] = dims, np.stack([row[name + suffix] for row in rows])
     differences = [_difference(rows[0], row, point) for row in rows]
@@ -106,9 +110,14 @@ def _named(fits: Any) -> dict[str, xr.DataTree]:
         same_rows = np.array_equal(
             fit[names.OBSERVED][names.DATA], first[names.OBSERVED][names.DATA], equal_nan=True
         ) and np.array_equal(units_of(fit), units_of(first))
-        if not same_rows:
+        if not same_rows or not np.array_equal(_groups_of(fit), _groups_of(first)):
             raise InputError("fits", f"{name!r} was fitted to other rows", "Fit one declaration to one data set")
     return named
+
+
+def _groups_of(fit: xr.DataTree) -> NDArray[Any]:
+    constant = fit[names.CONSTANT].to_dataset()
+    return constant["groups"].to_numpy() if "groups" in constant else np.empty(0)
 
 
 def _order(first: xr.DataTree, fit: xr.DataTree) -> NDArray[np.intp]:
@@ -129,17 +138,20 @@ def _responsibilities(fit: xr.DataTree) -> Array:
 
 
 def _row(fit: xr.DataTree, order: NDArray[np.intp], kind: str, probability: float) -> dict[str, Array]:
+    from bayesgmm.results.read import dims_in
+
     row = {"responsibilities": _responsibilities(fit)[:, order]}
     point = fit[names.POINT].to_dataset()
     posterior = fit[names.POSTERIOR].to_dataset() if names.POSTERIOR in fit.children else None
     for name in _VARIABLES:
-        dims = names.DIMS[name]
+        dims = dims_in(point, name)
+        axis = dims.index(names.COMPONENT)
         if posterior is None:
-            row[name] = point[name].transpose(*dims).to_numpy()[order]
+            row[name] = np.take(point[name].transpose(*dims).to_numpy(), order, axis)
             row[f"{name}_lower"] = row[f"{name}_upper"] = row[f"{name}_width"] = np.full_like(row[name], np.nan)
             continue
         draws = posterior[name].transpose(names.CHAIN, names.DRAW, *dims).to_numpy()
-        draws = draws.reshape(-1, *draws.shape[2:])[:, order]
+        draws = np.take(draws.reshape(-1, *draws.shape[2:]), order, 1 + axis)
         row[f"{name}_lower"], row[f"{name}_upper"] = interval(draws, kind, probability)
         row[name], row[f"{name}_width"] = draws.mean(axis=0), draws.std(axis=0)
     return row
@@ -147,6 +159,8 @@ def _row(fit: xr.DataTree, order: NDArray[np.intp], kind: str, probability: floa
 
 def _difference(first: dict[str, Array], row: dict[str, Array], point: xr.Dataset) -> tuple[float, str]:
     """The largest difference in posterior standard deviations, and where it is."""
+    from bayesgmm.results.read import dims_in
+
     largest, where = 0.0, "none"
     for name in _VARIABLES:
         width = np.where(np.isnan(first[f"{name}_width"]), row[f"{name}_width"], first[f"{name}_width"])
@@ -158,7 +172,7 @@ def _difference(first: dict[str, Array], row: dict[str, Array], point: xr.Datase
         at = np.unravel_index(np.nanargmax(apart), apart.shape)
         if apart[at] > largest:
             largest = float(apart[at])
-            dims = names.DIMS[name]
+            dims = dims_in(point, name)
             labels = ", ".join(str(point[dim].to_numpy()[i]) for dim, i in zip(dims, at, strict=True))
             where = f"{name}[{labels}]"
     return largest, where

@@ -43,7 +43,9 @@ def fit(
     model : GaussianMixture
         The declaration. Parts left out get weak priors scaled by the data (`GaussianMixture.filled`).
     data : array-like, DataFrame, DataArray or Data
-        (n_obs, n_features); whatever `as_data` takes.
+        (n_obs, n_features); whatever `as_data` takes. With ``as_data(values, groups=labels)`` each group has weights
+        of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
+        (group, component), groups sorted by their labels.
     engine : EM, VB or NUTS, optional
         If left out: `VB` where the declaration is conjugate, otherwise `EM`. The result stores which and why.
     random_seed : int, optional
@@ -97,7 +99,6 @@ def fit(
     if random_seed is not None and random_seed < 0:
         raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
     table = as_data(data)
-    _check_supported(table)
     problem = build_problem(model, table, n_threads=None if engine is None else getattr(engine, "threads", None))
     if engine is None:
         engine, reason = choose_engine(problem.declared, table)
@@ -134,16 +135,6 @@ def fit(
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
         warnings.warn(f"{engine.name}: {outcome.status.value}", NotConvergedWarning, stacklevel=2)
     return result
-
-
-def _check_supported(table: Data) -> None:
-    """Raise for what engines would silently pass over."""
-    if table.groups is not None:
-        raise UnsupportedError(
-            "as_data(groups=...)",
-            "fit, which has no model of groups yet",
-            "Pool the rows, as_data(values), or take each group by itself, as_data(values[groups == g]).",
-        )
 
 
 def choose_engine(model: FilledMixture, data: Data) -> tuple[Engine, str]:

@@ -55,6 +55,10 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
     table = as_data(data)
+    if table.groups is not None:
+        raise UnsupportedError(
+            "to_pymc", "as_data(groups=...)", "Sample natively, fit(model, data, engine=NUTS(sampler='native'))."
+        )
     if table.counts is not None or np.isnan(table.values).any():
         raise UnsupportedError(
             "to_pymc",

@@ -37,8 +37,9 @@ def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_see
     InputError
         If the fit has no draws or ``n_draws`` is no whole number.
     """
+    from bayesgmm.data import group_numbers
     from bayesgmm.inference.prediction import need_draws
-    from bayesgmm.inference.simulation import measured
+    from bayesgmm.inference.simulation import draw_labels, measured
     from bayesgmm.results import read_result, stored_data
     from bayesgmm.results.build import dataset
 
@@ -49,11 +50,12 @@ def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_see
     rng = np.random.default_rng(random_seed)
     table = stored_data(fit)
     n, d = table.n_obs, table.n_features
+    groups = None if fitted.groups is None else group_numbers(table, fitted.groups)
     one_each = replace(table, counts=np.ones(n), bins=None)
     choleskys = np.linalg.cholesky(draws.covariances)
     x = np.empty((1, len(draws), n, d))
     for s in range(len(draws)):
-        labels = rng.choice(draws.weights.shape[1], size=n, p=draws.weights[s] / draws.weights[s].sum())
+        labels = draw_labels(draws.weights[s], n, groups, rng)
         noise = rng.standard_normal((n, d, 1))
         true = draws.means[s][labels] + (choleskys[s][labels] @ noise)[..., 0]
         x[0, s] = measured(true, one_each, float(draws.noise_scale[s]), rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data, as_data, rows_in_units
+from bayesgmm.data import Data, as_data, group_numbers, rows_in_units
 from bayesgmm.engines._progress import Progress
 from bayesgmm.numerics.exact_rows import ExactRows
 from bayesgmm.numerics.rows import Rows
@@ -39,7 +40,8 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
     fit : DataTree
         From `fit`, or read back from its file.
     data : array-like, DataFrame, DataArray or Data, optional
-        New rows (n_obs, n_features); the rows that were fitted if left out.
+        New rows (n_obs, n_features); the rows that were fitted if left out. Where weights differ between groups they
+        need groups that were fitted, ``as_data(rows, groups=...)``.
     per_draw : bool
         Return responsibilities and log densities of every posterior draw instead of their summary.
 
@@ -55,7 +57,7 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
     Raises
     ------
     InputError
-        If the columns do not match the fit, or ``per_draw`` is asked of a fit without draws.
+        If columns or groups do not match the fit, or ``per_draw`` is asked of a fit without draws.
     """
     from bayesgmm.results import read_result
 
@@ -78,6 +80,7 @@ def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
     if data is None:
         return stored_data(fit)
     table = as_data(data)
+    check_known_groups("data", fitted, table)
     if table.n_features != len(fitted.feature_names):
         raise InputError(
             "data",
@@ -97,6 +100,23 @@ def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
         order = [table.feature_names.index(name) for name in fitted.feature_names]
         return table.with_columns(order)
     return table
+
+
+def check_known_groups(argument: str, fitted: FittedMixture, table: Data) -> None:
+    """Raise unless the groups of the rows are those of the fit, or the fit has none."""
+    if fitted.groups is None:
+        return
+    known = ", ".join(repr(label) for label in fitted.groups.tolist())
+    numbers = group_numbers(table, fitted.groups)
+    if numbers is None:
+        raise InputError(
+            argument, "has no groups, and weights differ between them", f"Give as_data(rows, groups=...) out of {known}"
+        )
+    assert table.groups is not None
+    unknown = np.unique(table.groups[numbers < 0]).tolist()
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        raise InputError(argument, f"has groups that were not fitted: {listed}", f"The groups of the fit are {known}")
 
 
 def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> xr.Dataset:
@@ -174,7 +194,9 @@ def need_draws(fitted: FittedMixture, argument: str) -> Mixtures:
 
 def standardised(fitted: FittedMixture, table: Data) -> Rows:
     """Rows in the fit's standard units, one unit each."""
-    return rows_in_units(table, fitted.center, fitted.scale, counted=False)
+    if fitted.groups is None and table.groups is not None:
+        table = replace(table, groups=None)
+    return rows_in_units(table, fitted.center, fitted.scale, counted=False, labels=fitted.groups)
 
 
 def chunks(fitted: FittedMixture, draws: Mixtures, x: Rows) -> Iterator[tuple[slice, Array, Array]]:
@@ -223,16 +245,15 @@ def _closed_form(fitted: FittedMixture, x: Rows) -> Array:
     loc = (loc - fitted.center) / fitted.scale
     scale = scale / fitted.scale[:, None] / fitted.scale
     out = np.zeros(x.n_rows)
-    (part,) = x.parts or [None]
-    if part is None:
-        return out
-    assert isinstance(part, ExactRows)
-    for p, pattern in enumerate(part.observed):  # marginals of these families have the same degrees of freedom
-        o, own = np.flatnonzero(pattern), slice(part.edges[p], part.edges[p + 1])
-        at = part.x[o, own], loc[:, o], scale[:, o[:, None], o], df, fitted.predictive_family
-        with np.errstate(divide="ignore"):
-            joint = np.log(fitted.predictive_weights)[:, None] + student_t_log_density(*at)
-        out[part.index[own]] = np.logaddexp.reduce(joint, axis=0)
+    for part in x.parts:
+        assert isinstance(part, ExactRows)
+        weights = fitted.predictive_weights if fitted.groups is None else fitted.predictive_weights[part.group]
+        for p, pattern in enumerate(part.observed):  # marginals of these families have the same degrees of freedom
+            o, own = np.flatnonzero(pattern), slice(part.edges[p], part.edges[p + 1])
+            at = part.x[o, own], loc[:, o], scale[:, o[:, None], o], df, fitted.predictive_family
+            with np.errstate(divide="ignore"):
+                joint = np.log(weights)[:, None] + student_t_log_density(*at)
+            out[part.index[own]] = np.logaddexp.reduce(joint, axis=0)
     return out
 
 

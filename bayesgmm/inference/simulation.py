@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data, as_data
+from bayesgmm.data import Data, as_data, group_numbers
+from bayesgmm.inference.prediction import check_known_groups
 from bayesgmm.model import FilledMixture, GaussianMixture
+from bayesgmm.model.groups import in_groups
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,7 +38,7 @@ def simulate(
     like : array-like, DataFrame or Data, optional
         Data whose way of being observed is copied: its errors of measurement, its missing entries and its bins, row by
         row (over again where ``n_obs`` is larger). ``like=as_data(...)`` of the data that were fitted simulates the
-        experiment again.
+        experiment again, with as many rows in each group. Where weights differ between groups it is needed.
     random_seed : int, optional
     n_features : int, optional
         Needed for a declaration whose numbers do not tell how many columns there are.
@@ -45,12 +48,13 @@ def simulate(
     xarray.Dataset
         ``x`` (obs, feature), ``label`` (obs), and the parameters they were made with. With ``like`` ``x`` is what would
         have been measured, NaN where ``like`` has no value, and ``x_true`` the values behind it; for bins ``x`` is the
-        centre of the bin.
+        centre of the bin. With groups there is ``groups`` (obs) as well.
 
     Raises
     ------
     InputError
-        If a part of the declaration is `Flat` or left to the data, or neither ``n_obs`` nor ``like`` is given.
+        If a part of the declaration is `Flat` or left to the data, neither ``n_obs`` nor ``like`` is given, or groups
+        of ``like`` are not those of the fit.
     """
     from bayesgmm.results.build import dataset
 
@@ -67,16 +71,23 @@ def simulate(
     if n_features is not None:
         _check_whole("n_features", n_features, least=1)
     rng = np.random.default_rng(random_seed)
+    labels_of_groups = None if table is None or table.groups is None else table.group_labels
     if isinstance(model_or_fit, GaussianMixture):
-        weights, means, covariances, features, components = _from_prior(model_or_fit, rng, n_features)
+        n_groups = None if labels_of_groups is None else len(labels_of_groups)
+        weights, means, covariances, features, components = _from_prior(model_or_fit, rng, n_features, n_groups)
         scale = 1.0
         if table is not None and table.noise_scale is not None:
             scale = float(table.noise_scale.draw(rng, (1,))[0])
     else:
-        weights, means, covariances, features, components, scale = _from_fit(model_or_fit, rng)
+        weights, means, covariances, features, components, scale, labels_of_groups = _from_fit(model_or_fit, rng, table)
     if table is not None and table.n_features != means.shape[1]:
         raise InputError("like", f"has {table.n_features} columns", f"The model has {means.shape[1]}")
-    labels = rng.choice(weights.size, size=n_obs, p=weights / weights.sum())
+    groups = None
+    if table is not None and labels_of_groups is not None:
+        numbers = group_numbers(table, labels_of_groups)
+        assert numbers is not None
+        groups = numbers[_imitated(table, n_obs)]
+    labels = draw_labels(weights, n_obs, groups, rng)
     noise = rng.standard_normal((n_obs, means.shape[1]))
     x = means[labels] + (np.linalg.cholesky(covariances)[labels] @ noise[..., None])[..., 0]
     coords = {
@@ -92,6 +103,9 @@ def simulate(
         "means": means,
         "covariances": covariances,
     }
+    if groups is not None and labels_of_groups is not None:
+        coords[names.GROUP] = labels_of_groups
+        variables["groups"] = labels_of_groups[groups]
     if table is not None:
         variables |= {names.DATA: measured(x, table, scale, rng), "x_true": x}
         if table.noise is not None:
@@ -99,13 +113,31 @@ def simulate(
     return dataset(variables, coords)
 
 
-def measured(x: np.ndarray, like: Data, noise_scale: float, rng: np.random.Generator) -> np.ndarray:
-    """What would be measured of true values (N, d) by the means that gave the rows of `like`, over and over."""
+def draw_labels(
+    weights: NDArray[np.float64], n: int, groups: NDArray[np.intp] | None, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Components of n rows, from weights (K,), or (G, K) and the numbers of the groups of the rows."""
+    if groups is None:
+        return rng.choice(weights.size, size=n, p=weights / weights.sum())
+    labels = np.empty(n, dtype=np.intp)
+    for group, own in enumerate(weights):
+        here = groups == group
+        labels[here] = rng.choice(own.size, size=int(here.sum()), p=own / own.sum())
+    return labels
+
+
+def _imitated(like: Data, n: int) -> NDArray[np.intp]:
+    """Which row of `like` each of n rows imitates."""
     rows = np.arange(like.n_obs)
     if like.counts is not None:
         whole = np.floor(like.counts).astype(int)
         rows = np.repeat(rows, whole) if whole.any() else rows
-    rows = np.resize(rows, len(x))
+    return np.resize(rows, n)
+
+
+def measured(x: np.ndarray, like: Data, noise_scale: float, rng: np.random.Generator) -> np.ndarray:
+    """What would be measured of true values (N, d) by the means that gave the rows of `like`, over and over."""
+    rows = _imitated(like, len(x))
     out = x.copy()
     if like.noise is not None:
         errors = rng.standard_normal(x.shape)
@@ -116,10 +148,14 @@ def measured(x: np.ndarray, like: Data, noise_scale: float, rng: np.random.Gener
             errors = ((vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]) @ errors[..., None])[..., 0]
         out += noise_scale * errors
     if like.bins is not None:
-        low, high = like.bins.T
-        which = np.minimum(np.searchsorted(high, out[:, 0]), len(high) - 1)
-        outside = (out[:, 0] < low[which]) | (out[:, 0] > high[which])
-        return np.where(outside[:, None], np.nan, like.values[which])
+        of_bins = np.zeros(like.n_obs) if like.groups is None else like.groups
+        for group in np.unique(of_bins):
+            bins, here = np.flatnonzero(of_bins == group), of_bins[rows] == group
+            (low, high), own = like.bins[bins].T, out[here]
+            which = np.minimum(np.searchsorted(high, own[:, 0]), len(high) - 1)
+            outside = (own[:, 0] < low[which]) | (own[:, 0] > high[which])
+            out[here] = np.where(outside[:, None], np.nan, like.values[bins[which]])
+        return out
     out[np.isnan(like.values[rows])] = np.nan
     return out
 
@@ -130,19 +166,32 @@ def _check_whole(argument: str, value: Any, *, least: int) -> None:
         raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
 
 
-def _from_fit(fit: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+def _from_fit(fit: Any, rng: np.random.Generator, like: Data | None) -> tuple[Any, ...]:
     from bayesgmm.results import read_result
 
     fitted = read_result(fit)
+    if fitted.groups is not None:
+        if like is None:
+            raise InputError(
+                "like",
+                "got None, and weights differ between groups",
+                "Give rows with groups, as_data(rows, groups=...)",
+            )
+        check_known_groups("like", fitted, like)
     mixtures = fitted.point if fitted.draws is None else fitted.draws
     s = int(rng.integers(len(mixtures)))
     features = np.asarray(fitted.feature_names)
     at = mixtures.weights[s], mixtures.means[s], mixtures.covariances[s]
-    return *at, features, fitted.components, float(mixtures.noise_scale[s])
+    return *at, features, fitted.components, float(mixtures.noise_scale[s]), fitted.groups
 
 
-def _from_prior(model: GaussianMixture, rng: np.random.Generator, n_features: int | None) -> tuple[Any, ...]:
-    filled = model if isinstance(model, FilledMixture) else _explicit(model, n_features)
+def _from_prior(
+    model: GaussianMixture, rng: np.random.Generator, n_features: int | None, n_groups: int | None
+) -> tuple[Any, ...]:
+    if isinstance(model, FilledMixture):
+        filled = model._replace(weights=in_groups(model.weights, n_groups))
+    else:
+        filled = _explicit(model, n_features, n_groups)
     if filled.improper_parts():
         parts = " and ".join(filled.improper_parts())
         raise InputError(
@@ -155,9 +204,11 @@ def _from_prior(model: GaussianMixture, rng: np.random.Generator, n_features: in
     return weights, means, covariances, features, components
 
 
-def _explicit(model: GaussianMixture, n_features: int | None) -> FilledMixture:
+def _explicit(model: GaussianMixture, n_features: int | None, n_groups: int | None) -> FilledMixture:
     d = _n_features(model, n_features)
-    filled, probe = (model.filled(np.full(d, shift), np.eye(d) * scale) for shift, scale in ((0.0, 1.0), (1.0, 2.0)))
+    filled, probe = (
+        model.filled(np.full(d, shift), np.eye(d) * scale, n_groups) for shift, scale in ((0.0, 1.0), (1.0, 2.0))
+    )
     # Two different data sets would fill left-out numbers differently.
     if filled != probe:
         raise InputError(

@@ -28,9 +28,10 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``weight``, ``mean[feature]``, ``sd[feature]`` (posterior means, or the mode under `EM`), each
-        followed by ``_lower`` and ``_upper`` where there are draws; ``members``, the rows labelled with the
-        component; ``uncertain``, how many of them are uncertain. ``attrs["interval"]`` says which interval.
+        Columns ``weight`` (or ``weight[group]`` for each group with weights of its own), ``mean[feature]``,
+        ``sd[feature]`` (posterior means, or the mode under `EM`), each followed by ``_lower`` and ``_upper`` where
+        there are draws; ``members``, the rows labelled with the component; ``uncertain``, how many of them are
+        uncertain. ``attrs["interval"]`` says which interval.
     """
     import pandas as pd
 
@@ -45,21 +46,23 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     columns: dict[str, np.ndarray] = {}
     kind, probability = interval_convention() if posterior is not None else ("", 0.0)
 
-    def add(column: str, variable: str, feature: str | None) -> None:
-        chosen = {} if feature is None else {names.FEATURE: feature}
+    def add(column: str, variable: str, chosen: dict[str, int]) -> None:
         if posterior is None:
-            columns[column] = point[variable].sel(chosen).to_numpy()
+            columns[column] = point[variable].isel(chosen).to_numpy()
             return
-        draws = posterior[variable].sel(chosen).transpose(names.CHAIN, names.DRAW, names.COMPONENT).to_numpy()
+        draws = posterior[variable].isel(chosen).transpose(names.CHAIN, names.DRAW, names.COMPONENT).to_numpy()
         draws = draws.reshape(-1, draws.shape[-1])
         low, high = interval(draws, kind, probability)
         columns[column], columns[f"{column}_lower"], columns[f"{column}_upper"] = draws.mean(axis=0), low, high
 
-    add("weight", "weights", None)
-    for feature in features:
-        add(f"mean[{feature}]", "means", feature)
-    for feature in features:
-        add(f"sd[{feature}]", "sds", feature)
+    if names.GROUP in point.dims:
+        for g, group in enumerate(point[names.GROUP].to_numpy()):
+            add(f"weight[{group}]", "weights", {names.GROUP: g})
+    else:
+        add("weight", "weights", {})
+    for column, variable in (("mean", "means"), ("sd", "sds")):
+        for j, feature in enumerate(features):
+            add(f"{column}[{feature}]", variable, {names.FEATURE: j})
     assigned = fit[names.ASSIGNMENTS].to_dataset()
     components = point[names.COMPONENT].to_numpy()
     own = assigned["responsibilities"].max(names.COMPONENT).to_numpy()

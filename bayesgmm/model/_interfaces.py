@@ -30,6 +30,15 @@ class Weights(Spec):
     # Whether `mode` is exact; otherwise it only serves short starts and the quasi-Newton finish does the rest.
     closed_form: bool = True
 
+    @property
+    def n_groups(self) -> int | None:
+        """For how many groups of rows this has numbers of its own; None if they are the same in all."""
+        return None
+
+    def for_group(self, group: int) -> Weights:
+        """The prior on the weights of one group."""
+        return self
+
     @abstractmethod
     def resolved(self, n_components: int) -> Self:
         """This prior with every number written out for K components."""
@@ -64,7 +73,7 @@ class Weights(Spec):
 
     def from_free(self, theta: Array, reference: Array) -> Array:
         """Log weights at coordinates `theta` (..., K - 1), isometric log-ratios, from the reference point."""
-        moved = reference + theta @ isometric_basis(reference.size).T
+        moved = reference + theta @ isometric_basis(reference.shape[-1]).T
         return moved - np.logaddexp.reduce(moved, axis=-1, keepdims=True)
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:

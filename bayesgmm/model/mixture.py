@@ -16,6 +16,7 @@ from bayesgmm.model._interfaces import Covariances, Means, Weights
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
+from bayesgmm.model.groups import in_groups
 from bayesgmm.model.means import ConjugateMeans, NormalMeans
 from bayesgmm.model.structures import Full
 from bayesgmm.model.weights import Dirichlet
@@ -85,14 +86,14 @@ class GaussianMixture(Spec):
             )
             self._set("component_names", names)
 
-    def filled(self, mean: Array, covariance: Array) -> FilledMixture:
+    def filled(self, mean: Array, covariance: Array, n_groups: int | None = None) -> FilledMixture:
         """This model with every part that was left out taken from the data's mean (d,) and covariance (d, d).
 
         The defaults are weak and change with the data's units as the structure does (Fraley & Raftery 2007):
         weights Dirichlet(1); means Normal(mean, Sigma_k / 0.01) for inverse-Wishart covariances and otherwise
         independent Normals of the same width; covariances InverseWishart(d + 2, cov K^(-2/d)), or its
         one-dimensional form with 3 degrees of freedom where the structure has separate variances. Because they are
-        centred and scaled by the data this is empirical Bayes.
+        centred and scaled by the data this is empirical Bayes. With `n_groups` each group has weights of its own.
         """
         K, d = self.n_components, mean.size
         covariances = self.covariances if self.covariances is not None else Full(InverseWishart())
@@ -109,7 +110,7 @@ class GaussianMixture(Spec):
         covariances.check_means(means)
         return FilledMixture(
             n_components=K,
-            weights=as_weights(weights).resolved(K),
+            weights=in_groups(as_weights(weights), n_groups).resolved(K),
             means=means,
             covariances=covariances,
             component_names=self.component_names,
@@ -137,10 +138,13 @@ class GaussianMixture(Spec):
         kind = type(getattr(covariances, "structure", covariances)).__name__
         named = {"FixedCovariances": "known", "ConstantCV": "one cv"}
         kind = named.get(kind, kind.lower()) + (", shared" if shared else "")
+        weights = self.weights or Dirichlet(1.0)
+        grouped = isinstance(weights, Weights) and weights.n_groups is not None
+        w = "w_g" if grouped else "w"
         lines = [
             ("x_i | z_i = k", f"Normal(mu_k, {sigma})"),
-            ("z_i", "Categorical(w)"),
-            ("w", (self.weights or Dirichlet(1.0)).describe()),
+            ("z_i", f"Categorical({w})" + (", g the group of row i" if grouped else "")),
+            (w, weights.describe()),
             (f"mu_k | {sigma}" if conditional else "mu_k", means.describe().replace("Sigma_k", sigma)),
             (sigma, f"{covariances.describe()}   ({kind})"),
         ]
@@ -190,7 +194,10 @@ class FilledMixture(GaussianMixture):
         return self.weights.n_free(K) + means + self.covariances.n_parameters(K, n_features)
 
     def draw(self, rng: np.random.Generator, size: int, n_features: int) -> tuple[Array, Array, Array]:
-        """Weights (size, K), means (size, K, d) and covariances (size, K, d, d) drawn from the prior."""
+        """Weights (size, K), means (size, K, d) and covariances (size, K, d, d) drawn from the prior.
+
+        Weights are (size, G, K) where they differ between groups.
+        """
         K, d = self.n_components, n_features
         weights = self.weights.draw(rng, size, K)
         if not self.covariances.linked:

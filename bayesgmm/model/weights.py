@@ -23,20 +23,33 @@ class Dirichlet(Weights):
 
     Parameters
     ----------
-    concentration : float or (K,) array-like
+    concentration : float, (K,) or (G, K) array-like
         Positive. 1 is uniform on the simplex; small values favour few occupied components (Rousseau & Mengersen
         2011). Below 1 the density is unbounded at the edge, so `EM` has no mode to find; `VB` works.
+        With two axes it has a row for each group of ``as_data(groups=...)``, in the sorted order of their labels.
     """
 
     concentration: Numbers = 1.0
 
     def __post_init__(self) -> None:
-        self._freeze("concentration", positive=True, most_axes=1)
+        self._freeze("concentration", positive=True, most_axes=2)
+
+    @property
+    def n_groups(self) -> int | None:
+        return len(self.concentration) if np.ndim(self.concentration) == 2 else None  # type: ignore[arg-type]
+
+    def for_group(self, group: int) -> Dirichlet:
+        if self.n_groups is None:
+            return self
+        return Dirichlet(self.concentration[group])  # type: ignore[index]
 
     def describe(self) -> str:
         return f"Dirichlet({show(self.concentration)})"
 
     def resolved(self, n_components: int) -> Self:
+        if self.n_groups is not None:
+            shape = self.n_groups, n_components
+            return self._replace(concentration=self._shaped("concentration", shape, "(n_groups, n_components)"))
         return self._replace(concentration=tuple(self._values(n_components)))
 
     def keys(self, n_components: int) -> list[Hashable]:
@@ -139,25 +152,34 @@ class FixedWeights(Weights):
 
     Parameters
     ----------
-    values : (K,) array-like
-        Positive, with sum 1.
+    values : (K,) or (G, K) array-like
+        Positive, with sum 1; with two axes a row for each group of ``as_data(groups=...)``, in the sorted order of
+        their labels.
     """
 
     values: Numbers
 
     def __post_init__(self) -> None:
-        self._freeze("values", positive=True, most_axes=1)
-        total = float(np.sum(self.values))
-        self._check("values", abs(total - 1.0) < 1e-8, f"they add up to {total:.10g}", "Weights must have sum 1")
+        self._freeze("values", positive=True, most_axes=2)
+        for total in np.atleast_1d(np.sum(self.values, axis=-1)):
+            self._check("values", abs(total - 1.0) < 1e-8, f"they add up to {total:.10g}", "Weights must have sum 1")
+
+    @property
+    def n_groups(self) -> int | None:
+        return len(self.values) if np.ndim(self.values) == 2 else None  # type: ignore[arg-type]
+
+    def for_group(self, group: int) -> FixedWeights:
+        return self if self.n_groups is None else FixedWeights(self.values[group])  # type: ignore[index]
 
     def describe(self) -> str:
         return f"fixed at {show(self.values)}"
 
     def resolved(self, n_components: int) -> Self:
-        if np.size(self.values) != n_components:
+        size = np.shape(np.atleast_1d(self.values))[-1]
+        if size != n_components:
             raise InputError(
                 "FixedWeights.values",
-                f"has {np.size(self.values)} weights for n_components = {n_components}",
+                f"has {size} weights for n_components = {n_components}",
                 "Give one weight for each component",
             )
         return self
@@ -181,7 +203,7 @@ class FixedWeights(Weights):
         return 0
 
     def from_free(self, theta: Array, reference: Array) -> Array:
-        return np.broadcast_to(reference, (*theta.shape[:-1], reference.size))
+        return np.broadcast_to(reference, np.broadcast_shapes((*theta.shape[:-1], 1), reference.shape))
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
         return np.zeros(0)

@@ -30,12 +30,15 @@ class BinnedRows:
         How many units are in each bin, perhaps none.
     noise : (n,) array, optional
         Variance of the error of what was sorted into the bin.
+    group : int
+        Number of the group that all of them belong to.
     """
 
     index: NDArray[np.intp]
     bounds: Array
     weights: Array
     noise: Array | None = None
+    group: int = 0
 
     complete = False
     blurred = True

@@ -62,6 +62,8 @@ class SortedRows:
         Pattern p has the rows edges[p] .. edges[p + 1].
     weights : (n,) array, optional
         How many units each row stands for; one if left out.
+    group : int
+        Number of the group that all of them belong to.
     """
 
     index: NDArray[np.intp]
@@ -69,6 +71,7 @@ class SortedRows:
     observed: NDArray[np.bool_]
     edges: NDArray[np.intp]
     weights: Array | None = None
+    group: int = 0
 
     @property
     def units(self) -> Array:

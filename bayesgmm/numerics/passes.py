@@ -48,6 +48,8 @@ class Statistics:
     mean_slope, sigma_slope : (K, d) and (K, d, d) arrays, optional
         Derivatives of the sum of log normalisers in m_k and Sigma_k. They follow from the others, but where errors
         dwarf a covariance rounding would spoil them, so that passes over such rows hand them out as well.
+    group_counts : (G, K) array, optional
+        Expected numbers of rows of each component in each group, where rows belong to groups.
     """
 
     log_normaliser: float
@@ -57,6 +59,20 @@ class Statistics:
     noise_residual: float = 0.0
     mean_slope: Array | None = None
     sigma_slope: Array | None = None
+    group_counts: Array | None = None
+
+    @property
+    def weight_counts(self) -> Array:
+        """The counts that say something about the weights: (G, K) where rows belong to groups, else (K,)."""
+        return self.counts if self.group_counts is None else self.group_counts
+
+    def slopes(self, precision_choleskys: Array) -> tuple[Array, Array]:
+        """Derivatives of the sum of log normalisers in m_k (K, d) and Sigma_k (K, d, d)."""
+        if self.mean_slope is not None and self.sigma_slope is not None:
+            return self.mean_slope, self.sigma_slope
+        precisions = np.swapaxes(precision_choleskys, -1, -2) @ precision_choleskys
+        by_means = (precisions @ self.first[..., None])[..., 0]
+        return by_means, 0.5 * (precisions @ self.second @ precisions - self.counts[:, None, None] * precisions)
 
 
 def expected_statistics(

@@ -103,9 +103,10 @@ def relabelling(
     return Relabelling(orders=sweep.orders, margins=sweep.margins, rounds=rounds, converged=converged)
 
 
-def permuted(values: Array, orders: Orders) -> Array:
-    """Apply the orders (S, K) of a relabelling to axis 1 of an (S, K, ...) array."""
-    return values[np.arange(len(orders))[:, None], orders]
+def permuted(values: Array, orders: Orders, *, axis: int = 1) -> Array:
+    """Apply the orders (S, K) of a relabelling to axis 1 of an (S, K, ...) array, or to another one."""
+    moved = np.moveaxis(values, axis, 1)
+    return np.moveaxis(moved[np.arange(len(orders))[:, None], orders], 1, axis)
 
 
 @dataclass(frozen=True, kw_only=True)

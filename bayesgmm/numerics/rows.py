@@ -7,7 +7,7 @@ statistics: those of the true values of all features. Together they are one pass
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,27 +28,44 @@ class Rows:
     Attributes
     ----------
     parts : list
-        Rows in which nothing was observed are in none of them.
+        Rows in which nothing was observed are in none of them, and each has rows of one group.
     n_rows, n_features : int
         Of the table.
+    groups : (N,) array of int, optional
+        Numbers of the groups of the rows, if they belong to some.
     """
 
     parts: Sequence[Part]
     n_rows: int
     n_features: int
+    groups: NDArray[np.intp] | None = None
 
     @property
     def complete(self) -> ExactRows | None:
-        """The one part that there is, if nothing is missing, in a bin or has an error; rows may be counted."""
-        if len(self.parts) == 1 and self.parts[0].complete and self.parts[0].index.size == self.n_rows:
-            return self.parts[0]  # type: ignore[return-value]
-        return None
+        """All rows as one part, if nothing is missing, in a bin, has an error or is in a group; rows may be counted."""
+        return self.parts[0] if self.exact and self.groups is None else None  # type: ignore[return-value]
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is missing, in a bin or has an error."""
+        there = sum(part.index.size for part in self.parts) == self.n_rows
+        return there and all(part.complete for part in self.parts)
 
     @property
     def whole(self) -> Array | None:
         """The data (d, N) if besides every row stands for itself, else None."""
         complete = self.complete
         return complete.x if complete is not None and complete.weights is None else None
+
+    def whole_groups(self) -> list[tuple[int, Array]] | None:
+        """The data (d, n) of each group with its number, if every row is exact and stands for itself, else None.
+
+        Rows that belong to no groups are one.
+        """
+        whole = [part for part in self.parts if isinstance(part, ExactRows) and part.weights is None]
+        if not self.exact or len(whole) < len(self.parts):
+            return None
+        return [(part.group, part.x) for part in whole]
 
     @property
     def blurred(self) -> bool:
@@ -58,6 +75,13 @@ class Rows:
     def units(self) -> float:
         """Number of units that were observed at least in part."""
         return sum(float(part.units.sum()) for part in self.parts)
+
+    def group_units(self, n_groups: int) -> Array:
+        """The same of each group, (G,)."""
+        out = np.zeros(n_groups)
+        for part in self.parts:
+            out[part.group] += part.units.sum()
+        return out
 
     def typical_noise(self) -> Array | None:
         """Covariance (d, d) of an error of middling size, that of a place within a bin included; None if exact."""
@@ -87,7 +111,8 @@ class Rows:
             here = np.flatnonzero(place[part.index] >= 0)
             if here.size:
                 parts.append(part.taken(here, place[part.index[here]]))
-        return Rows(parts=parts, n_rows=index.size, n_features=self.n_features)
+        groups = None if self.groups is None else self.groups[index]
+        return Rows(parts=parts, n_rows=index.size, n_features=self.n_features, groups=groups)
 
     def statistics(
         self,
@@ -100,14 +125,21 @@ class Rows:
     ) -> Statistics:
         """Expected statistics of the true values of all features; arguments as in `expected_statistics`.
 
-        `noise_factor` multiplies the covariances of all errors.
+        `log_scales` may be (G, K), a row for each group. `noise_factor` multiplies the covariances of all errors.
         """
-        covariances = means if self.complete else outer(inverse_lower(precision_choleskys))
-        at = log_scales, means, covariances, precision_choleskys, noise_factor, n_threads
-        if not self.parts:
-            return _nothing(means)
-        (part,) = self.parts
-        return part.statistics(*at)
+        covariances = means if self.exact else outer(inverse_lower(precision_choleskys))
+        at = means, covariances, precision_choleskys, noise_factor, n_threads
+        if log_scales.ndim == 1 and len(self.parts) == 1:
+            return self.parts[0].statistics(log_scales, *at)
+        by_group = log_scales.ndim == 2
+        found = [part.statistics(log_scales[part.group] if by_group else log_scales, *at) for part in self.parts]
+        total = _added(found, means, precision_choleskys)
+        if not by_group:
+            return total
+        group_counts = np.zeros(log_scales.shape)
+        for part, each in zip(self.parts, found, strict=True):
+            group_counts[part.group] += each.counts
+        return replace(total, group_counts=group_counts)
 
     def rowwise_of_many(
         self,
@@ -120,19 +152,25 @@ class Rows:
     ) -> tuple[Array, Array]:
         """Responsibilities (S, K, N) and log normalisers (S, N) of one unit of every row, under S mixtures.
 
-        Of a row in which nothing was observed they are the weights, and the log of their sum.
+        `log_scales` may be (S, G, K), with a row for each group. Of a row in which nothing was observed they are the
+        weights, and the log of their sum.
         """
         complete = self.complete
-        covariances = means if complete else outer(inverse_lower(precision_choleskys))
+        covariances = means if self.exact else outer(inverse_lower(precision_choleskys))
         factors = np.ones(len(means)) if noise_factors is None else noise_factors
-        at = log_scales, means, covariances, precision_choleskys, factors, n_threads
+        at = means, covariances, precision_choleskys, factors, n_threads
         if complete is not None:
-            return complete.rowwise_of_many(*at)
-        total = np.logaddexp.reduce(log_scales, axis=1)
-        r = np.repeat(np.exp(log_scales - total[:, None])[..., None], self.n_rows, axis=2)
-        log_density = np.repeat(total[:, None], self.n_rows, axis=1)
+            return complete.rowwise_of_many(log_scales, *at)
+        by_group, total = log_scales.ndim == 3, np.logaddexp.reduce(log_scales, axis=-1)
+        shares = np.exp(log_scales - total[..., None])
+        if by_group:
+            r, log_density = np.swapaxes(shares[:, self.groups], 1, 2).copy(), total[:, self.groups]
+        else:
+            r = np.repeat(shares[..., None], self.n_rows, axis=2)
+            log_density = np.repeat(total[:, None], self.n_rows, axis=1)
         for part in self.parts:
-            r[..., part.index], log_density[:, part.index] = part.rowwise_of_many(*at)
+            own = log_scales[:, part.group] if by_group else log_scales
+            r[..., part.index], log_density[:, part.index] = part.rowwise_of_many(own, *at)
         return r, log_density
 
     def conditionals(self, mean: Array, covariance: Array, noise_factor: float = 1.0) -> list[Conditional]:
@@ -163,7 +201,12 @@ class Rows:
 
 
 def make_rows(
-    values: Array, counts: Array | None = None, *, noise: Array | None = None, bins: Array | None = None
+    values: Array,
+    counts: Array | None = None,
+    *,
+    noise: Array | None = None,
+    bins: Array | None = None,
+    groups: NDArray[np.intp] | None = None,
 ) -> Rows:
     """Sort the rows of a table (N, d), NaN where an entry is missing, by what was observed.
 
@@ -175,14 +218,29 @@ def make_rows(
         Standard deviations or covariances of errors.
     bins : (N, 2) array, optional
         Lower and upper bounds of the one feature, in place of its values.
+    groups : (N,) array of int, optional
+        Numbers of the groups that the rows belong to.
     """
+    if groups is None:
+        parts = _parts(values, counts, noise, bins)
+    else:
+        parts = []
+        for group in np.unique(groups):
+            own = np.flatnonzero(groups == group)
+            some = (None if each is None else each[own] for each in (counts, noise, bins))
+            found = _parts(values[own], *some)
+            parts += [replace(part, index=own[part.index], group=int(group)) for part in found]
+    return Rows(parts=parts, n_rows=values.shape[0], n_features=values.shape[1], groups=groups)
+
+
+def _parts(values: Array, counts: Array | None, noise: Array | None, bins: Array | None) -> list[Part]:
+    """Rows of one group, sorted by what was observed."""
     n, d = values.shape
     if bins is not None:
         weights = np.ones(n) if counts is None else counts
         variances = None if noise is None else (np.square(noise) if noise.ndim == 2 else noise[:, 0]).reshape(n)
         bounds = np.ascontiguousarray(bins.T)
-        part = BinnedRows(index=np.arange(n), bounds=bounds, weights=weights, noise=variances)
-        return Rows(parts=[part], n_rows=n, n_features=d)
+        return [BinnedRows(index=np.arange(n), bounds=bounds, weights=weights, noise=variances)]
     there = ~np.isnan(values)
     if there.all():
         observed, index, edges = np.ones((1, d), dtype=bool), np.arange(n), np.array([0, n])
@@ -194,25 +252,33 @@ def make_rows(
         if not observed[0].any():  # patterns are sorted, so an empty one comes first
             index, observed, edges = index[sizes[0] :], observed[1:], edges[1:] - sizes[0]
     if not index.size:
-        return Rows(parts=[], n_rows=n, n_features=d)
+        return []
     x = np.ascontiguousarray(np.where(there, values, 0.0)[index].T if index.size < n or not there.all() else values.T)
     weights = None if counts is None else np.ascontiguousarray(counts[index])
     own = {"index": index, "x": x, "observed": observed, "edges": edges, "weights": weights}
     if noise is None or not noise.any():
-        return Rows(parts=[ExactRows(**own)], n_rows=n, n_features=d)
+        return [ExactRows(**own)]
     same = noise[0]
     if (noise == same).all():
         shared = np.diag(np.square(same)) if same.ndim == 1 else same
-        return Rows(parts=[ExactRows(**own, noise=shared)], n_rows=n, n_features=d)
+        return [ExactRows(**own, noise=shared)]
     if noise.ndim == 2:
         variances = np.square(noise[index]).T
     else:
         i, j = lower_indices(d)
         variances = noise[index][:, i, j].T
-    return Rows(parts=[NoisyRows(**own, noise=np.ascontiguousarray(variances))], n_rows=n, n_features=d)
+    return [NoisyRows(**own, noise=np.ascontiguousarray(variances))]
 
 
-def _nothing(means: Array) -> Statistics:
-    """Statistics of no rows."""
+def _added(found: list[Statistics], means: Array, precision_choleskys: Array) -> Statistics:
+    """Statistics of several parts together."""
     K, d = means.shape
-    return Statistics(log_normaliser=0.0, counts=np.zeros(K), first=np.zeros((K, d)), second=np.zeros((K, d, d)))
+    total = Statistics(log_normaliser=0.0, counts=np.zeros(K), first=np.zeros((K, d)), second=np.zeros((K, d, d)))
+    if not found:
+        return total
+    names = ["log_normaliser", "counts", "first", "second", "noise_residual"]
+    sums = {name: sum(getattr(each, name) for each in found) for name in names}
+    if any(each.mean_slope is not None for each in found):
+        slopes = [each.slopes(precision_choleskys) for each in found]
+        sums["mean_slope"], sums["sigma_slope"] = (sum(each) for each in zip(*slopes, strict=True))
+    return replace(total, **sums)

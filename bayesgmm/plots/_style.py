@@ -56,8 +56,8 @@ def component_name(component: Any) -> str:
 
 
 def component_label(fitted: FittedMixture, k: int) -> str:
-    """Name and weight for a legend."""
-    return f"{component_name(fitted.components[k])}: weight {fitted.point.weights[0, k]:.2f}"
+    """Name and weight for a legend; that in all rows together where groups have weights of their own."""
+    return f"{component_name(fitted.components[k])}: weight {fitted.pooled(fitted.point).weights[0, k]:.2f}"
 
 
 def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str | None]:
@@ -68,7 +68,7 @@ def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str
     n_empty = rows.size - len(occupied)
     if not n_empty:
         return occupied, None
-    weight = 1 - fitted.point.weights[0, occupied].sum()
+    weight = 1 - fitted.pooled(fitted.point).weights[0, occupied].sum()
     return occupied, f"not drawn: {n_empty} empty component{'s' if n_empty > 1 else ''},\nweight {weight:.2g}"
 
 

@@ -45,7 +45,8 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         from ArviZ's ``rcParams``); under `EM` they are the mode. Components in which not half a row is expected are
         part of the total but not drawn. Where values have errors of measurement the curves are those of the true
         values, and a dashed line shows what the total looks like with the errors. Bins are drawn as they are; open
-        ones as wide as their neighbours, with a dashed outline.
+        ones as wide as their neighbours, with a dashed outline. Where groups
+        have weights of their own those of all rows together are shown.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     low, high = _draw_data(ax, table, j)
     grid = _grid(fitted.point, j, low, high)
     draws = fitted.point if fitted.draws is None else fitted.draws.thinned(_MOST_DRAWS)
-    components, totals = marginal_densities(draws, j, grid)
+    components, totals = marginal_densities(fitted.pooled(draws), j, grid)
     for k in occupied:
         style = look(k)
         label = component_label(fitted, k)
@@ -76,7 +77,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         label = f"{probability:.0%} interval ({kind}) of the total"
         ax.fill_between(grid, lower, upper, color=ink(), alpha=0.25, linewidth=0, label=label)
     if table.noise is not None:
-        with_errors = _with_errors(fitted.point, table, j, grid)
+        with_errors = _with_errors(fitted.pooled(fitted.point), table, j, grid)
         label = "total with the errors of measurement"
         ax.plot(grid, with_errors, color=ink(), linewidth=1.2, linestyle=(0, (4, 2)), zorder=3, label=label)
     ax.set_xlim(low, high)
@@ -105,6 +106,9 @@ def _draw_data(ax: Axes, table: Data, j: int) -> tuple[float, float]:
 def _draw_bins(ax: Axes, bins: Array, counts: Array) -> tuple[float, float]:
     from matplotlib.colors import to_rgb
 
+    # Groups may have been sorted into the same bins.
+    bins, which = np.unique(bins, axis=0, return_inverse=True)
+    counts = np.bincount(which.ravel(), weights=counts)
     edges, is_open = bins.copy(), np.isinf(bins).any(axis=1)
     widths = np.diff(bins, axis=1)[:, 0]
     known = np.flatnonzero(~is_open)

@@ -63,6 +63,8 @@ def build_result(
         names.FEATURE_BIS: np.asarray(feature_names),
         names.OBS: np.arange(len(values)) if obs_names is None else obs_names,
     }
+    if groups is not None:
+        coords[names.GROUP] = np.unique(groups)
     point = outcome.point.reordered(order)
     tables: dict[str, xr.Dataset] = {
         names.POINT: dataset(
@@ -90,7 +92,9 @@ def build_result(
         n_chains = int(outcome.notes["n_chains"])
         tables |= _sampled(outcome.draws, outcome.sampling, order, n_chains, coords)
     if outcome.variational is not None:
-        variational = {key: value[order] for key, value in outcome.variational.items()}
+        grouped = groups is not None
+        axes = {key: names.dims_of(key, grouped=grouped).index(names.COMPONENT) for key in outcome.variational}
+        variational = {key: np.take(value, order, axes[key]) for key, value in outcome.variational.items()}
         tables[names.VARIATIONAL] = dataset(variational, coords)
     attrs = {
         names.MODEL: problem.declared.to_json(),
@@ -141,10 +145,17 @@ def dataset(
     leading: tuple[str, ...] = (),
     attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """A Dataset whose variables have the dimensions of the schema, behind the `leading` ones."""
+    """A Dataset whose variables have the dimensions of the schema, behind the `leading` ones.
+
+    Weights have that of groups if `coords` has labels of groups.
+    """
     import xarray as xr
 
-    data = {name: ((*leading, *names.DIMS[name]), np.asarray(value)) for name, value in variables.items()}
+    grouped = names.GROUP in coords
+    data = {
+        name: ((*leading, *names.dims_of(name, grouped=grouped)), np.asarray(value))
+        for name, value in variables.items()
+    }
     used = {dim for dims, _ in data.values() for dim in dims}
     own = {dim: coords[dim] for dim in coords if dim in used}
     return xr.Dataset(
@@ -202,7 +213,7 @@ def _sampled(
 
 
 def _posterior(draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any]) -> xr.Dataset:
-    values = parameters(draws.weights[:, order], draws.means[:, order], draws.covariances[:, order])
+    values = parameters(draws.weights[..., order], draws.means[:, order], draws.covariances[:, order])
     if draws.noise_scale is not None:
         values["noise_scale"] = draws.noise_scale
     values["n_occupied"] = (draws.expected_counts >= OCCUPIED).sum(axis=1).astype(float)
@@ -234,7 +245,8 @@ def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Ma
     K, d = problem.K, problem.n_features
     n_steps = max((start.trace.size for start in starts), default=0) or 1
     trace = np.full((len(starts), n_steps), np.nan)
-    weights, means = np.full((len(starts), K), np.nan), np.full((len(starts), K, d), np.nan)
+    weights = np.full((len(starts), *outcome.point.log_weights.shape), np.nan)
+    means = np.full((len(starts), K, d), np.nan)
     covariances = np.full((len(starts), K, d, d), np.nan)
     for i, start in enumerate(starts):
         trace[i, : start.trace.size] = start.trace
@@ -252,11 +264,13 @@ def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Ma
         "end_value": (by_start, np.array([start.end_value for start in starts])),
         "gain_left": (by_start, np.array([start.gain_left for start in starts])),
         "optimum": (by_start, optimum),
-        "weights": ((names.START, *names.DIMS["weights"]), weights),
+        "weights": ((names.START, *names.dims_of("weights", grouped=names.GROUP in coords)), weights),
         "means": ((names.START, *names.DIMS["means"]), means),
         "covariances": ((names.START, *names.DIMS["covariances"]), covariances),
     }
-    own = {dim: coords[dim] for dim in (names.COMPONENT, names.FEATURE, names.FEATURE_BIS)}
+    own = {
+        dim: coords[dim] for dim in (names.GROUP, names.COMPONENT, names.FEATURE, names.FEATURE_BIS) if dim in coords
+    }
     return xr.Dataset(
         data,
         coords={names.START: np.arange(len(starts)), names.STEP: np.arange(n_steps), **own},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data
+from bayesgmm.data import Data, group_numbers
+from bayesgmm.data._labels import label_array
 from bayesgmm.model import FilledMixture, GaussianMixture
 from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import inverse_lower
@@ -24,7 +25,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Mixtures:
-    """One mixture a row: weights (S, K), means (S, K, d), covariances (S, K, d, d) and factors of errors (S,)."""
+    """One mixture a row: weights (S, K), means (S, K, d), covariances (S, K, d, d) and factors of errors (S,).
+
+    Weights are (S, G, K) where they differ between groups.
+    """
 
     weights: Array
     means: Array
@@ -58,8 +62,9 @@ class Mixtures:
 class FittedMixture:
     """What a stored fit says, as arrays.
 
-    `predictive` holds (degrees of freedom, loc, scale) where the posterior predictive density has a closed form of
-    the named family; `draws` is None for engines without draws.
+    `groups` holds the labels of groups with weights of their own and `group_units` how many units each of them has, if
+    there are some. `predictive` holds (degrees of freedom, loc, scale) where the posterior predictive density has a
+    closed form of the named family; `draws` is None for engines without draws.
     """
 
     model: FilledMixture
@@ -67,12 +72,22 @@ class FittedMixture:
     scale: Array
     feature_names: tuple[str, ...]
     components: NDArray[Any]
+    groups: NDArray[Any] | None
+    group_units: Array | None
     point: Mixtures
     draws: Mixtures | None
     n_chains: int
     predictive_family: str
     predictive_weights: Array | None
     predictive: tuple[Array, Array, Array] | None
+
+    def pooled(self, mixtures: Mixtures) -> Mixtures:
+        """The mixtures of all rows together: weights (S, K) are averages over groups by their numbers of units."""
+        if self.group_units is None:
+            return mixtures
+        return replace(
+            mixtures, weights=np.einsum("g,sgk->sk", self.group_units / self.group_units.sum(), mixtures.weights)
+        )
 
 
 def check_result(fit: object) -> None:
@@ -102,14 +117,21 @@ def read_result(fit: xr.DataTree) -> FittedMixture:
     if names.VARIATIONAL in fit.children:
         q = fit[names.VARIATIONAL].to_dataset()
         predictive = tuple(q[f"predictive_{name}"].to_numpy() for name in ("df", "loc", "scale"))
-        weights = q["weights_mean"].to_numpy()
+        weights = q["weights_mean"].transpose(..., names.COMPONENT).to_numpy()
     constant = fit[names.CONSTANT].to_dataset()
+    groups, group_units = None, None
+    if names.GROUP in point.dims:
+        groups = label_array(point[names.GROUP].to_numpy())
+        table = stored_data(fit)
+        group_units = np.bincount(group_numbers(table, groups), table.counts, groups.size)  # type: ignore[arg-type]
     return FittedMixture(
         model=model,
         center=constant["data_mean"].to_numpy(),
         scale=constant["data_sd"].to_numpy(),
         feature_names=tuple(str(name) for name in point[names.FEATURE].to_numpy()),
         components=point[names.COMPONENT].to_numpy(),
+        groups=groups,
+        group_units=group_units,
         point=_mixtures(point, ()),
         draws=draws,
         n_chains=n_chains,
@@ -141,11 +163,16 @@ def stored_data(fit: xr.DataTree) -> Data:
     )
 
 
+def dims_in(group: xr.Dataset, name: str) -> tuple[str, ...]:
+    """Dimensions of a variable of a fit, in the order of the schema, without those of draws."""
+    return names.dims_of(name, grouped=names.GROUP in group.dims)
+
+
 def _mixtures(group: xr.Dataset, leading: tuple[str, ...]) -> Mixtures:
     arrays = {}
     for name in ("weights", "means", "covariances"):
         # A file may come back with its dimensions in another order.
-        value = group[name].transpose(*leading, *names.DIMS[name]).to_numpy()
+        value = group[name].transpose(*leading, *dims_in(group, name)).to_numpy()
         arrays[name] = value.reshape(-1, *value.shape[len(leading) :])
     scale = np.ones(len(arrays["weights"]))
     if "noise_scale" in group:

@@ -118,7 +118,7 @@ class _Allocations:
         self._x = x
         self._arguments = draws.standardised(fitted.center, fitted.scale)
         self._noise_factors = draws.noise_factors
-        self._keep = draws.weights.size * x.n_rows <= _KEPT_NUMBERS
+        self._keep = len(draws) * len(fitted.components) * x.n_rows <= _KEPT_NUMBERS
         self._kept: list[NDArray[np.float32]] = []
 
     def __call__(self) -> Iterator[Array]:
@@ -152,6 +152,11 @@ def _check_reference(fitted: FittedMixture, reference: FittedMixture) -> None:
             f"has {len(reference.components)} components of {list(reference.feature_names)}",
             f"The fit has {len(fitted.components)} of {list(fitted.feature_names)}; give a fit of the same shape",
         )
+    if reference.groups is not None and not np.array_equal(reference.groups, fitted.groups):  # type: ignore[arg-type]
+        has = "no groups" if fitted.groups is None else f"the groups {fitted.groups.tolist()}"
+        raise InputError(
+            "reference", f"has the groups {reference.groups.tolist()}", f"The fit has {has}; give a fit with the same"
+        )
 
 
 def _as_sampled(fit: xr.DataTree) -> xr.Dataset:
@@ -165,7 +170,7 @@ def _as_sampled(fit: xr.DataTree) -> xr.Dataset:
 def _permuted(fit: xr.DataTree, draws: Mixtures, orders: NDArray[np.intp], shape: tuple[int, int]) -> xr.Dataset:
     posterior = fit[names.POSTERIOR].to_dataset().transpose(names.CHAIN, names.DRAW, ...)
     values = parameters(
-        permuted(draws.weights, orders), permuted(draws.means, orders), permuted(draws.covariances, orders)
+        permuted(draws.weights, orders, axis=-1), permuted(draws.means, orders), permuted(draws.covariances, orders)
     )
     for name, value in values.items():
         posterior[name] = posterior[name].copy(data=value.reshape(*shape, *value.shape[1:]))

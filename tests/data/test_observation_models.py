@@ -502,14 +502,15 @@ def fitted(data):
 
 
 def built(monkeypatch, data):
-    """What the writer of results makes of the data, from a fit to the values alone."""
+    """What the writer of results makes of the data, from a fit to the values and groups alone."""
     from bayesgmm import results
     from bayesgmm.inference import fitting
 
     write = results.build_result
     extra = {name: getattr(data, name) for name in ("counts", "noise", "noise_scale", "bins", "groups")}
     monkeypatch.setattr(results, "build_result", lambda *given, **named: write(*given, **{**named, **extra}))
-    bare = Data(values=data.values, feature_names=data.feature_names, obs_names=data.obs_names)
+    own = {name: getattr(data, name) for name in ("values", "feature_names", "obs_names", "groups")}
+    bare = Data(**own)
     one = bg.GaussianMixture(1)
     return fitting.fit(one, bare, engine=bg.EM(n_init=2), random_seed=1, progressbar=False)
 
@@ -566,9 +567,14 @@ def test_fit_hands_the_data_to_the_result(given):
     assert found.counts is None or found.counts.tolist() == data.counts.tolist()
 
 
-def test_fit_does_not_pass_over_groups():
-    with pytest.raises(bg.UnsupportedError, match=r"as_data\(groups=.*Pool the rows.*take each group by itself"):
-        fitted(as_data(VALUES, groups=["u", "v"] * 20))
+def test_bins_of_each_group():
+    data = as_data(bins=[[-inf, 1], [-inf, 2], [1, 4], [2, 3]], counts=[1, 2, 3, 4], groups=["u", "v", "u", "v"])
+    assert data.values[:, 0].tolist() == [-0.5, 1.5, 2.5, 2.5]
+    assert as_data(data, noise=0.1).groups.tolist() == ["u", "v", "u", "v"]
+    with pytest.raises(bg.InputError, match=r"bin 3 \(0, 3\) overlaps bin 1 \(0, 2\)"):
+        as_data(bins=[[0, 1], [0, 2], [1, 4], [0, 3]], counts=[1, 2, 3, 4], groups=["u", "v", "u", "v"])
+    with pytest.raises(bg.InputError, match=r"groups: has shape \(1,\)"):
+        as_data(bins=[[0, 1], [0, 2]], counts=[1, 2], groups=["u"])
 
 
 def test_what_was_binned_has_a_name():
