@@ -69,7 +69,7 @@ BAD = {
     "no concentration": (lambda: Dirichlet([]), "Dirichlet.concentration", "[]", "finite"),
     "None as concentration": (lambda: Dirichlet(None), "Dirichlet.concentration", "None", "finite"),
     "a word as concentration": (lambda: Dirichlet("one"), "Dirichlet.concentration", "'one'", "finite"),
-    "concentration by matrix": (lambda: Dirichlet(np.ones((2, 2))), "Dirichlet.concentration", "array", "at most 1"),
+    "concentration by cube": (lambda: Dirichlet(np.ones((2, 2, 2))), "Dirichlet.concentration", "array", "at most 2"),
     "ragged concentration": (lambda: Dirichlet([[1], [1, 2]]), "Dirichlet.concentration", "[[1], [1, 2]]", "finite"),
     "concentrations for other K": (
         lambda: GaussianMixture(3, weights=Dirichlet([1, 2])),
