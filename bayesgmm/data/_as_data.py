@@ -12,7 +12,7 @@ from bayesgmm.data._convert import to_float64
 from bayesgmm.data._data import Data
 from bayesgmm.data._observation import check_counts
 from bayesgmm.data._read import read
-from bayesgmm.data._read_observation import check_alignment, read_bins, read_noise
+from bayesgmm.data._read_observation import check_alignment, has_index, read_bins, read_noise
 
 
 def as_data(
@@ -145,16 +145,20 @@ def as_data(
     else:
         data = values if isinstance(values, Data) else _measured(values)
 
+    labels = data.obs_names
+    if labels is None and has_index(values):
+        labels = np.arange(data.n_obs)
     found: dict[str, Any] = {}
     for name, given in {"counts": counts, "weights": weights}.items():
         if given is not None:
-            found["counts"] = _units(name, given, data.n_obs, data.obs_names, data.bins is not None)
+            found["counts"] = _units(name, given, data.n_obs, labels, data.bins is not None)
     if noise is not None:
+        check_alignment("noise", noise, labels)
         found["noise"] = read_noise(noise, data.values.shape, data.feature_names, data.obs_names)
     if noise_scale is not None:
         found["noise_scale"] = noise_scale
     if groups is not None:
-        check_alignment("groups", groups, data.obs_names)
+        check_alignment("groups", groups, labels)
         found["groups"] = groups
     return replace(data, **found) if found else data
 

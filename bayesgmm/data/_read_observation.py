@@ -150,11 +150,24 @@ def _forms(n: int, d: int) -> str:
     )
 
 
+def has_index(table: Any) -> bool:
+    """Whether something has row labels of pandas."""
+    return hasattr(getattr(table, "index", None), "nlevels")
+
+
 def check_alignment(argument: str, given: Any, obs_names: np.ndarray | None) -> None:
-    """Raise if a pandas Series has other row labels than the values: it would be put beside the wrong rows."""
-    index = getattr(given, "index", None)
-    if hasattr(index, "nlevels"):
-        _check_rows(argument, index_labels(index), obs_names)
+    """Raise if a pandas object has other row labels than the values: it would be put beside the wrong rows.
+
+    `obs_names` are None where the values have no labels, and positions where an index says so.
+    """
+    if not has_index(given) or obs_names is None:
+        return
+    positions, labels = np.arange(len(given.index)), index_labels(given.index)
+    numbered = labels is None or (obs_names.shape == positions.shape and (obs_names == positions).all())
+    labels = positions if labels is None else labels
+    # Positions next to names are rows in their order, but next to the same numbers in another order they are not.
+    if not numbered or set(labels.tolist()) == set(obs_names.tolist()):
+        _check_rows(argument, labels, obs_names)
 
 
 def _check_rows(argument: str, labels: np.ndarray | None, obs_names: np.ndarray | None) -> None:

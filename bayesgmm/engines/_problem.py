@@ -9,15 +9,18 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, rows_in_units
 from bayesgmm.engines.base import Array, Noise, Problem, Units
-from bayesgmm.model import GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
+from bayesgmm.model import Covariances, GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
 from bayesgmm.numerics.linalg import inverse_lower, outer
-from bayesgmm.numerics.rows import make_rows
+from bayesgmm.numerics.rows import Rows, make_rows
 
 # Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
 _COLLINEAR = 1e-12
 # EM for the moments of one Gaussian with missing entries, which only scale the defaults and the starts.
 _MOST_STEPS = 500
 _STEADY = 1e-10
+# Behind errors of measurement a rough scale will do, and EM may creep.
+_FEW_STEPS = 50
+_ROUGHLY = 1e-3
 
 
 def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None = None) -> Problem:
@@ -40,33 +43,46 @@ def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None =
     if empty:
         listed = ", ".join(map(repr, empty))
         raise InputError("data", f"nothing was observed in {listed}: all entries are NaN", "Drop such columns")
+    if counts is not None and not counts.all():  # bins that nothing fell into
+        values, counts = values[counts > 0], counts[counts > 0]
     weights = np.ones(len(values)) if counts is None else counts
+    typical = rows_in_units(data, np.zeros(d), np.ones(d)).typical_noise()
+    blur = np.zeros(d) if typical is None else np.sqrt(np.diag(typical))
     # A few components of huge columns must not overflow when squared, so spread is measured after division.
     center = _weighted_mean(values, weights)
     width = np.nanmax(np.abs(values - center), axis=0)
     safe = np.where(width > 0, width, 1.0)
     spread = safe * np.sqrt(_weighted_mean(np.square((values - center) / safe), weights))
-    constant = np.nanmin(values, axis=0) == np.nanmax(values, axis=0)
-    scale = np.where(constant, 1.0, spread)
+    constant = (np.nanmin(values, axis=0) == np.nanmax(values, axis=0)) & (blur == 0)
+    scale = np.where(constant, 1.0, np.hypot(spread, blur))
 
     z = (values - center) / scale
     z[np.broadcast_to(constant, z.shape) & ~np.isnan(z)] = 0.0
-    shift, correlation = _one_gaussian(z, counts)
+    if typical is None or data.bins is not None:
+        shift, correlation = _one_gaussian(z, counts)
+    else:
+        shift, correlation = _by_em(rows_in_units(data, center, scale), _FEW_STEPS, _ROUGHLY)
+    if typical is not None:
+        correlation = correlation + typical / np.outer(scale, scale)
     _check_scale(model, names, correlation, constant, n)
     center = center + scale * shift
     data_covariance = correlation * np.outer(scale, scale)
+    if typical is not None:
+        scale = np.sqrt(np.where(constant, 1.0, np.diag(data_covariance)))
 
     covariances = model.covariances
     if covariances is not None and covariances.common_scale():  # type: ignore[union-attr]
-        scale = np.full(d, np.sqrt(np.mean(np.square(np.where(constant, 0.0, spread)))))
+        scale = np.full(d, np.sqrt(np.mean(np.where(constant, 0.0, np.square(spread if typical is None else scale)))))
         scale[scale == 0] = 1.0
+    _check_origin(model, names, center)
     declared = model.filled(center, data_covariance, None if data.groups is None else len(data.group_labels))
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)
     rows = rows_in_units(data, center, scale)
-    typical = rows.typical_noise()
-    noise = None if typical is None else Noise(typical=typical, units=rows.units(), prior=data.noise_scale)
+    noise = None
+    if typical is not None:
+        noise = Noise(typical=typical / np.outer(scale, scale), units=rows.units(), prior=data.noise_scale)
     complete = rows.complete
     return Problem(
         rows=rows,
@@ -78,6 +94,22 @@ def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None =
         n_threads=n_threads or os.cpu_count() or 1,
         noise=noise,
     )
+
+
+def _check_origin(model: GaussianMixture, names: tuple[str, ...], center: Array) -> None:
+    """Means above an origin cannot be those of data that lie below it."""
+    if not isinstance(model.covariances, Covariances):
+        return
+    below = center <= model.covariances.floor(center.size)
+    if below.any():
+        floor = model.covariances.floor(center.size)[below][0]
+        raise InputError(
+            "data",
+            f"the mean of {names[int(below.argmax())]!r} is {center[below][0]:.6g}, not above the origin {floor:g} of "
+            f"{type(model.covariances).__name__}",
+            "Change the sign of the data, or give the origin that standard deviations are proportional to the distance "
+            "from",
+        )
 
 
 def _weighted_mean(values: Array, weights: Array) -> Array:
@@ -97,10 +129,14 @@ def _one_gaussian(z: Array, counts: Array | None) -> tuple[Array, Array]:
     if not np.isnan(z).any():
         weights = np.ones(n) if counts is None else counts
         return np.zeros(d), (z * weights[:, None]).T @ z / weights.sum()
-    rows = make_rows(z, counts)
+    return _by_em(make_rows(z, counts), _MOST_STEPS, _STEADY)
+
+
+def _by_em(rows: Rows, most_steps: int, steady: float) -> tuple[Array, Array]:
+    """Mean and covariance of the true values by EM for one Gaussian."""
+    d, total = rows.n_features, rows.units()
     mean, covariance = np.zeros(d), np.eye(d)
-    total = rows.units()
-    for _ in range(_MOST_STEPS):
+    for _ in range(most_steps):
         try:
             factor = inverse_lower(np.linalg.cholesky(covariance))
             found = rows.statistics(np.zeros(1), mean[None], factor[None])
@@ -109,7 +145,7 @@ def _one_gaussian(z: Array, counts: Array | None) -> tuple[Array, Array]:
         step = found.first[0] / total
         before, covariance = covariance, found.second[0] / total - np.outer(step, step)
         mean = mean + step
-        if max(np.abs(step).max(), np.abs(covariance - before).max()) < _STEADY:
+        if max(np.abs(step).max(), np.abs(covariance - before).max()) < steady * np.abs(covariance).max():
             break
     return mean, covariance
 

@@ -28,7 +28,8 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
     -------
     DataTree
         ``log_likelihood/x`` has dimensions (chain, draw, obs), so that ``az.loo`` leaves out one row at a time
-        (Merkle et al. 2019). A row that stands for several units is there once for each of them, one after the other.
+        (Merkle et al. 2019). A row that stands for several units is there once for each of them, one after the other;
+        one in which nothing was observed is not there.
 
     Raises
     ------
@@ -46,12 +47,13 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
     for rows, _, log_densities in chunks(fitted, draws, x):
         values[:, rows] = log_densities
     values -= x.log_volumes(fitted.scale)
-    units = np.arange(table.n_obs)
+    # Rows in which nothing was observed say nothing, and PSIS cannot take constants.
+    units = np.flatnonzero(np.isfinite(table.values).any(axis=1))
     if table.counts is not None:
         if (table.counts != np.round(table.counts)).any():
             raise InputError("data", "rows stand for fractions of units", "LOO needs whole units; fit without weights")
-        units = np.repeat(units, table.counts.astype(int))
-        values = values[:, units]
+        units = np.repeat(units, table.counts[units].astype(int))
+    values = values[:, units]
     n_draws = len(draws) // fitted.n_chains
     obs = units if table.obs_names is None else table.obs_names[units]
     coords = {names.CHAIN: np.arange(fitted.n_chains), names.DRAW: np.arange(n_draws), names.OBS: obs}

@@ -41,7 +41,7 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
         From `fit`, or read back from its file.
     data : array-like, DataFrame, DataArray or Data, optional
         New rows (n_obs, n_features); the rows that were fitted if left out. Where weights differ between groups they
-        need groups that were fitted, ``as_data(rows, groups=...)``.
+        need groups that were fitted, ``as_data(rows, groups=...)``. A fitted factor of all errors holds for theirs too.
     per_draw : bool
         Return responsibilities and log densities of every posterior draw instead of their summary.
 

@@ -184,19 +184,13 @@ class Rows:
         return out
 
     def filled(self, mean: Array, covariance: Array) -> Array:
-        """The table (d, N) with missing entries replaced by their conditional means under one Gaussian.
+        """The table (d, N) of the true values that are expected under one Gaussian.
 
-        Values with errors stay as they are, those in bins become the expected ones.
+        What was observed exactly stays as it is; a value with an error larger than the spread moves to the mean.
         """
         out = np.repeat(mean[:, None], self.n_rows, axis=1)
-        for part in self.parts:
-            if isinstance(part, NoisyRows):
-                at = {"index": part.index, "observed": part.observed, "edges": part.edges}
-                part = ExactRows(x=part.x, **at)
-            elif isinstance(part, ExactRows):
-                part = ExactRows(index=part.index, x=part.x, observed=part.observed, edges=part.edges)
-            for each in part.conditionals(mean, covariance, 0.0):
-                out[:, each.index] = each.expected(mean).T
+        for each in self.conditionals(mean, covariance):
+            out[:, each.index] = each.expected(mean).T
         return out
 
 

@@ -582,3 +582,17 @@ def test_what_was_binned_has_a_name():
     assert as_data(bins=pd.Series([0.0, 1.0, 2.0], name="length"), counts=[3, 4]).feature_names == ("length",)
     index = pd.IntervalIndex.from_breaks([0, 1, 2], name="length")
     assert as_data(bins=pd.Series([3, 4], index=index)).feature_names == ("length",)
+
+
+@pytest.mark.parametrize("argument", ["counts", "weights", "groups", "noise"])
+@pytest.mark.parametrize("shuffled", ["given", "values"])
+def test_labels_that_disagree_are_no_positions(argument, shuffled):
+    values, given = pd.DataFrame({"a": [1.0, 2.0, 4.0]}), pd.Series([1, 2, 3])
+    if shuffled == "given":
+        given = given.iloc[::-1]
+    else:
+        values = values.iloc[::-1]
+    with pytest.raises(bg.InputError, match=rf"{argument}.*Align them first"):
+        as_data(values, **{argument: given})
+    # Rows of an array have no labels.
+    assert as_data(values.to_numpy(), **{argument: given}).n_obs == 3

@@ -314,7 +314,7 @@ def test_an_unknown_factor_of_all_errors():
     # No other factor with everything else optimised again fits better.
     for other in (0.95, 1.05):
         known = bg.as_data(data.values, noise=other * factor * data.noise)
-        again = fitted(bg.GaussianMixture(2), known)
+        again = fitted(bg.GaussianMixture.from_json(mode.attrs["model"]), known)
         prior = stats.lognorm(1.0).logpdf(other * factor)
         assert again["point_estimate"].attrs["log_posterior"] + prior < mode["point_estimate"].attrs["log_posterior"]
     draws = fitted(bg.GaussianMixture(2), data, bg.NUTS(draws=500))
@@ -466,6 +466,50 @@ def test_simulated_rows_are_measured_as_the_others():
     assert set(np.unique(counted["x"])) <= set(bins.values[:, 0])
 
 
+def test_one_hopeless_measurement_changes_nothing():
+    """Default priors are scaled by what is known of the spread, not by values that say nothing about it."""
+    rng = np.random.default_rng(9)
+    x, noise = np.concatenate([rng.normal(0, 1, 60), rng.normal(5, 1, 40)]), rng.uniform(0.1, 1, 100)
+    for engine in (bg.EM(), bg.VB()):
+        plain = fitted(bg.GaussianMixture(2), bg.as_data(x[:99, None], noise=noise[:99, None]), engine)
+        wild, errors = x.copy(), noise.copy()
+        wild[99] = errors[99] = 3e5
+        other = fitted(bg.GaussianMixture(2), bg.as_data(wild[:, None], noise=errors[:, None]), engine)
+        for one, two in zip(in_order(plain), in_order(other), strict=True):
+            np.testing.assert_allclose(one, two, rtol=0.02, atol=0.01)
+
+
+@pytest.mark.parametrize("edges", [[-1, 0, 1, 2, 3], [-np.inf, 0, 1, 2, np.inf]], ids=["closed", "open"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_all_values_in_one_bin(edges, which):
+    counts = np.zeros(4, dtype=int)
+    counts[which] = 100
+    data = bg.as_data(bins=edges, counts=counts)
+    for engine in (bg.EM(), bg.VB()):
+        fit = fitted(bg.GaussianMixture(1), data, engine)
+        assert edges[which] < fit["point_estimate"]["means"].item() < edges[which + 1]
+    one = fitted(maximum_likelihood(1), data)
+    assert log_likelihood(one) == pytest.approx(0.0, abs=1e-3)
+
+
+def test_data_below_the_origin_of_a_constant_cv():
+    x = -20.0 + np.random.default_rng(0).normal(size=50)
+    with pytest.raises(bg.InputError, match="not above the origin 0 of ConstantCV"):
+        bg.fit(bg.GaussianMixture(2, covariances=bg.ConstantCV()), x, **QUIET)
+
+
+def test_rows_without_any_value_are_left_out_of_loo():
+    import arviz_stats
+
+    data = two_features(("missing",))
+    values = data.values.copy()
+    values[3] = np.nan
+    fit = bg.add_log_likelihood(fitted(bg.GaussianMixture(1), values, bg.VB()))
+    seen = np.isfinite(values).any(axis=1)
+    np.testing.assert_array_equal(fit["log_likelihood"]["obs"], np.flatnonzero(seen))
+    assert np.isfinite(float(arviz_stats.loo(fit).elpd))
+
+
 def test_results_read_back_predict_with_their_errors(tmp_path):
     import xarray as xr
 
@@ -477,5 +521,5 @@ def test_results_read_back_predict_with_their_errors(tmp_path):
     np.testing.assert_allclose(one["responsibilities"], other["responsibilities"], rtol=1e-12)
     np.testing.assert_allclose(one["responsibilities"], fit["assignments"]["responsibilities"], rtol=1e-12)
     loo = bg.add_log_likelihood(again)["log_likelihood"]["x"]
-    assert loo.sizes["obs"] == data.n_obs
+    assert loo.sizes["obs"] == np.isfinite(data.values).any(axis=1).sum()
     assert np.isfinite(loo).all()
