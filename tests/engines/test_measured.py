@@ -523,3 +523,43 @@ def test_results_read_back_predict_with_their_errors(tmp_path):
     loo = bg.add_log_likelihood(again)["log_likelihood"]["x"]
     assert loo.sizes["obs"] == np.isfinite(data.values).any(axis=1).sum()
     assert np.isfinite(loo).all()
+
+
+def test_counts_and_repeated_rows_are_one_data_set_for_every_engine():
+    import arviz_stats
+
+    from bayesgmm.engines._objective import maximise
+    from bayesgmm.engines._q import evaluate, prior_of, updated
+
+    rng = np.random.default_rng(12)
+    values, counts = np.round(rng.normal(size=(40, 2)) + 3 * rng.integers(2, size=(40, 1)), 1), rng.integers(1, 6, 40)
+    pair = bg.as_data(values, counts=counts), bg.as_data(np.repeat(values, counts, axis=0))
+    one, other = (build_problem(bg.GaussianMixture(2), data, n_threads=1) for data in pair)
+    for _ in range(5):
+        L = np.tril(0.3 * rng.normal(size=(2, 2, 2)), -1) + np.eye(2) * rng.uniform(0.3, 1.5, (2, 1, 1))
+        at = Parameters(log_weights=np.log(rng.dirichlet([2, 2])), means=rng.normal(size=(2, 2)), choleskys=L)
+        found = []
+        for problem in (one, other):
+            objective = Objective(problem, unconstrained=True)
+            coordinates = objective.coordinates(at, np.array([40.0, 60.0]))
+            found.append(objective.value_and_gradient(coordinates, np.zeros(coordinates.size))[:2])
+        assert found[0][0] == pytest.approx(found[1][0], rel=1e-10)
+        np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-9, atol=1e-10 * np.abs(found[1][1]).max())
+    ends, bounds = [], []
+    for problem in (one, other):
+        point = at
+        for _ in range(100):
+            point = maximise(problem.model, point, problem.statistics(point))
+        ends.append(point)
+        q = updated(prior_of(problem.model, 2), problem.statistics(point), point.means)
+        for _ in range(100):
+            bound, statistics = evaluate(problem, q)
+            q = updated(q, statistics, q.means.loc)
+        bounds.append(bound)
+    np.testing.assert_allclose(ends[0].means, ends[1].means, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(ends[0].covariances, ends[1].covariances, rtol=1e-8, atol=1e-8)
+    assert bounds[0] == pytest.approx(bounds[1], rel=1e-8)
+    draws = [fitted(bg.GaussianMixture(2), data, bg.NUTS(draws=500), seed=3)["posterior"] for data in pair]
+    errors = [arviz_stats.mcse(each.to_dataset()[["means"]])["means"] for each in draws]
+    difference = draws[0]["means"].mean(("chain", "draw")) - draws[1]["means"].mean(("chain", "draw"))
+    assert (np.abs(difference) < 4 * np.hypot(*errors)).all()
