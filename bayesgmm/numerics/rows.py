@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class Rows:
             return None
         return [(part.group, part.x) for part in whole]
 
-    @property
+    @cached_property  # it looks at every row, and is asked for in every step of an optimiser
     def blurred(self) -> bool:
         """Whether no row is exact, so that the likelihood stays bounded when a component collapses."""
         return bool(self.parts) and all(part.blurred for part in self.parts)

@@ -563,3 +563,9 @@ def test_counts_and_repeated_rows_are_one_data_set_for_every_engine():
     errors = [arviz_stats.mcse(each.to_dataset()[["means"]])["means"] for each in draws]
     difference = draws[0]["means"].mean(("chain", "draw")) - draws[1]["means"].mean(("chain", "draw"))
     assert (np.abs(difference) < 4 * np.hypot(*errors)).all()
+
+
+def test_simulated_data_need_the_columns_of_the_model():
+    fit = fitted(bg.GaussianMixture(1), two_features(("sds",)))
+    with pytest.raises(bg.InputError, match=r"like: has 1 columns.*The model has 2"):
+        bg.simulate(fit, like=in_bins(noise=False))
