@@ -59,10 +59,11 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
         raise UnsupportedError(
             "to_pymc", "as_data(groups=...)", "Sample natively, fit(model, data, engine=NUTS(sampler='native'))."
         )
-    if table.counts is not None or np.isnan(table.values).any():
+    measured = any(each is not None for each in (table.counts, table.noise, table.bins))
+    if measured or np.isnan(table.values).any():
         raise UnsupportedError(
             "to_pymc",
-            "missing values or counts",
+            "missing values, counts, errors or bins",
             "Sample natively, fit(model, data, engine=NUTS()), or give whole rows.",
         )
     declared = build_problem(model, table, n_threads=1).declared

@@ -569,3 +569,12 @@ def test_simulated_data_need_the_columns_of_the_model():
     fit = fitted(bg.GaussianMixture(1), two_features(("sds",)))
     with pytest.raises(bg.InputError, match=r"like: has 1 columns.*The model has 2"):
         bg.simulate(fit, like=in_bins(noise=False))
+
+
+@pytest.mark.parametrize("way", list(EVERY_WAY))
+def test_pymc_does_not_pass_over_how_rows_were_observed(way):
+    data = EVERY_WAY[way]()
+    with pytest.raises(bg.UnsupportedError, match=r"errors or bins.*Sample natively"):
+        bg.to_pymc(bg.GaussianMixture(2), data)
+    with pytest.raises(bg.UnsupportedError, match=r"sampler='pymc'.*errors or bins"):
+        bg.fit(bg.GaussianMixture(1), data, engine=bg.NUTS(sampler="pymc", n_init=1, n_polish=1), **QUIET)
