@@ -5,10 +5,12 @@ from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedErr
 from bayesgmm._status import Status
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines.em import EM
+from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.diagnosis import diagnose
+from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, VBBound, log_evidence
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
 from bayesgmm.inference.imputation import denoise, impute
 from bayesgmm.inference.likelihood import add_log_likelihood
@@ -48,11 +50,13 @@ __all__ = [
     "NUTS",
     "VB",
     "BayesGMMError",
+    "Bridge",
     "ConjugateMeans",
     "ConstantCV",
     "Data",
     "Diagonal",
     "Dirichlet",
+    "Enumeration",
     "EvenlySpacedMeans",
     "Exponential",
     "FitError",
@@ -66,6 +70,8 @@ __all__ = [
     "HalfNormal",
     "InputError",
     "InverseWishart",
+    "Laplace",
+    "LaplaceEvidence",
     "LogNormal",
     "NormalMeans",
     "NotConvergedWarning",
@@ -74,6 +80,7 @@ __all__ = [
     "StickBreaking",
     "Tied",
     "UnsupportedError",
+    "VBBound",
     "add_log_likelihood",
     "add_posterior_predictive",
     "as_data",
@@ -83,6 +90,7 @@ __all__ = [
     "diagnose",
     "fit",
     "impute",
+    "log_evidence",
     "occupied_components",
     "plots",
     "predict",

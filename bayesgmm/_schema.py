@@ -92,6 +92,8 @@ INTERVAL = "interval"
 # Attribute of the noise: the prior of its unknown factor, as JSON.
 NOISE_SCALE = "noise_scale"
 CAVEAT = "caveat"
+# Of importance weights, where draws were corrected by them (or were not, and why).
+PARETO_K, CORRECTION = "pareto_k", "correction"
 
 
 def dims_of(name: str, *, grouped: bool) -> tuple[str, ...]:

@@ -136,6 +136,12 @@ class Data:
         return self.values.shape[1]
 
     @property
+    def exact(self) -> bool:
+        """Whether every value is there, not in a bin and without error."""
+        without_noise = self.noise is None or not self.noise.any()
+        return self.bins is None and without_noise and not np.isnan(self.values).any()
+
+    @property
     def group_labels(self) -> np.ndarray:
         """Labels of the groups, each once and sorted; none where rows belong to no groups."""
         return np.empty(0) if self.groups is None else np.unique(self.groups)

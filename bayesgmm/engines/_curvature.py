@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from bayesgmm.engines._objective import Coordinates, Objective, recentred
-from bayesgmm.engines.base import Array
-from bayesgmm.numerics.label_covariance import feature_coefficients, label_covariance
+from bayesgmm.engines._objective import Coordinates, Objective
+from bayesgmm.engines.base import Array, Parameters
+from bayesgmm.numerics.linalg import inverse_lower, lower_indices
 from bayesgmm.numerics.passes import Statistics
 
 # Step of central differences, in coordinates of order one; none of the functions differenced sees the rows.
@@ -18,8 +20,9 @@ PASSES = 2
 def hessian(objective: Objective, coordinates: Coordinates, statistics: Statistics) -> Array:
     """Second derivatives in u of the objective at the reference point of the coordinates, (p, p).
 
-    The Hessian of the expected complete log density plus the covariance of its gradient over the unknown labels
-    (Louis 1982). Only the second needs the rows.
+    With theta the log weights, means and covariances: J' H J, with H the second derivatives of the log-likelihood in
+    theta and J = d theta / du, plus the second derivatives of theta(u) and of the prior at the slopes that the
+    statistics give. Only H needs the rows.
 
     Parameters
     ----------
@@ -30,41 +33,41 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
         Of the reference point.
     """
     problem, reference = objective.problem, coordinates.reference
-    groups = problem.rows.whole_groups()
-    if groups is None:
-        return _by_differences(objective, coordinates)
     objective.passes += PASSES
-    shared = reference.means, reference.precision_choleskys
-    covariances = [label_covariance(x, np.atleast_2d(reference.log_weights)[g], *shared) for g, x in groups]
+    at = reference.log_weights, reference.means, reference.choleskys
+    factor, free = float(np.exp(2.0 * reference.log_noise)), coordinates.noise_scale is not None
+    by_group = problem.rows.curvature(*at, noise_factor=factor, free_noise=free)
+    by_means, by_sigma = statistics.slopes(reference.precision_choleskys)
+    held = replace(statistics, mean_slope=by_means, sigma_slope=by_sigma)
     p = coordinates.size
-    complete = np.empty((p, p))
-    by_coordinate = np.empty((len(groups), len(covariances[0]), p))
+    bent = np.empty((p, p))
+    slopes = {group: np.empty((len(each), p)) for group, each in by_group.items()}
     for i in range(p):
         u = np.zeros(p)
-        gradients, coefficients = [], []
+        gradients, points = [], []
         for u[i] in (_STEP, -_STEP):
-            at = coordinates.parameters(u)
-            about = recentred(statistics, reference.means, at.means)
-            gradients.append(objective.prior_and_gradient(coordinates, at, about)[1])
-            shared = at.means, at.precision_choleskys, reference.means, reference.choleskys
-            of_groups = [feature_coefficients(np.atleast_2d(at.log_weights)[g], *shared) for g, _ in groups]
-            coefficients.append(np.array(of_groups))
-        complete[i] = (gradients[0] - gradients[1]) / (2 * _STEP)
-        by_coordinate[..., i] = (coefficients[0] - coefficients[1]) / (2 * _STEP)
-    out = 0.5 * (complete + complete.T)
-    for covariance, slopes in zip(covariances, by_coordinate, strict=True):
-        out = out + slopes.T @ covariance @ slopes
+            points.append(coordinates.parameters(u))
+            gradients.append(objective.prior_and_gradient(coordinates, points[-1], held)[1])
+        bent[i] = (gradients[0] - gradients[1]) / (2 * _STEP)
+        forward, backward = (_natural(point, reference) for point in points)
+        for group, column in slopes.items():
+            column[:, i] = _of_group(forward, group) - _of_group(backward, group)
+    out = 0.5 * (bent + bent.T)
+    for group, second in by_group.items():
+        J = slopes[group] / (2 * _STEP)
+        out = out + J.T @ second @ J
     return out
 
 
-def _by_differences(objective: Objective, coordinates: Coordinates) -> Array:
-    """The same from differences of gradients, each of which is a pass, where rows are not whole."""
-    p = coordinates.size
-    out = np.empty((p, p))
-    for i in range(p):
-        u = np.zeros(p)
-        slopes = []
-        for u[i] in (_STEP, -_STEP):
-            slopes.append(objective.value_and_gradient(coordinates, u)[1])
-        out[i] = (slopes[0] - slopes[1]) / (2 * _STEP)
-    return 0.5 * (out + out.T)
+def _natural(point: Parameters, reference: Parameters) -> tuple[Array, Array, float]:
+    """Log weights, and means and covariances in units of the reference's components, as `numerics.curvature` wants."""
+    inverse = inverse_lower(reference.choleskys)
+    means = (inverse @ (point.means - reference.means)[..., None])[..., 0]
+    L = inverse @ point.choleskys
+    i, j = lower_indices(means.shape[1])
+    return point.log_weights, np.hstack([means, (L @ np.swapaxes(L, -1, -2))[:, i, j]]), float(point.log_noise)
+
+
+def _of_group(natural: tuple[Array, Array, float], group: int) -> Array:
+    log_weights, rest, log_noise = natural
+    return np.append(np.hstack([np.atleast_2d(log_weights)[group][:, None], rest]).ravel(), log_noise)

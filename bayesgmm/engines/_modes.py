@@ -101,3 +101,13 @@ def worst_r_hat(values: Array) -> float:
     if values.shape[2] == 0:
         return float("nan")
     return float(np.max(array_stats.rhat(np.moveaxis(values, 2, 0))))
+
+
+def effective_draws(values: Array) -> float:
+    """How many independent draws those of a quantity (chain, draw) are worth for its mean; at most as many as there are."""
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    if np.ptp(values) == 0:
+        return float(values.size)
+    found = float(np.squeeze(array_stats.ess(values[None], method="mean", chain_axis=-2, draw_axis=-1)))
+    return min(found, float(values.size)) if np.isfinite(found) else float(values.size)

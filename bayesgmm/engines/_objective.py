@@ -70,14 +70,30 @@ class Coordinates:
         )
 
     def coordinates(self, point: Parameters) -> Array:
-        """The inverse of `parameters` for one point."""
+        """The inverse of `parameters`, for one point or many."""
         at = self.reference
         by_weights = self.model.weights.to_free(point.log_weights, at.log_weights)
         by_means = self.model.means.to_free(point.means, at.means, self.wide, self.floor) / self.mean_scale
         covariances, carried = self.model.covariances.given(point.means), self.carried(point)
         by_covariances = covariances.to_free(point.choleskys, carried) / self.covariance_scale
-        by_noise = [] if self.noise_scale is None else [(point.log_noise - at.log_noise) / self.noise_scale]
-        return np.concatenate([np.linalg.solve(self.weight_map, by_weights), by_means, by_covariances, by_noise])
+        parts = [by_weights @ np.linalg.inv(self.weight_map).T, by_means, by_covariances]
+        if self.noise_scale is not None:
+            parts.append(np.asarray((point.log_noise - at.log_noise) / self.noise_scale)[..., None])
+        return np.concatenate(parts, axis=-1)
+
+    @property
+    def log_volume(self) -> float:
+        """Log of |d v / d u|, where v are the coordinates that densities with ``unconstrained=True`` belong to.
+
+        That is isometric log-ratios of the weights, means, and covariance factors from the identity.
+        """
+        at = self.reference
+        covariances = self.model.covariances.given(at.means)
+        out = self.model.means.log_volume(at.means, self.wide, self.floor) + covariances.log_volume(at.choleskys)
+        for scales in (self.mean_scale, self.covariance_scale):
+            out += float(np.log(scales).sum())
+        out += float(np.linalg.slogdet(self.weight_map)[1])
+        return out if self.noise_scale is None else out + float(np.log(self.noise_scale))
 
     def carried(self, point: Parameters) -> Array:
         """The reference's Choleskys, carried to the means of a point."""

@@ -141,8 +141,7 @@ def _to_the_top(
         coordinates = objective.coordinates(point.at, point.statistics.weight_counts)
         if coordinates.size == 0:
             return point, 0.0, Status.CONVERGED
-        # Where rows are not whole the Hessian takes two passes a parameter.
-        few = coordinates.size <= _MOST_FOR_NEWTON and objective.problem.rows.whole_groups() is not None
+        few = coordinates.size <= _MOST_FOR_NEWTON
         most = min(_PASSES_PER_ROUND, _PASSES_BEFORE_NEWTON * coordinates.size if few else _PASSES_PER_ROUND)
         passes = min(left - _PASSES_FOR_CERTIFICATE, most)
         stop = objective.passes + passes

@@ -10,7 +10,7 @@ from bayesgmm.engines._covariance_factors import CovarianceFactor, covariance_fa
 from bayesgmm.engines._mean_factors import MeanFactor, mean_factor
 from bayesgmm.engines._objective import log_prior, row_means, scatter_about
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Array, Draws, Parameters, Problem
+from bayesgmm.engines.base import Approximation, Array, Draws, Parameters, Problem
 from bayesgmm.model import FilledMixture
 from bayesgmm.model._interfaces import WeightsPosterior
 from bayesgmm.numerics.linalg import log_det
@@ -78,35 +78,49 @@ def evaluate(problem: Problem, q: Q) -> tuple[float, Statistics]:
     return statistics.log_normaliser - q.divergence(), statistics
 
 
+@dataclass(frozen=True)
+class VariationalApproximation(Approximation):
+    """The variational posterior as a distribution of the parameters' own densities, without Jacobian."""
+
+    q: Q
+
+    def draw(self, rng: np.random.Generator, size: int) -> Parameters:
+        covariances = self.q.covariances.draw(rng, size)
+        means = self.q.means.draw(rng, covariances)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.q.weights.draw(rng, size))
+        return Parameters(log_weights=log_weights, means=means, choleskys=np.linalg.cholesky(covariances))
+
+    def log_density(self, points: Parameters) -> Array:
+        return self._log_density(points, prior=False)
+
+    def log_prior(self, points: Parameters) -> Array:
+        return self._log_density(points, prior=True)
+
+    def _log_density(self, points: Parameters, *, prior: bool) -> Array:
+        covariances = points.covariances
+        by_weights = self.q.weights.log_density(points.log_weights, prior=prior)
+        by_means = self.q.means.log_density(points.means, covariances, prior=prior)
+        return by_weights + by_means + self.q.covariances.log_density(covariances, prior=prior)
+
+
 def draw(problem: Problem, q: Q, size: int, rng: np.random.Generator, volume: float, progress: Progress) -> Draws:
     """Independent draws from q with their importance weights, in the data's units."""
-    covariances = q.covariances.draw(rng, size)
-    means = q.means.draw(rng, covariances)
-    weights = q.weights.draw(rng, size)
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(weights)
-    choleskys = np.linalg.cholesky(covariances)
-    log_q = q.weights.log_density(log_weights) + q.means.log_density(means, covariances)
-    log_q += q.covariances.log_density(covariances)
-    log_p = q.weights.log_density(log_weights, prior=True) + q.means.log_density(means, covariances, prior=True)
-    log_p += q.covariances.log_density(covariances, prior=True)
-    counts = np.empty(means.shape[:2])
-    for s in range(size):
-        at = Parameters(log_weights=log_weights[s], means=means[s], choleskys=choleskys[s])
-        statistics = problem.statistics(at)
-        log_p[s] += statistics.log_normaliser - volume
-        counts[s] = statistics.counts
-        progress.step("importance weights", s + 1, size)
-    center, scale = problem.units.center, problem.units.scale
+    approximation = VariationalApproximation(q)
+    points = approximation.draw(rng, size)
+    likelihoods, counts = problem.likelihoods(points, progress)
+    log_q = approximation.log_density(points)
+    log_p = approximation.log_prior(points) + likelihoods - volume
     at = q.mean()
     # Densities of parameters change by a constant with their units; it is the same for p and q.
     with np.errstate(all="ignore"):
         shift = log_prior(problem.declared, problem.units.to_data(at), False) - log_prior(problem.model, at, False)
     shift = shift if np.isfinite(shift) else 0.0
+    in_data_units = problem.units.to_data(points)
     return Draws(
-        weights=weights,
-        means=center + scale * means,
-        covariances=covariances * np.outer(scale, scale),
+        weights=np.exp(in_data_units.log_weights),
+        means=in_data_units.means,
+        covariances=in_data_units.covariances,
         log_joint=log_p + shift,
         log_proposal=log_q + shift,
         expected_counts=counts,

@@ -54,9 +54,9 @@ class Parameters:
         return replace(self, choleskys=choleskys)
 
     def reordered(self, order: Order) -> Parameters:
-        """The same point with components permuted."""
-        log_weights = self.log_weights[..., order]
-        return replace(self, log_weights=log_weights, means=self.means[order], choleskys=self.choleskys[order])
+        """The same point, or points, with components permuted."""
+        log_weights, means = self.log_weights[..., order], self.means[..., order, :]
+        return replace(self, log_weights=log_weights, means=means, choleskys=self.choleskys[..., order, :, :])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +195,25 @@ class Problem:
         at = parameters.log_weights, parameters.means, parameters.precision_choleskys
         return self.statistics_at(*at, log_noise=parameters.log_noise)
 
+    def likelihoods(self, points: Parameters, progress: Any = None) -> tuple[Array, Array]:
+        """Log-likelihoods (S,) in standard units and expected counts (S, K) at many points."""
+        S = len(points.means)
+        values, counts = np.full(S, -np.inf), np.zeros(points.means.shape[:2])
+        diagonals = np.diagonal(points.choleskys, axis1=-2, axis2=-1)
+        # Far out in the tails of an approximation covariances may overflow; nothing of the posterior is there.
+        finite = ((diagonals > 0) & np.isfinite(diagonals)).all(axis=(1, 2))
+        factors = np.zeros_like(points.choleskys)
+        factors[finite] = inverse_lower(points.choleskys[finite])
+        noise = np.broadcast_to(points.log_noise, S)
+        for s in range(S):
+            if finite[s]:
+                at = points.log_weights[s], points.means[s], factors[s]
+                found = self.statistics_at(*at, log_noise=float(noise[s]))
+                values[s], counts[s] = found.log_normaliser, found.counts
+            if progress is not None:
+                progress.step("importance weights", s + 1, S)
+        return values, counts
+
     def statistics_at(
         self, log_scales: Array, means: Array, precision_choleskys: Array, *, log_noise: float = 0.0
     ) -> Statistics:
@@ -296,6 +315,25 @@ class Sampling:
     left_out_statistics: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
+class Approximation(ABC):
+    """A distribution of parameters in standard units that stands in for the posterior.
+
+    Both densities are those of the same coordinates, whichever the approximation has.
+    """
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, size: int) -> Parameters:
+        """So many points."""
+
+    @abstractmethod
+    def log_density(self, points: Parameters) -> Array:
+        """Log density of the approximation at many points."""
+
+    @abstractmethod
+    def log_prior(self, points: Parameters) -> Array:
+        """Log prior density at many points."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What an engine hands back; parameters are in the data's units.
@@ -314,6 +352,8 @@ class Outcome:
         Where the draws are those of Markov chains.
     variational : dict of arrays, optional
         Parameters of q.
+    approximation : Approximation, optional
+        What the draws come from, if they come from an approximation to the posterior.
     notes : dict
         Further facts for the result's attributes.
     """
@@ -326,6 +366,7 @@ class Outcome:
     draws: Draws | None = None
     sampling: Sampling | None = None
     variational: dict[str, Array] | None = None
+    approximation: Approximation | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, scatter_about
 from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._q import Q, draw, evaluate, predictive, prior_of, summarise, updated
+from bayesgmm.engines._q import Q, VariationalApproximation, draw, evaluate, predictive, prior_of, summarise, updated
 from bayesgmm.engines._search import Start, sample, short_runs
 from bayesgmm.engines.base import Array, Engine, Order, Outcome, Problem, StartReport
 from bayesgmm.model import FilledMixture
@@ -169,6 +169,7 @@ class VB(Engine):
             objective={"elbo": elbo, "elbo_symmetrised_limit": elbo + problem.model.log_symmetries()},
             draws=draw(problem, q, self.draws, rng, volume, progress),
             variational=summarise(problem, q),
+            approximation=VariationalApproximation(q),
             notes={
                 "screening_passes": objective.passes,
                 "search_rows": part.n_obs,

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm.engines._importance import smoothed
 from bayesgmm.inference.chain_checks import chain_checks
 from bayesgmm.inference.summaries import units_of
 
@@ -66,7 +67,9 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         message = "No start collapsed."
     checks.append(("improper_ends", float(singular + spurious), singular + spurious == 0, message))
     checks += _components(fit)
-    if names.SAMPLE_STATS in fit.children and "log_weight" in fit[names.SAMPLE_STATS]:
+    if names.PARETO_K in fit.attrs:
+        checks.append(_correction(fit))
+    elif names.SAMPLE_STATS in fit.children and "log_weight" in fit[names.SAMPLE_STATS]:
         checks.append(_k_hat(fit))
     ids, values, oks, messages = zip(*checks, strict=True)
     return xr.Dataset(
@@ -114,9 +117,22 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     ]
 
 
-def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+def _correction(fit: xr.DataTree) -> tuple[str, float, bool, str]:
+    """How far the Normal of `Laplace` was from the posterior, and what was done about it."""
+    k, done = float(fit.attrs[names.PARETO_K]), fit.attrs[names.CORRECTION]
+    if np.isnan(k):
+        return "k_hat", k, False, f"How near the Normal is to the posterior stays unknown. Correction: {done}."
+    if k <= _WORST_K_HAT:
+        text = f"Pareto k of the importance weights is {k:.2f}: the Normal is near the posterior. Correction: {done}."
+        return "k_hat", k, True, text
+    text = (
+        f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: the posterior is far from a Normal round "
+        "its mode. Intervals are those of the Normal and not calibrated; fit with NUTS instead."
+    )
+    return "k_hat", k, False, text
 
+
+def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     log_weight = fit[names.SAMPLE_STATS]["log_weight"].to_numpy().ravel()
     if log_weight.size < _FEWEST_DRAWS:
         text = (
@@ -127,9 +143,7 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
         return "k_hat", 0.0, True, "q equals the posterior: all importance weights are the same."
     weight = np.exp(log_weight - log_weight.max())
     share = float(weight.sum() ** 2 / (weight @ weight) / weight.size)
-    # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives.
-    _, k_hat = array_stats.psislw(-log_weight)
-    k = float(np.squeeze(k_hat))
+    k = smoothed(log_weight).pareto_k
     if share > _ALL_BUT_EQUAL:
         # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
         text = f"q is all but the posterior: the importance weights are worth {share:.2%} of the draws."

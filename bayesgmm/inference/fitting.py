@@ -16,6 +16,7 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine
 from bayesgmm.engines.em import EM
+from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.prediction import assignments
 from bayesgmm.model import FilledMixture, GaussianMixture
@@ -46,8 +47,9 @@ def fit(
         (n_obs, n_features); whatever `as_data` takes. With ``as_data(values, groups=labels)`` each group has weights
         of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
         (group, component), groups sorted by their labels.
-    engine : EM, VB or NUTS, optional
-        If left out: `VB` where the declaration is conjugate, otherwise `EM`. The result stores which and why.
+    engine : EM, VB, Laplace or NUTS, optional
+        If left out: `VB` where the declaration is conjugate and all rows are exact; otherwise `Laplace`, or `EM` where a
+        part is `Flat`. The result stores which and why.
     random_seed : int, optional
         Makes the result reproducible. Without it the starts, and the draws of `VB`, differ from call to call.
     progressbar : bool
@@ -91,7 +93,7 @@ def fit(
         hint = (
             f"Write engine={engine.__name__}()"
             if isinstance(engine, type)
-            else "Give EM(...), VB(...), NUTS(...) or leave it out"
+            else "Give EM(...), VB(...), Laplace(...), NUTS(...) or leave it out"
         )
         raise InputError("engine", f"got {engine!r}", hint)
     if random_seed is not None and (isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer))):
@@ -140,14 +142,23 @@ def fit(
 def choose_engine(model: FilledMixture, data: Data) -> tuple[Engine, str]:
     """The default engine for a filled declaration and data, and the reason in one sentence."""
     n_features = data.n_features
-    if data.noise_scale is not None:
-        return EM(), "VB cannot: it has no posterior of an unknown factor of all errors"
     try:
+        if data.noise_scale is not None:
+            raise UnsupportedError("VB", "an unknown factor of all errors", "Use Laplace or NUTS.")
+        if not data.exact:
+            # Its intervals would be too narrow.
+            raise UnsupportedError("VB", "well with missing values, errors or bins", "Use Laplace or NUTS.")
         VB().check(model, n_features)
     except UnsupportedError as error:
         why = str(error)
     else:
         return VB(), "the declaration is conjugate, so VB gives draws and a bound on the evidence"
+    try:
+        Laplace().check(model, n_features)
+    except UnsupportedError as error:
+        why = f"{why} Laplace cannot: {error}"
+    else:
+        return Laplace(), f"VB cannot: {why}"
     try:
         EM().check(model, n_features)
     except UnsupportedError as error:

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 
 from bayesgmm._errors import UnsupportedError
-from bayesgmm.model._moving import moved, pulled, steps, volume
+from bayesgmm.model._moving import moved, pulled, steps, unit_volume, volume
 from bayesgmm.model._spec import Array, Spec
 from bayesgmm.numerics.simplex import isometric_basis
 
@@ -78,7 +78,7 @@ class Weights(Spec):
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
         """The inverse of `from_free`."""
-        return isometric_basis(reference.size).T @ (log_weights - reference)
+        return (log_weights - reference) @ isometric_basis(reference.shape[-1])
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         """Gradient in the coordinates from a gradient with respect to K free log weights."""
@@ -189,7 +189,8 @@ class Means(Spec):
 
     def to_free(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
         """The inverse of `from_free`."""
-        return steps(means, reference, choleskys, floor).ravel() if self.free else np.zeros(0)
+        out = steps(means, reference, choleskys, floor).reshape(*means.shape[:-2], -1)
+        return out if self.free else out[..., :0]
 
     def pullback(self, gradient: Array, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
         """Gradient in the coordinates from a gradient with respect to means (K, d)."""
@@ -198,6 +199,10 @@ class Means(Spec):
     def log_jacobian(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> tuple[float, Array]:
         """Log |d own parameters / d coordinates|, logs where there are bounds, and its gradient in `theta`."""
         return volume(means, reference, choleskys, floor) if self.free else (0.0, np.zeros(0))
+
+    def log_volume(self, reference: Array, choleskys: Array, floor: Array) -> float:
+        """Log |d (means, or logs of their distances from a bound) / d coordinates|, a constant of the reference."""
+        return unit_volume(reference, choleskys, floor) if self.free else 0.0
 
     def information(self, counts: Array, n_features: int) -> Array:
         """Diagonal of the complete-data information in the coordinates at the reference."""
@@ -331,6 +336,10 @@ class Covariances(Spec):
     @abstractmethod
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         """Gradient in the coordinates from a gradient with respect to Sigma (K, d, d)."""
+
+    def log_volume(self, reference: Array) -> float:
+        """Log |d coordinates from the identity / d coordinates from `reference`|, which is a constant."""
+        return 0.0
 
     @abstractmethod
     def information(self, counts: Array, n_features: int) -> Array:

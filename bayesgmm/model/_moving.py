@@ -22,7 +22,7 @@ def moved(theta: Array, points: Array, choleskys: Array, floor: Array) -> Array:
 
 
 def steps(points: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
-    """The inverse of `moved` for one set of points."""
+    """The inverse of `moved`."""
     bounded = np.isfinite(floor)
     low = np.where(bounded, floor, 0.0)
     ratio = np.where(bounded, (points - low) / np.where(bounded, reference - low, 1.0), 1.0)
@@ -46,6 +46,13 @@ def volume(points: Array, reference: Array, choleskys: Array, floor: Array) -> t
     distances = np.where(bounded, points - np.where(bounded, floor, 0.0), 1.0)
     by_step = np.where(bounded, _rates(reference, choleskys, floor), 0.0)
     return float(np.log(distances).sum()), (np.swapaxes(choleskys, -1, -2) @ by_step[..., None])[..., 0].ravel()
+
+
+def unit_volume(reference: Array, choleskys: Array, floor: Array) -> float:
+    """Log |d points / d coordinates|, with logs of distances in place of the points that have a bound."""
+    bounded = np.broadcast_to(np.isfinite(floor), reference.shape)
+    by_rates = float(np.log(_rates(reference, choleskys, floor)[bounded]).sum()) if bounded.any() else 0.0
+    return by_rates + float(np.log(np.diagonal(choleskys, axis1=-2, axis2=-1)).sum())
 
 
 def _rates(points: Array, choleskys: Array, floor: Array) -> Array:

@@ -84,9 +84,8 @@ class WeightsByGroup(Weights):
         return self.groups[0].from_free(theta.reshape(*theta.shape[:-1], self.n_groups, -1), reference)
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
-        return np.concatenate(
-            [each.to_free(own, at) for each, own, at in zip(self.groups, log_weights, reference, strict=True)]
-        )
+        own = self.groups[0].to_free(log_weights, reference)
+        return own.reshape(*own.shape[:-2], -1)
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         return np.concatenate(

@@ -12,7 +12,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means
-from bayesgmm.model._moving import moved, pulled, steps, volume
+from bayesgmm.model._moving import moved, pulled, steps, unit_volume, volume
 from bayesgmm.model._spec import Array, Numbers, freeze, show
 from bayesgmm.model.covariance_priors import LKJ, FlatCovariance
 from bayesgmm.model.flat import Flat, FlatMeans
@@ -184,7 +184,8 @@ class EvenlySpacedMeans(Means):
         return self._design(K) @ own + self._start()
 
     def to_free(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
-        return steps(self._own(means), *self._frame(reference, choleskys, floor)).ravel()
+        own = steps(self._own(means), *self._frame(reference, choleskys, floor))
+        return own.reshape(*means.shape[:-2], -1)
 
     def pullback(self, gradient: Array, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
         by_own = self._design(len(means)).T @ gradient
@@ -192,6 +193,9 @@ class EvenlySpacedMeans(Means):
 
     def log_jacobian(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> tuple[float, Array]:
         return volume(self._own(means), *self._frame(reference, choleskys, floor))
+
+    def log_volume(self, reference: Array, choleskys: Array, floor: Array) -> float:
+        return unit_volume(*self._frame(reference, choleskys, floor))
 
     def information(self, counts: Array, n_features: int) -> Array:
         return np.repeat(np.square(self._design(counts.size)).T @ counts, n_features)
@@ -216,10 +220,11 @@ class EvenlySpacedMeans(Means):
 
     def _own(self, means: Array) -> Array:
         """First and spacing, or what there is of them."""
-        K = len(means)
+        K = means.shape[-2]
+        first, last = means[..., :1, :], means[..., -1:, :]
         if self.through_zero:
-            return (means[-1:] - self._start()) / K
-        return np.stack([means[0], (means[-1] - means[0]) / (K - 1)]) if K > 1 else means
+            return (last - self._start()) / K
+        return np.concatenate([first, (last - first) / (K - 1)], axis=-2) if K > 1 else means
 
     def _frame(self, reference: Array, choleskys: Array, floor: Array) -> tuple[Array, Array, Array]:
         """Own parameters, Choleskys and bounds that coordinates are laid by."""
@@ -335,7 +340,7 @@ class ConstantCV(Covariances):
         return reference * np.exp(theta)[..., None, None]
 
     def to_free(self, choleskys: Array, reference: Array) -> Array:
-        return np.log(choleskys[0, 0] / reference[0, 0])
+        return np.log(choleskys[..., 0, 0] / reference[..., 0, 0])[..., :1]
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return 2.0 * (gradient * np.square(choleskys)).sum(axis=(0, 1))

@@ -13,7 +13,7 @@ from bayesgmm.model._interfaces import CovariancePrior, Covariances
 from bayesgmm.model._spec import Array, Numbers, freeze, rows_as_keys, show
 from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import as_covariance_prior
-from bayesgmm.numerics.linalg import below_diagonal, diagonal_matrices
+from bayesgmm.numerics.linalg import below_diagonal, diagonal_matrices, inverse_lower
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,16 @@ class Full(_Structured):
         return reference @ A
 
     def to_free(self, choleskys: Array, reference: Array) -> Array:
-        A = np.linalg.solve(reference, choleskys)
+        A = inverse_lower(reference) @ choleskys
         rows, columns = below_diagonal(reference.shape[-1])
-        logs = np.log(np.diagonal(A, axis1=1, axis2=2))
-        return np.concatenate([logs, A[:, rows, columns]], axis=1).ravel()
+        logs = np.log(np.diagonal(A, axis1=-2, axis2=-1))
+        out = np.concatenate([logs, A[..., rows, columns]], axis=-1)
+        return out.reshape(*out.shape[:-2], -1)
+
+    def log_volume(self, reference: Array) -> float:
+        # L_ij moves by L_ii of the reference.
+        diagonals = np.diagonal(reference, axis1=1, axis2=2)
+        return float((np.log(diagonals) * np.arange(diagonals.shape[1])).sum())
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         d = choleskys.shape[-1]
@@ -155,7 +161,8 @@ class Diagonal(_Structured):
         return reference * np.exp(theta.reshape(*theta.shape[:-1], len(reference), 1, -1))
 
     def to_free(self, choleskys: Array, reference: Array) -> Array:
-        return (0.5 * np.log(_variances(choleskys) / _variances(reference))).ravel()
+        logs = 0.5 * np.log(_variances(choleskys) / _variances(reference))
+        return logs.reshape(*logs.shape[:-2], -1)
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return (2.0 * np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).ravel()
@@ -211,7 +218,7 @@ class Spherical(_Structured):
         return reference * np.exp(theta)[..., None, None]
 
     def to_free(self, choleskys: Array, reference: Array) -> Array:
-        return np.log(choleskys[:, 0, 0] / reference[:, 0, 0])
+        return np.log(choleskys[..., 0, 0] / reference[..., 0, 0])
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return 2.0 * (np.diagonal(gradient, axis1=1, axis2=2) * _variances(choleskys)).sum(axis=1)
@@ -288,7 +295,10 @@ class Tied(Covariances):
         return np.repeat(self.structure.from_free(theta, reference[:1]), len(reference), axis=-3)
 
     def to_free(self, choleskys: Array, reference: Array) -> Array:
-        return self.structure.to_free(choleskys[:1], reference[:1])
+        return self.structure.to_free(choleskys[..., :1, :, :], reference[:1])
+
+    def log_volume(self, reference: Array) -> float:
+        return self.structure.log_volume(reference[:1])
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return self.structure.pullback(gradient.sum(axis=0, keepdims=True), choleskys[:1], reference[:1])
@@ -378,7 +388,7 @@ class FixedCovariances(Covariances):
         return np.broadcast_to(reference, (*theta.shape[:-1], *reference.shape))
 
     def to_free(self, choleskys: Array, reference: Array) -> Array:
-        return np.zeros(0)
+        return np.zeros((*choleskys.shape[:-3], 0))
 
     def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
         return np.zeros(0)

@@ -206,7 +206,7 @@ class FixedWeights(Weights):
         return np.broadcast_to(reference, np.broadcast_shapes((*theta.shape[:-1], 1), reference.shape))
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
-        return np.zeros(0)
+        return np.zeros((*log_weights.shape[:-1], 0))
 
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         return np.zeros(0)

@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.numerics import curvature
 from bayesgmm.numerics.exact_rows import Conditional
 from bayesgmm.numerics.passes import Array, Statistics
 
+# Gauss-Legendre nodes within a bin, and how far its density is followed down, as a logarithm (twice that at its tail).
+_NODES, _SEEN = 60, 40.0
 _HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
 
 
@@ -91,6 +94,39 @@ class BinnedRows:
             r[s], log_density[s] = _normalised(log_scales[s][:, None] + log_mass)
         return r, log_density
 
+    def add_curvature(
+        self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
+    ) -> None:
+        """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`.
+
+        Those of a Normal, of which the place in the bin is unknown: its slopes vary, and their variance is added.
+        """
+        L, K = choleskys[:, 0, 0, None], len(means)
+        log_mass, _, _, T = self._moments(means[:, 0], np.square(L[:, 0]), noise_factor)
+        r, _ = _normalised(log_scales[:, None] + log_mass)
+        y, spread = self._powers(means[:, 0], T)
+        by_mean, by_variance = L * y[0] / T, np.square(L) * 0.5 * (y[1] / np.square(T) - 1.0 / T)
+        E = 2.0 * noise_factor * self.noise if free_noise and self.noise is not None else None
+        by_noise = None if E is None else by_variance / np.square(L) * E
+        slopes = np.stack([by_mean, by_variance], axis=1)
+        curvature.add_label_covariance(out, self.weights, r, slopes, by_noise)
+        mm = spread[0, 0] / np.square(T) - 1.0 / T
+        mv = spread[0, 1] / (2.0 * T**3) - y[0] / np.square(T)
+        vv = spread[1, 1] / (4.0 * T**4) - y[1] / T**3 + 0.5 / np.square(T)
+        units = [np.square(L), L**3, L**4]
+        total = (r * self.weights)[None] * [unit * each for unit, each in zip(units, (mm, mv, vv), strict=True)]
+        D = curvature.n_coordinates(1)
+        for k in range(K):
+            m, v = k * D + 1, k * D + 2
+            out[m, m] += total[0, k].sum()
+            out[[m, v], [v, m]] += total[1, k].sum()
+            out[v, v] += total[2, k].sum()
+            if E is not None and by_noise is not None:
+                w = r[k] * self.weights
+                for at, each in ((m, L[k] * mv[k]), (v, np.square(L[k]) * vv[k])):
+                    out[[at, -1], [-1, at]] += w @ (each * E)
+                out[-1, -1] += w @ (vv[k] * np.square(E) + 2.0 * by_noise[k])
+
     def conditionals(self, mean: Array, covariance: Array, noise_factor: float) -> list[Conditional]:
         """What the bins say about the true values in them under one component."""
         _, y, square, T = (each[0] for each in self._moments(mean, covariance[0], noise_factor))
@@ -133,6 +169,24 @@ class BinnedRows:
         at_a, at_b = (np.exp(-0.5 * np.square(end) - _HALF_LOG_TWO_PI - log_mass) for end in (a, b))
         a, b = (np.where(np.isfinite(end), end, 0.0) for end in (a, b))
         return log_mass, sd * (at_a - at_b), T * (1.0 + a * at_a - b * at_b), T
+
+
+    def _powers(self, means: Array, T: Array) -> tuple[Array, Array]:
+        """E[y], E[y^2] (2, K, n) of y = t - m in its bin, and their covariances (2, 2, K, n) there."""
+        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        sd = np.sqrt(T)
+        a, b = (self.bounds[:, None, :] - means[:, None]) / sd
+        # So far from its densest place a bin holds nothing that double precision could see.
+        densest = np.clip(0.0, a, b)
+        reach = _SEEN / np.maximum(np.abs(densest), np.sqrt(_SEEN))
+        a, b = np.maximum(a, densest - reach), np.minimum(b, densest + reach)
+        z = 0.5 * (a + b) + 0.5 * (b - a) * nodes[:, None, None]
+        density = weights[:, None, None] * np.exp(-0.5 * (np.square(z) - np.square(densest)))
+        density /= density.sum(axis=0)
+        powers = np.stack([sd * z, T * np.square(z)])
+        expected = (powers * density).sum(axis=1)
+        away = powers - expected[:, None]
+        return expected, np.einsum("anki,bnki,nki->abki", away, away, density)
 
 
 def _normalised(log_joint: Array) -> tuple[Array, Array]:

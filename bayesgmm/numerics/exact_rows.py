@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.numerics import curvature
 from bayesgmm.numerics.linalg import inverse_lower, strictly_lower_mask
 from bayesgmm.numerics.passes import Array, Statistics, expected_statistics, log_constants, n_chunks, rowwise_of_many
 
@@ -170,6 +171,39 @@ class ExactRows(SortedRows):
                 out = r[s], log_density[s]
                 self._sums(patterns, log_scales[s], means[s], inverses, mask, n_threads, out)
         return r, log_density
+
+    def add_curvature(
+        self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
+    ) -> None:
+        """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`."""
+        K, d = means.shape
+        covariances, inverses = choleskys @ np.swapaxes(choleskys, -1, -2), inverse_lower(choleskys)
+        at = log_scales[None], means[None], covariances[None], inverses[None], np.array([noise_factor])
+        size = curvature.rows_at_once(K, d)
+        noise = None if self.noise is None or not free_noise else 2.0 * noise_factor * self.noise
+        # In units of each component.
+        bent = None if noise is None else inverses @ noise @ np.swapaxes(inverses, -1, -2)
+        for p in range(len(self.observed)):
+            A, mask = self._factors(covariances, noise_factor, slice(p, p + 1))
+            P = self._gain(covariances, A, mask)[1][0]
+            shares = np.swapaxes(choleskys, -1, -2) @ P
+            P = np.eye(d) * np.ones((K, 1, 1)) if self.complete else shares @ choleskys
+            for begin in range(self.edges[p], self.edges[p + 1], size):
+                rows = slice(begin, min(begin + size, self.edges[p + 1]))
+                some = self.taken(np.arange(rows.start, rows.stop), np.arange(rows.stop - rows.start))
+                r = some.rowwise_of_many(*at, 1)[0][0]
+                y = np.where(mask[0][:, None], some.x, 0.0)
+                u = shares @ (y - means[..., None])
+                slopes = np.concatenate(
+                    [u, [curvature.covariance_slopes(*each) for each in zip(u, P, strict=True)]], axis=1
+                )
+                by_noise = None if bent is None else [curvature.noise_slopes(u[k], P[k], bent[k]) for k in range(K)]
+                curvature.add_label_covariance(
+                    out, some.units, r, slopes, None if by_noise is None else np.array(by_noise)
+                )
+                for k in range(K):
+                    own = None if bent is None else bent[k]
+                    curvature.add_normal(out, k, r[k] * some.units, u[k], P[k], own)
 
     def conditionals(self, mean: Array, covariance: Array, noise_factor: float) -> list[Conditional]:
         """What the rows say about their true values under one component."""

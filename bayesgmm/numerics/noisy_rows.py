@@ -15,8 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.numerics import curvature
 from bayesgmm.numerics.exact_rows import Conditional, SortedRows
-from bayesgmm.numerics.linalg import lower_indices, strictly_lower_mask
+from bayesgmm.numerics.linalg import inverse_lower, lower_indices, strictly_lower_mask
 from bayesgmm.numerics.passes import Array, Statistics, n_chunks
 
 # How many times the work of the plain pass this one is, for the choice of threads.
@@ -114,6 +115,36 @@ class NoisyRows(SortedRows):
             with ThreadPoolExecutor(n_threads) as pool:
                 list(pool.map(one, range(S)))
         return r, log_density
+
+    def add_curvature(
+        self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
+    ) -> None:
+        """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`."""
+        K, d = means.shape
+        covariances, inverses = choleskys @ np.swapaxes(choleskys, -1, -2), inverse_lower(choleskys)
+        at = log_scales[None], means[None], covariances[None], inverses[None], np.array([noise_factor])
+        r = self.rowwise_of_many(*at, 1)[0][0]
+        for p, mask in enumerate(self.observed):
+            both = mask[:, None] & mask
+            size = max(1, curvature.rows_at_once(K, d) // d)
+            for begin in range(self.edges[p], self.edges[p + 1], size):
+                places = np.arange(begin, min(begin + size, self.edges[p + 1]))
+                C, y = noise_factor * self._noise_covariances(places), np.where(mask[:, None], self.x[:, places], 0.0)
+                units, all_slopes, by_noise = self.units[places], [], []
+                for k in range(K):
+                    L, A = choleskys[k], inverses[k]
+                    P = np.linalg.inv(np.where(both, covariances[k] + C, np.eye(d))) * both
+                    u = np.einsum("nab,bn->an", L.T @ P, y - means[k][:, None])
+                    P = L.T @ P @ L
+                    E = A @ (2.0 * C) @ A.T if free_noise else None
+                    all_slopes.append(np.concatenate([u, curvature.covariance_slopes(u, P)]))
+                    if E is not None:
+                        by_noise.append(curvature.noise_slopes(u, P, E))
+                    curvature.add_normal(out, k, r[k, places] * units, u, P, E)
+                slopes = np.array(all_slopes)
+                curvature.add_label_covariance(
+                    out, units, r[:, places], slopes, np.array(by_noise) if by_noise else None
+                )
 
     def conditionals(self, mean: Array, covariance: Array, noise_factor: float) -> list[Conditional]:
         """What the rows say about their true values under one component."""

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.numerics import curvature
 from bayesgmm.numerics.binned_rows import BinnedRows
 from bayesgmm.numerics.exact_rows import Conditional, ExactRows
 from bayesgmm.numerics.linalg import inverse_lower, lower_indices, outer
@@ -57,16 +58,6 @@ class Rows:
         """The data (d, N) if besides every row stands for itself, else None."""
         complete = self.complete
         return complete.x if complete is not None and complete.weights is None else None
-
-    def whole_groups(self) -> list[tuple[int, Array]] | None:
-        """The data (d, n) of each group with its number, if every row is exact and stands for itself, else None.
-
-        Rows that belong to no groups are one.
-        """
-        whole = [part for part in self.parts if isinstance(part, ExactRows) and part.weights is None]
-        if not self.exact or len(whole) < len(self.parts):
-            return None
-        return [(part.group, part.x) for part in whole]
 
     @cached_property  # it looks at every row, and is asked for in every step of an optimiser
     def blurred(self) -> bool:
@@ -141,6 +132,21 @@ class Rows:
         for part, each in zip(self.parts, found, strict=True):
             group_counts[part.group] += each.counts
         return replace(total, group_counts=group_counts)
+
+    def curvature(
+        self, log_scales: Array, means: Array, choleskys: Array, *, noise_factor: float = 1.0, free_noise: bool = False
+    ) -> dict[int, Array]:
+        """Second derivatives of the log-likelihood by group, in the coordinates of `numerics.curvature`.
+
+        `log_scales` may be (G, K), a row for each group. With `free_noise` the factor of all errors is unknown.
+        """
+        K, d = means.shape
+        out: dict[int, Array] = {}
+        for part in self.parts:
+            total = out.setdefault(part.group, curvature.empty(K, d))
+            own = log_scales[part.group] if log_scales.ndim == 2 else log_scales
+            part.add_curvature(total, own, means, choleskys, noise_factor, free_noise)
+        return out
 
     def rowwise_of_many(
         self,

@@ -515,10 +515,10 @@ def test_chains_with_missing_values_and_an_unknown_factor():
     data = spoilt("missing+sds+factor", n=30)
     fit = fitted(bg.GaussianMixture(2), data, bg.NUTS(draws=30, tune=60, chains=2, cores=1, n_init=8))
     draws = fit["posterior"].to_dataset()
-    assert draws["weights"].shape == (2, 30, 3, 2)
-    assert draws["noise_scale"].shape == (2, 30)
-    by_row = bg.add_log_likelihood(fit)["log_likelihood"]["x"].sum("obs").isel(chain=1, draw=7)
-    one = draws.isel(chain=1, draw=7)
+    assert draws["weights"].shape[1:] == (30, 3, 2)  # a chain in a lower mode is left out
+    assert draws["noise_scale"].shape == draws["weights"].shape[:2]
+    by_row = bg.add_log_likelihood(fit)["log_likelihood"]["x"].sum("obs").isel(chain=-1, draw=7)
+    one = draws.isel(chain=-1, draw=7)
     scaled = bg.as_data(data.values, noise=data.noise * float(one["noise_scale"]), groups=data.groups)
     arguments = (one[name].to_numpy() for name in ("weights", "means", "covariances"))
     assert float(by_row) == pytest.approx(brute_force(scaled, *arguments), rel=1e-9)

@@ -1,0 +1,106 @@
+"""Importance sampling that learns its proposals (Oh & Berger 1992; Cornuet et al. 2012)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesgmm.engines._importance import Importance, smoothed
+from bayesgmm.engines._labels import over_labels
+from bayesgmm.engines._normal import NormalApproximation
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
+
+# Pilot rounds, what share of the draws each has, and at least how many.
+_PILOTS, _PILOT_SHARE, _FEWEST = 2, 4, 200
+# Weights worth fewer draws than this for each coordinate say little about a covariance.
+_DRAWS_PER_COORDINATE = 2.0
+
+
+@dataclass(frozen=True)
+class Blend(Approximation):
+    """A mixture of approximations in given shares."""
+
+    parts: tuple[NormalApproximation, ...]
+    shares: Array
+
+    def draw(self, rng: np.random.Generator, size: int) -> Parameters:
+        sizes = rng.multinomial(size, self.shares)
+        return joined([part.draw(rng, n) for part, n in zip(self.parts, sizes, strict=True) if n])
+
+    def log_density(self, points: Parameters) -> Array:
+        each = [part.log_density(points) for part in self.parts]
+        return np.logaddexp.reduce(np.array(each) + np.log(self.shares)[:, None], axis=0)
+
+    def log_prior(self, points: Parameters) -> Array:
+        return self.parts[0].log_prior(points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """What importance sampling found.
+
+    Attributes
+    ----------
+    importance : Importance
+        Smoothed weights p / q, q averaged over labels, densities in standard units.
+    labels : str
+        What was done about copies of the mode.
+    """
+
+    importance: Importance
+    labels: str
+
+
+def adapted(
+    problem: Problem,
+    first: list[NormalApproximation],
+    df: float,
+    draws: int,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> Adapted:
+    """Integrate the posterior density from proposals at its modes.
+
+    Pilot draws from them, weighted, shape one more proposal: a Student t with their means and covariances, which gets
+    half of the draws.
+
+    Parameters
+    ----------
+    problem : Problem
+    first : list of NormalApproximation
+        Proposals of the first round, in equal shares, the best mode first.
+    df : float
+        Degrees of freedom of the further proposal.
+    draws : int
+        Beside the pilots.
+    """
+    blend = Blend(tuple(first), np.full(len(first), 1.0 / len(first)))
+    points: list[Parameters] = []
+    joint: list[Array] = []
+    for _ in range(_PILOTS):
+        points.append(blend.draw(rng, max(_FEWEST, draws // _PILOT_SHARE)))
+        likelihoods, _ = problem.likelihoods(points[-1], progress)
+        joint.append(likelihoods + blend.log_prior(points[-1]))
+        # Copies far away change all weights alike, so that the density of this one is enough here.
+        together = joined(points)
+        importance = smoothed(np.concatenate(joint) - blend.log_density(together))
+        reshaped = first[0].moved(together, importance.shares, df, _DRAWS_PER_COORDINATE)
+        blend = Blend((reshaped, *first), np.array([0.5, *[0.5 / len(first)] * len(first)]))
+    # Weights of draws that have shaped the proposals would be too small on average: these are new.
+    final = blend.draw(rng, draws)
+    likelihoods, _ = problem.likelihoods(final, progress)
+    q = over_labels(blend, final, problem.model.keys())
+    importance = smoothed(likelihoods + blend.log_prior(final) - q.log_density)
+    return Adapted(importance=importance, labels=q.describe())
+
+
+def joined(points: list[Parameters]) -> Parameters:
+    """Many points one after the other."""
+    return Parameters(
+        log_weights=np.concatenate([each.log_weights for each in points]),
+        means=np.concatenate([each.means for each in points]),
+        choleskys=np.concatenate([each.choleskys for each in points]),
+        log_noise=np.concatenate([np.broadcast_to(each.log_noise, len(each.means)) for each in points]),
+    )

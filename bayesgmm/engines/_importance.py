@@ -1,0 +1,75 @@
+"""Importance weights, smoothed where they are largest, and what they say about an approximation (Vehtari et al. 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesgmm.engines.base import Array
+
+# Smoothing a tail needs so many weights.
+_FEWEST = 100
+# Weights that differ by less are the same.
+_SAME = 1e-8  # nats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance:
+    """Pareto-smoothed importance weights.
+
+    Attributes
+    ----------
+    log_weights : (S,) array
+        Smoothed; their mean is an estimate of the integral of p.
+    pareto_k : float
+        Shape of the tail of the raw weights; NaN of fewer than 100 draws.
+    """
+
+    log_weights: Array
+    pareto_k: float
+
+    @property
+    def log_mean(self) -> float:
+        """Log of the mean weight."""
+        return float(np.logaddexp.reduce(self.log_weights) - np.log(self.log_weights.size))
+
+    @property
+    def log_mean_error(self) -> float:
+        """Monte-Carlo standard error of the log of the mean weight."""
+        weights = self.shares * self.log_weights.size
+        return float(np.sqrt(weights.var(ddof=1) / weights.size))
+
+    @property
+    def shares(self) -> Array:
+        """Weights that sum to one."""
+        return np.exp(self.log_weights - np.logaddexp.reduce(self.log_weights))
+
+    @property
+    def effective(self) -> float:
+        """How many equal weights they are worth."""
+        return float(1.0 / np.square(self.shares).sum())
+
+
+def smoothed(log_weights: Array) -> Importance:
+    """Smooth the largest of some log weights log p - log q by a generalised Pareto distribution."""
+    finite = np.isfinite(log_weights)
+    if finite.sum() < _FEWEST:
+        return Importance(log_weights=log_weights, pareto_k=np.nan)
+    if np.ptp(log_weights[finite]) < _SAME:
+        return Importance(log_weights=log_weights, pareto_k=0.0)
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives. What it returns sums
+    # to one; the smallest weight is not in the tail, so that it gives the constant back.
+    floored = np.where(finite, log_weights, log_weights[finite].min() - 100.0)
+    found, k = array_stats.psislw(-floored)
+    least = int(floored.argmin())
+    return Importance(log_weights=found + (floored[least] - found[least]), pareto_k=float(np.squeeze(k)))
+
+
+def resampled(importance: Importance, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of draws that represent p: each as often as its weight says, up to one (systematic resampling), shuffled."""
+    steps = (np.arange(size) + rng.random()) / size
+    places = np.searchsorted(np.cumsum(importance.shares), steps)
+    return rng.permutation(np.minimum(places, importance.log_weights.size - 1))

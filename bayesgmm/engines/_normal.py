@@ -1,0 +1,126 @@
+"""A Normal (or Student t) distribution of the unconstrained coordinates, as an approximation to the posterior."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import gammaln
+
+from bayesgmm.engines._curvature import hessian
+from bayesgmm.engines._objective import Coordinates, Objective, log_prior
+from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
+
+# Less curvature than this, relative to the complete-data information, cannot be told from none.
+_FLAT = 1e-8
+
+
+class NormalApproximation(Approximation):
+    """Normal in the coordinates round a point, perhaps with the heavier tails of a Student t.
+
+    Densities are those of the unconstrained coordinates in which ``Objective(unconstrained=True)`` is a density.
+
+    Parameters
+    ----------
+    problem : Problem
+    coordinates : Coordinates
+    center : (p,) array
+    factor : (p, p) array
+        Times its transpose it is the covariance, or the scale matrix of t.
+    df : float, optional
+        Degrees of freedom of t.
+    """
+
+    def __init__(
+        self, problem: Problem, coordinates: Coordinates, center: Array, factor: Array, df: float | None = None
+    ) -> None:
+        self._problem = problem
+        self._coordinates = coordinates
+        self._center = center
+        self._factor = factor
+        self._df = df
+        volume = np.linalg.slogdet(factor)[1] + coordinates.log_volume
+        p = center.size
+        if df is None:
+            self._constant = -0.5 * p * np.log(2.0 * np.pi) - volume
+        else:
+            self._constant = float(gammaln(0.5 * (df + p)) - gammaln(0.5 * df) - 0.5 * p * np.log(df * np.pi)) - volume
+
+    @classmethod
+    def at_mode(cls, problem: Problem, mode: Parameters) -> NormalApproximation:
+        """With minus the inverse of the exact Hessian at a mode of the unconstrained density as covariance.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If the density does not curve down in every direction.
+        """
+        objective = Objective(problem, unconstrained=True)
+        _, statistics = objective.value(mode)
+        coordinates = objective.coordinates(mode, statistics.weight_counts)
+        values, vectors = np.linalg.eigh(-hessian(objective, coordinates, statistics))
+        if values.size and values[0] < _FLAT:
+            raise np.linalg.LinAlgError("the log density is flat or curves upwards at the mode")
+        return cls(problem, coordinates, np.zeros(values.size), vectors / np.sqrt(values))
+
+    @classmethod
+    def of_draws(cls, problem: Problem, draws: Parameters, df: float) -> NormalApproximation:
+        """Student t with the means and covariances of draws, in coordinates round the draw nearest their mean."""
+        statistics = problem.statistics(draws.taken(0))
+        first = Coordinates(problem.model, draws.taken(0), statistics.weight_counts, problem.noise)
+        u = first.coordinates(draws)
+        middle = np.square((u - u.mean(axis=0)) / (u.std(axis=0) + np.finfo(float).tiny)).sum(axis=1).argmin()
+        at = draws.taken(int(middle))
+        statistics = problem.statistics(at)
+        coordinates = Coordinates(problem.model, at, statistics.weight_counts, problem.noise)
+        u = coordinates.coordinates(draws)
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(u.T)))
+        spread = np.sqrt(np.maximum(values, _FLAT * values.max()))
+        return cls(problem, coordinates, u.mean(axis=0), vectors * spread, df)
+
+    def with_tails(self, df: float) -> NormalApproximation:
+        """The Student t of the same center and factor."""
+        return NormalApproximation(self._problem, self._coordinates, self._center, self._factor, df)
+
+    def moved(self, draws: Parameters, shares: Array, df: float, least: float) -> NormalApproximation:
+        """A Student t with the means and covariances of weighted draws, in the same coordinates.
+
+        Its covariance is shrunk towards this one's, the more the fewer draws the weights are worth: half way where that
+        is `least` for each coordinate.
+        """
+        u = self._coordinates.coordinates(draws)
+        center = shares @ u
+        away = u - center
+        effective, prior = 1.0 / np.square(shares).sum(), least * self._center.size
+        covariance = effective * (away * shares[:, None]).T @ away + prior * self._factor @ self._factor.T
+        factor = np.linalg.cholesky(covariance / (effective + prior))
+        return NormalApproximation(self._problem, self._coordinates, center, factor, df)
+
+    def draw(self, rng: np.random.Generator, size: int) -> Parameters:
+        z = rng.standard_normal((size, self._center.size))
+        if self._df is not None:
+            z *= np.sqrt(self._df / rng.chisquare(self._df, size))[:, None]
+        points = self._coordinates.parameters(self._center + z @ self._factor.T)
+        return replace(points, log_noise=np.broadcast_to(points.log_noise, (size,)))
+
+    def log_density(self, points: Parameters) -> Array:
+        u = self._coordinates.coordinates(points) - self._center
+        square = np.square(np.linalg.solve(self._factor, u.T)).sum(axis=0)
+        if self._df is None:
+            return self._constant - 0.5 * square
+        return self._constant - 0.5 * (self._df + u.shape[1]) * np.log1p(square / self._df)
+
+    def log_prior(self, points: Parameters) -> Array:
+        out = np.empty(len(points.means))
+        noise = self._problem.noise
+        with np.errstate(all="ignore"):
+            for s in range(out.size):
+                at = points.taken(s)
+                out[s] = log_prior(self._problem.model, at, True)
+                if noise is not None:
+                    out[s] += noise.log_prior(float(at.log_noise), unconstrained=True)[0]
+        return out
+
+    def log_integral(self, log_density_at_center: float) -> float:
+        """Laplace's approximation to the integral of a density with this mode and curvature."""
+        return log_density_at_center - self._constant

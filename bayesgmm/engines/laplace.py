@@ -1,0 +1,185 @@
+"""The posterior as a Normal round its mode, corrected by importance weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm.engines._importance import Importance, resampled, smoothed
+from bayesgmm.engines._normal import NormalApproximation
+from bayesgmm.engines._objective import log_prior
+from bayesgmm.engines._optima import Search
+from bayesgmm.engines._options import check_positive, check_whole
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.base import Array, Draws, Engine, Outcome, Parameters, Problem
+from bayesgmm.model import FilledMixture
+
+# Proposals for each draw that is kept.
+_PROPOSALS = 2
+# Vehtari et al. 2024: above, importance weights correct nothing.
+WORST_PARETO_K = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laplace(Engine):
+    """The posterior as a Normal round its mode, on the unconstrained scale (Tierney & Kadane 1986).
+
+    The mode is that of the density of unconstrained coordinates, Jacobian included; the covariance is the inverse of the
+    exact observed information there (Louis 1982), for every prior and every way in which rows are observed. Draws are
+    then resampled by Pareto-smoothed importance weights (Vehtari et al. 2024), as long as their Pareto k is at most 0.7;
+    above it the Normal is too far from the posterior to be corrected, its draws stay as they are, and `diagnose` says
+    so.
+
+    Parameters
+    ----------
+    n_init : int
+        Number of starts, as in `EM`.
+    short_steps : int
+        EM steps of each start before the best are chosen.
+    n_polish : int
+        How many of the best are followed to the end.
+    max_steps : int
+        Passes over the data that one of them may take.
+    tolerance : float
+        In nats. A run has converged when its estimated gain left is below it.
+    draws : int
+        Draws in the result, shared out to `chains`; twice as many are proposed.
+    chains : int
+        Number of groups the draws are stored in, because ArviZ expects a chain dimension.
+    resample : bool
+        Whether importance weights correct the draws. Without, they are those of the Normal and carry their weights.
+    threads : int, optional
+        Threads for one pass; all processors if left out.
+    """
+
+    n_init: int = 32
+    short_steps: int = 10
+    n_polish: int = 5
+    max_steps: int = 400
+    tolerance: float = 1e-4
+    draws: int = 1000
+    chains: int = 4
+    resample: bool = True
+    threads: int | None = None
+
+    name: ClassVar[str] = "Laplace"
+    objective_name: ClassVar[str] = "log_posterior"
+
+    def __post_init__(self) -> None:
+        for option in ("n_init", "n_polish", "max_steps", "draws", "chains"):
+            check_whole(self, option, least=1)
+        check_whole(self, "short_steps", least=0)
+        if self.threads is not None:
+            check_whole(self, "threads", least=1)
+        check_positive(self, "tolerance")
+        if not isinstance(self.resample, bool):
+            raise InputError("Laplace.resample", f"got {self.resample!r}", "Give True or False")
+        if self.draws % self.chains:
+            raise InputError(
+                "Laplace.draws", f"got {self.draws} for {self.chains} chains", "Give a multiple of the number of chains"
+            )
+
+    def check(self, model: FilledMixture, n_features: int) -> None:
+        if not model.proper:
+            flat = model.improper_parts()
+            raise UnsupportedError(
+                "Laplace",
+                f"Flat() {' and '.join(flat)}",
+                f"Give {' and '.join(flat)} a proper prior, or use EM for maximum likelihood and `standard_errors`.",
+            )
+
+    def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
+        search = Search(
+            n_init=self.n_init,
+            short_steps=self.short_steps,
+            n_polish=self.n_polish,
+            max_steps=self.max_steps,
+            tolerance=self.tolerance,
+            unconstrained=True,
+            supported=False,
+        )
+        found = search.run(problem, rng, progress)
+        report = found.reports[found.best]
+        assert report.end is not None
+        approximation = approximated(problem, report.end)
+        proposed = _PROPOSALS * self.draws if self.resample else self.draws
+        points = approximation.draw(rng, proposed)
+        likelihoods, counts = problem.likelihoods(points, progress)
+        log_p, log_q = likelihoods + approximation.log_prior(points), approximation.log_density(points)
+        importance = smoothed(log_p - log_q)
+        corrected = self.resample and importance.pareto_k <= WORST_PARETO_K
+        kept = resampled(importance, self.draws, rng) if corrected else np.arange(self.draws)
+        objective, shift = _in_data_units(problem, report.end, report.end_value)
+        at = problem.units.to_data(points.taken(kept))
+        free_noise = problem.noise is not None and problem.noise.prior is not None
+        draws = Draws(
+            weights=np.exp(at.log_weights),
+            means=at.means,
+            covariances=at.covariances,
+            log_joint=log_p[kept] + shift,
+            log_proposal=None if corrected else log_q[kept] + shift,
+            expected_counts=counts[kept],
+            noise_scale=np.exp(at.log_noise) if free_noise else None,
+        )
+        return Outcome(
+            point=problem.units.to_data(report.end),
+            status=report.status,
+            starts=[entry.in_data_units(problem, shift) for entry in found.reports],
+            best_start=found.best,
+            objective=objective,
+            draws=draws,
+            approximation=approximation,
+            notes={
+                "density": "unconstrained",
+                "screening_passes": found.screening_passes,
+                "search_rows": found.search_rows,
+                "n_chains": self.chains,
+                "predictive_family": "draws",
+                "pareto_k": importance.pareto_k,
+                "correction": _correction(importance, kept, corrected, self.resample),
+            },
+        )
+
+
+def approximated(problem: Problem, mode: Parameters) -> NormalApproximation:
+    """The Normal at a mode.
+
+    Raises
+    ------
+    FitError
+        If the density does not curve down in every direction there.
+    """
+    try:
+        return NormalApproximation.at_mode(problem, mode)
+    except np.linalg.LinAlgError as error:
+        raise FitError(
+            f"Laplace: {error}, so that there is no Normal to approximate it by: the parameters are not identified. Use "
+            "NUTS, a stronger prior, or fewer components."
+        ) from None
+
+
+def _correction(importance: Importance, kept: Array, corrected: bool, wanted: bool) -> str:
+    if corrected:
+        return f"resampled by importance weights: {np.unique(kept).size} distinct draws of {kept.size}"
+    if not wanted:
+        return "none: draws of the Normal with their importance weights"
+    if np.isnan(importance.pareto_k):
+        return "none: importance weights need at least 100 proposals"
+    return (
+        f"none: Pareto k is {importance.pareto_k:.2f}, above {WORST_PARETO_K}, so that importance weights would correct "
+        "nothing"
+    )
+
+
+def _in_data_units(problem: Problem, mode: Parameters, value: float) -> tuple[dict[str, float], float]:
+    """Numbers at the mode in the data's units, and what to add to values in standard units."""
+    likelihood = problem.statistics(mode).log_normaliser - problem.log_volume
+    at = problem.units.to_data(mode)
+    prior = log_prior(problem.declared, at, True)
+    if problem.noise is not None:
+        prior += problem.noise.log_prior(at.log_noise, unconstrained=True)[0]
+    joint = likelihood + prior
+    return {"log_likelihood": likelihood, "log_prior": prior, "log_posterior": joint}, joint - value

@@ -1,0 +1,428 @@
+"""The marginal likelihood of a declaration, by several estimators."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._status import Status
+from bayesgmm.data import as_data
+from bayesgmm.engines._adaptive import adapted
+from bayesgmm.engines._bridge import bridge, relative_error
+from bayesgmm.engines._enumeration import log_evidence_by_enumeration
+from bayesgmm.engines._labels import over_labels
+from bayesgmm.engines._modes import effective_draws
+from bayesgmm.engines._normal import NormalApproximation
+from bayesgmm.engines._options import check_whole
+from bayesgmm.engines._problem import build_problem
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Parameters, Problem
+from bayesgmm.engines.laplace import WORST_PARETO_K, Laplace, approximated
+from bayesgmm.engines.nuts import NUTS
+from bayesgmm.engines.vb import VB
+from bayesgmm.model import GaussianMixture
+from bayesgmm.numerics.relabelling import permuted, relabelling
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+BOUND, ESTIMATE, EXACT = "bound", "estimate", "exact"
+# Degrees of freedom of proposals. Log variances have exponential tails, which those of a Normal do not cover.
+_TAILS = 6.0
+_TAILS_OF_BRIDGE = 10.0
+# Further optima that get proposals of their own: at most so many, so far apart and so little below the best, in nats.
+_MOST_MODES, _SAME_OPTIMUM, _WORTH_DRAWS = 5, 1e-2, 10.0
+# Labels are told apart by so many rows as well as by all.
+_ROWS_FOR_LABELS = 1000
+_DRAWS_AT_ONCE = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceRow:
+    """One number for the log evidence, in the data's units.
+
+    Attributes
+    ----------
+    name, kind : str
+    value, error : float
+        In nats; the Monte-Carlo standard error, NaN where there is none.
+    labels : str
+        What was done about the copies of the mode that differ by labels.
+    pareto_k : float
+        Of importance weights.
+    reliable : bool
+    note : str
+    """
+
+    name: str
+    kind: str
+    value: float
+    error: float = np.nan
+    labels: str
+    pareto_k: float = np.nan
+    reliable: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceEstimator:
+    """An estimator of the evidence is its options, like an engine."""
+
+    @abstractmethod
+    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
+        """Estimate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VBBound(EvidenceEstimator):
+    """The complete ELBO of variational Bayes, a lower bound, and beside it the symmetrised estimate.
+
+    The bound is that of one copy of the mode. The estimate, E_q[log p - log q_sym] with q_sym the average of q over the
+    permutations that leave the prior unchanged, counts all copies; it is no bound of anything that is reported here,
+    because Monte-Carlo error is on top of it.
+
+    Parameters
+    ----------
+    engine : VB
+        Its draws serve the estimate.
+    """
+
+    engine: VB = VB()
+
+    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
+        outcome = self.engine.run(problem, rng, progress)
+        assert outcome.approximation is not None
+        elbo = outcome.objective["elbo"]
+        converged = outcome.status is Status.CONVERGED
+        note = "" if converged else outcome.status.value
+        found = _weighed(problem, outcome.approximation, self.engine.draws, rng, progress)
+        return [
+            EvidenceRow(
+                name="VB bound", kind=BOUND, value=elbo, labels="one copy of the mode", reliable=converged, note=note
+            ),
+            EvidenceRow(
+                name="VB bound, symmetrised",
+                kind=ESTIMATE,
+                value=float(found.log_ratios.mean()),
+                error=float(found.log_ratios.std() / np.sqrt(found.log_ratios.size)),
+                labels=found.labels,
+                reliable=converged,
+                note=note or "its error is that of an expectation below the log evidence, not of the log evidence",
+            ),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaplaceEvidence(EvidenceEstimator):
+    """Laplace's formula at the mode, and beside it importance sampling.
+
+    Proposals are Student t distributions with the modes and curvatures that the search found; they are moved and
+    reshaped by what they have seen (Oh & Berger 1992).
+
+    Parameters
+    ----------
+    engine : Laplace
+        Finds the mode.
+    draws : int
+        For importance sampling; 0 leaves it out.
+    """
+
+    engine: Laplace = Laplace()
+    draws: int = 4000
+
+    def __post_init__(self) -> None:
+        check_whole(self, "draws", least=0)
+
+    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
+        outcome = replace(self.engine, draws=4, chains=1, resample=False).run(problem, rng, progress)
+        note = "" if outcome.status is Status.CONVERGED else outcome.status.value
+        modes = [problem.units.to_standard(mode) for mode in _modes(outcome)]
+        return laplace_rows(problem, modes, self.draws, rng, progress, note)
+
+
+def _modes(outcome: Outcome) -> list[Parameters]:
+    """The best optimum and others that are not much lower."""
+    best = outcome.starts[outcome.best_start].end_value
+    ends = sorted((start for start in outcome.starts if start.status.usable), key=lambda start: -start.end_value)
+    found, last = [outcome.point], best
+    for start in ends:
+        if start.end is not None and last - start.end_value > _SAME_OPTIMUM and best - start.end_value < _WORTH_DRAWS:
+            found.append(start.end)
+            last = start.end_value
+    return found[:_MOST_MODES]
+
+
+def laplace_rows(
+    problem: Problem, modes: list[Parameters], draws: int, rng: np.random.Generator, progress: Progress, note: str = ""
+) -> list[EvidenceRow]:
+    """Laplace's formula at the first mode, and importance sampling from all of them, in standard units."""
+    mode = modes[0]
+    normal = approximated(problem, mode)
+    at = replace(
+        mode,
+        log_weights=mode.log_weights[None],
+        means=mode.means[None],
+        choleskys=mode.choleskys[None],
+        log_noise=np.atleast_1d(mode.log_noise),
+    )
+    joint = float(problem.likelihoods(at)[0][0] + normal.log_prior(at)[0])
+    copies = problem.model.log_symmetries()
+    n_copies = round(np.exp(copies))
+    found = [
+        EvidenceRow(
+            name="Laplace",
+            kind=ESTIMATE,
+            value=normal.log_integral(joint) + copies - problem.log_volume,
+            labels=f"{n_copies} copies of the mode, taken as separate" if n_copies > 1 else "one copy of the mode",
+            reliable=not note,
+            note=note or "its error is unknown",
+        )
+    ]
+    if draws:
+        first = [normal.with_tails(_TAILS)]
+        for other in modes[1:]:
+            with suppress(FitError):  # a mode that is no hill adds nothing
+                first.append(approximated(problem, other).with_tails(_TAILS))
+        found_all = adapted(problem, first, _TAILS, draws, rng, progress)
+        importance = found_all.importance
+        fine = not importance.pareto_k > WORST_PARETO_K
+        far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
+        found.append(
+            EvidenceRow(
+                name="Laplace, importance sampling",
+                kind=ESTIMATE,
+                value=importance.log_mean - problem.log_volume,
+                error=importance.log_mean_error,
+                labels=found_all.labels,
+                pareto_k=importance.pareto_k,
+                reliable=fine and not note,
+                note=note or ("" if fine else far),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bridge(EvidenceEstimator):
+    """Bridge sampling (Meng & Wong 1996; Fruehwirth-Schnatter 2004) from draws of the posterior.
+
+    One half of the draws shapes the proposals, a Student t on the unconstrained scale averaged over the permutations
+    of components that leave the prior unchanged; the other half and as many proposals give the value. Posterior and
+    proposals have all copies of the mode, so that nothing is added for labels.
+
+    Parameters
+    ----------
+    engine : NUTS or Laplace
+        Where the draws come from. Those of Laplace are only as good as its Pareto k says.
+    """
+
+    engine: Engine = NUTS()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.engine, (NUTS, Laplace)):
+            raise InputError("Bridge.engine", f"got {self.engine!r}", "Give NUTS(...) or Laplace(...)")
+
+    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
+        outcome = self.engine.run(problem, rng, progress)
+        draws, chains = _relabelled(problem, outcome)
+        half = draws.means.shape[0] // 2
+        # Every other draw, so that all chains are in both halves.
+        first, second = np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2)
+        proposals = NormalApproximation.of_draws(problem, draws.taken(first), _TAILS_OF_BRIDGE)
+        posterior = draws.taken(second)
+        at_posterior = _log_ratios(problem, proposals, posterior, progress)
+        at_proposal = _weighed(problem, proposals, half, rng, progress)
+        n_chains = chains if half % chains == 0 else 1
+        effective = effective_draws(at_posterior.log_ratios.reshape(n_chains, -1))
+        ratios = at_posterior.log_ratios, at_proposal.log_ratios
+        value, bottom, top = bridge(*ratios, effective)
+        error = relative_error(bottom, top, effective_draws(bottom.reshape(n_chains, -1)))
+        fine = outcome.status in (Status.SAMPLED, Status.CONVERGED)
+        note = "" if fine else outcome.status.value
+        k = float(outcome.notes.get("pareto_k", np.nan))
+        if k > WORST_PARETO_K:
+            fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not those of the posterior"
+        return [
+            EvidenceRow(
+                name=f"bridge, {self.engine.name}",
+                kind=ESTIMATE,
+                value=value,
+                error=error,
+                labels=at_proposal.labels,
+                pareto_k=k,
+                reliable=fine,
+                note=note,
+            )
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enumeration(EvidenceEstimator):
+    """The sum over all assignments of rows to components: exact, for conjugate declarations and very few rows."""
+
+    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
+        value = log_evidence_by_enumeration(problem, progress) - problem.log_volume
+        labels = "all labels are in the sum"
+        return [EvidenceRow(name="enumeration", kind=EXACT, value=value, error=0.0, labels=labels)]
+
+
+def log_evidence(
+    model: GaussianMixture,
+    data: Any,
+    *,
+    estimator: EvidenceEstimator | Sequence[EvidenceEstimator] | None = None,
+    random_seed: int | None = None,
+    progressbar: bool = True,
+) -> xr.Dataset:
+    """Estimate the log marginal likelihood log p(data | model), all constants included.
+
+    It is that of the declared prior. Default priors are scaled by the data and wide (`GaussianMixture.filled`), and
+    evidence depends on the width of a prior however many rows there are: look at several, as `compare_components` does.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        Every part needs a proper prior.
+    data : array-like, DataFrame, DataArray or Data
+        (n_obs, n_features); whatever `as_data` takes.
+    estimator : VBBound, LaplaceEvidence, Bridge or Enumeration, or several in a list
+        If left out: `LaplaceEvidence`, after `VBBound` where the declaration is conjugate.
+    random_seed : int, optional
+    progressbar : bool
+
+    Returns
+    -------
+    xarray.Dataset
+        One row for each number along ``estimate``: ``value`` and ``error`` (Monte-Carlo standard error) in nats, ``kind``
+        ("bound", "estimate" or "exact"), ``labels`` (what was done about the K! copies of the mode), ``pareto_k``,
+        ``reliable`` and ``note``. Values belong to densities in the data's units.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        The latter where an estimator cannot do a declaration; it names what can.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> rows = bg.datasets.load_faithful().head(8)
+    >>> found = bg.log_evidence(bg.GaussianMixture(2), rows, estimator=bg.Enumeration())
+    >>> str(found["kind"].values[0])
+    'exact'
+    """
+    import xarray as xr
+
+    if not isinstance(model, GaussianMixture):
+        raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    table = as_data(data)
+    problem = build_problem(model, table)
+    if not problem.declared.proper:
+        flat = problem.declared.improper_parts()
+        raise UnsupportedError(
+            "log_evidence",
+            f"Flat() {' and '.join(flat)}",
+            f"Evidence is an average over the prior. Give {' and '.join(flat)} a proper one.",
+        )
+    estimators = _defaults(problem) if estimator is None else _as_list(estimator)
+    rng = np.random.default_rng(random_seed)
+    found: list[EvidenceRow] = []
+    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
+        for each in estimators:
+            found += each.rows(problem, rng, progress)
+    columns = {field.name: np.array([getattr(row, field.name) for row in found]) for field in fields(EvidenceRow)}
+    names = columns.pop("name")
+    return xr.Dataset(
+        {name: ("estimate", column) for name, column in columns.items()},
+        coords={"estimate": names},
+        attrs={
+            "meaning": "log p(data | model) in nats, densities in the data's units",
+            "model": problem.declared.to_json(),
+        },
+    )
+
+
+def _defaults(problem: Problem) -> list[EvidenceEstimator]:
+    try:
+        VB().check(problem.declared, problem.n_features)
+    except UnsupportedError:
+        return [LaplaceEvidence()]
+    return [VBBound(), LaplaceEvidence()]
+
+
+def _as_list(estimator: Any) -> list[EvidenceEstimator]:
+    several = list(estimator) if isinstance(estimator, (list, tuple)) else [estimator]
+    for each in several:
+        if not isinstance(each, EvidenceEstimator):
+            hint = f"Write {each.__name__}()" if isinstance(each, type) else "Give VBBound(), LaplaceEvidence(), ..."
+            raise InputError("estimator", f"got {each!r}", f"{hint}; several go into a list")
+    if not several:
+        raise InputError("estimator", "got an empty list", "Give at least one estimator, or leave it out")
+    return several
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Weighed:
+    """Log p - log q at draws, q averaged over labels, in the data's units."""
+
+    log_ratios: Array
+    labels: str
+
+
+def _weighed(
+    problem: Problem, approximation: Approximation, size: int, rng: np.random.Generator, progress: Progress
+) -> _Weighed:
+    return _log_ratios(problem, approximation, approximation.draw(rng, size), progress)
+
+
+def _log_ratios(problem: Problem, approximation: Approximation, points: Parameters, progress: Progress) -> _Weighed:
+    likelihoods, _ = problem.likelihoods(points, progress)
+    q = over_labels(approximation, points, problem.model.keys())
+    ratios = likelihoods + approximation.log_prior(points) - q.log_density - problem.log_volume
+    return _Weighed(log_ratios=ratios, labels=q.describe())
+
+
+def _relabelled(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:
+    """Draws in standard units with matched labels, and the number of their chains."""
+    draws = outcome.draws
+    assert draws is not None
+    with np.errstate(divide="ignore"):
+        points = Parameters(
+            log_weights=np.log(draws.weights),
+            means=draws.means,
+            choleskys=np.linalg.cholesky(draws.covariances),
+            log_noise=np.zeros(len(draws.means)) if draws.noise_scale is None else np.log(draws.noise_scale),
+        )
+    points = problem.units.to_standard(points)
+    chains = int(outcome.notes["n_chains"])
+    if outcome.sampling is None or problem.K == 1:
+        return points, chains
+    n = problem.n_obs
+    some = problem if n <= _ROWS_FOR_LABELS else problem.part(np.linspace(0, n - 1, _ROWS_FOR_LABELS).astype(np.intp))
+    at = problem.units.to_standard(outcome.point)
+    pivot = some.rows.rowwise_of_many(at.log_weights[None], at.means[None], at.precision_choleskys[None])[0][0]
+    keys = problem.model.keys()
+
+    def allocations() -> Iterator[Array]:
+        for begin in range(0, len(points.means), _DRAWS_AT_ONCE):
+            part = points.taken(slice(begin, begin + _DRAWS_AT_ONCE))
+            where = part.log_weights, part.means, part.precision_choleskys
+            yield some.rows.rowwise_of_many(*where, noise_factors=np.exp(2.0 * part.log_noise))[0]
+
+    classes = np.array([keys.index(key) for key in keys])
+    orders = relabelling(
+        allocations, pivot, classes, n_draws=len(points.means), row_weight=n / some.rows.n_rows
+    ).orders
+    moved = Parameters(
+        log_weights=permuted(points.log_weights, orders, axis=-1),
+        means=permuted(points.means, orders),
+        choleskys=permuted(points.choleskys, orders),
+        log_noise=points.log_noise,
+    )
+    return moved, chains
