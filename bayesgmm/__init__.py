@@ -14,6 +14,7 @@ from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, VB
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
 from bayesgmm.inference.imputation import denoise, impute
 from bayesgmm.inference.likelihood import add_log_likelihood
+from bayesgmm.inference.likelihood_ratio import bootstrap_lrt
 from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prediction import predict
@@ -84,6 +85,7 @@ __all__ = [
     "add_log_likelihood",
     "add_posterior_predictive",
     "as_data",
+    "bootstrap_lrt",
     "compare_engines",
     "datasets",
     "denoise",

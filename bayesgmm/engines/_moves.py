@@ -16,6 +16,8 @@ from bayesgmm.model import FilledMixture
 # The halves of a split stand so many sds of the old component from its mean; their common mean and covariance
 # are those of the component.
 _HALF_DISTANCE = 0.7
+# Covariance of the narrow one of two halves with the same mean, relative to that of both.
+_NARROW = 0.3
 
 
 def moves(
@@ -37,6 +39,38 @@ def moves(
     rest = ranked[n_moves // 2 :]
     chosen += list(rng.permutation(rest)[: n_moves - len(chosen)])
     return [_moved(at, counts, triples[t], rng) for t in chosen]
+
+
+def splits(at: Parameters) -> list[Parameters]:
+    """Starts with one component more: each component split in two that have its mean and covariance together.
+
+    Once along its longest axis and once into a narrow and a wide one, largest component first.
+    """
+    pooled = at.log_weights if at.log_weights.ndim == 1 else np.logaddexp.reduce(at.log_weights, axis=0)
+    out = []
+    for k in np.argsort(-pooled, kind="stable"):
+        values, vectors = np.linalg.eigh(at.covariances[k])
+        offset = _HALF_DISTANCE * np.sqrt(values[-1]) * vectors[:, -1]
+        apart = at.covariances[k] - np.outer(offset, offset)
+        out.append(_with_halves(at, int(k), offset, (apart, apart)))
+        narrow, wide = (factor * at.covariances[k] for factor in (_NARROW, 2.0 - _NARROW))
+        out.append(_with_halves(at, int(k), np.zeros_like(offset), (narrow, wide)))
+    return out
+
+
+def _with_halves(at: Parameters, k: int, offset: Array, covariances: tuple[Array, Array]) -> Parameters:
+    """Component k as two of half its weight; the second comes last."""
+    halved = at.log_weights.copy()
+    halved[..., k] -= np.log(2.0)
+    means, choleskys = at.means.copy(), at.choleskys.copy()
+    means[k] = at.means[k] - offset
+    choleskys[k] = np.linalg.cholesky(covariances[0])
+    return replace(
+        at,
+        log_weights=np.concatenate([halved, halved[..., [k]]], axis=-1),
+        means=np.vstack([means, at.means[k] + offset]),
+        choleskys=np.concatenate([choleskys, np.linalg.cholesky(covariances[1])[None]]),
+    )
 
 
 def _overlap(at: Parameters) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,14 +15,11 @@ from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._polish import Climb, approach, finish
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start, sample, short_run, short_runs
-from bayesgmm.engines.base import Problem, StartReport
+from bayesgmm.engines.base import Parameters, Problem, StartReport
 
 # EM steps between a short run and the quasi-Newton finish.
 _BURN_IN = 5
-# How many starts are followed near their ends for each one that is finished.
-_APPROACHED = 3
-# Rounds of split-and-merge moves, how many each tries for a few steps, and how many of those it follows.
-_MOST_IMPROVEMENTS = 3
+# How many moves each round of them tries for a few steps, and how many of those it follows.
 _MOVES = 16
 _MOVES_APPROACHED = 5
 _NEARLY_AS_GOOD = 2.0  # nats
@@ -56,9 +54,16 @@ class Search:
     unconstrained: bool = False
     # Whether components need more than d + 1 rows. Those of a proper posterior that is sampled from there need not.
     supported: bool = True
+    # How many starts are followed near their ends for each one that is finished, rounds of split-and-merge moves, and
+    # whether there are starts from hierarchical clustering: less of each makes a search quick.
+    approached: int = 3
+    rounds: int = 3
+    hierarchical: bool = True
 
-    def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Optima:
-        """Look.
+    def run(
+        self, problem: Problem, rng: np.random.Generator, progress: Progress, given: Sequence[Parameters] = ()
+    ) -> Optima:
+        """Look, from `given` points in standard units as well.
 
         Raises
         ------
@@ -66,9 +71,11 @@ class Search:
             If no start reached a proper optimum.
         """
         floor = SMALLEST if problem.rows.blurred else self.eigenvalue_floor
-        return replace(self, eigenvalue_floor=floor)._run(problem, rng, progress)
+        return replace(self, eigenvalue_floor=floor)._run(problem, rng, progress, given)
 
-    def _run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Optima:
+    def _run(
+        self, problem: Problem, rng: np.random.Generator, progress: Progress, given: Sequence[Parameters]
+    ) -> Optima:
         part = sample(problem, rng)
         objective = Objective(part, unconstrained=self.unconstrained)
         starts = short_runs(
@@ -78,6 +85,8 @@ class Search:
             floor=self.eigenvalue_floor,
             rng=rng,
             progress=progress,
+            hierarchical=self.hierarchical,
+            given=given,
         )
         screening = objective.passes
         reports = self._follow(objective, starts, progress)
@@ -96,9 +105,9 @@ class Search:
         n_proper = 0
         # Short runs do not rank overlapping components well, so more starts than are finished come near their ends.
         while left and n_proper < self.n_polish:
-            while left and len(climbs) < _APPROACHED * self.n_polish:
+            while left and len(climbs) < self.approached * self.n_polish:
                 climbs.append(approach(objective, left.pop(0), em_steps=_BURN_IN, **limits))
-                progress.step("climbing", len(climbs), _APPROACHED * self.n_polish)
+                progress.step("climbing", len(climbs), self.approached * self.n_polish)
             climbs.sort(key=lambda climb: (climb.collapsed, -climb.point.value))
             while climbs and n_proper < self.n_polish:
                 report = finish(objective, climbs.pop(0), tolerance=self.tolerance, supported=self.supported, **limits)
@@ -113,7 +122,7 @@ class Search:
     ) -> list[StartReport]:
         """Split-and-merge moves from the best optimum, again from every better one that they find."""
         limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
-        for done in range(_MOST_IMPROVEMENTS if self.n_init > 1 else 0):
+        for done in range(self.rounds if self.n_init > 1 else 0):
             best = reports[0]
             if not best.status.usable or best.end is None:
                 break
@@ -129,7 +138,7 @@ class Search:
             # A climb stops short of its optimum, so one that is a little below the best may still end above it.
             near = best.end_value - _NEARLY_AS_GOOD
             better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
-            progress.step("split and merge", done + 1, _MOST_IMPROVEMENTS)
+            progress.step("split and merge", done + 1, self.rounds)
             finished = [
                 finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
                 for climb in better

@@ -71,7 +71,7 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
     start = start if np.isfinite(start.value) else replace(start, value=value)
     climb = Climb(start=start, point=point, trace=[value])
     try:
-        if _exact_steps(objective):
+        if exact_steps(objective):
             for _ in range(min(em_steps, max_steps - (objective.passes - before))):
                 climb.point = _em_step(objective, climb.point, floor)
                 climb.trace.append(climb.point.value)
@@ -175,7 +175,8 @@ def _by_newton(
     return point, gain, Status.STALLED if left > _newton.PASSES_A_STEP else Status.MAX_STEPS
 
 
-def _exact_steps(objective: Objective) -> bool:
+def exact_steps(objective: Objective) -> bool:
+    """Whether an M-step maximises the expected complete log posterior, so that EM stands still at optima only."""
     model = objective.problem.model
     prior = model.covariances.innermost
     closed = model.weights.closed_form and model.means.closed_form and (prior is None or prior.closed_form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,21 +60,33 @@ def sample(problem: Problem, rng: np.random.Generator) -> Problem:
 
 
 def short_runs(
-    objective: Objective, *, n_init: int, short_steps: int, floor: float, rng: np.random.Generator, progress: Progress
+    objective: Objective,
+    *,
+    n_init: int,
+    short_steps: int,
+    floor: float,
+    rng: np.random.Generator,
+    progress: Progress,
+    hierarchical: bool = True,
+    given: Sequence[Parameters] = (),
 ) -> list[Start]:
-    """Starts in falling order of the objective after a few EM steps; runs that collapsed come last."""
+    """Starts in falling order of the objective after a few EM steps; runs that collapsed come last.
+
+    They begin at the `given` points and at `n_init` partitions of the rows.
+    """
     problem, K = objective.problem, objective.problem.K
     rows = np.ascontiguousarray(problem.x.T)
     whitened = np.linalg.solve(problem.data_cholesky, problem.x).T
-    starts = []
+    starts = [short_run(objective, at, "given", short_steps, floor) for at in given]
     alive = 0
     # Where many collapse (a value that many rows share), others are drawn until enough are left to follow.
-    for method, labels in partitions(rows, whitened, K, _MOST_TRIES * n_init, rng):
+    offered = partitions(rows, whitened, K, _MOST_TRIES * n_init, rng, hierarchical=hierarchical)
+    for done, (method, labels) in enumerate(offered, start=1):
         begin = _from_partition(problem, labels)
         starts.append(short_run(objective, begin, method, short_steps, floor))
         alive += starts[-1].status is not Status.SINGULAR
-        progress.step("short runs", min(len(starts), n_init), n_init)
-        if len(starts) >= n_init and alive >= n_init / 2:
+        progress.step("short runs", min(done, n_init), n_init)
+        if done >= n_init and alive >= n_init / 2:
             break
     return sorted(starts, key=lambda start: (start.status is Status.SINGULAR, -start.value))
 

@@ -86,7 +86,7 @@ def simulate(
     if table is not None and labels_of_groups is not None:
         numbers = group_numbers(table, labels_of_groups)
         assert numbers is not None
-        groups = numbers[_imitated(table, n_obs)]
+        groups = numbers[imitated(table, n_obs)]
     labels = draw_labels(weights, n_obs, groups, rng)
     noise = rng.standard_normal((n_obs, means.shape[1]))
     x = means[labels] + (np.linalg.cholesky(covariances)[labels] @ noise[..., None])[..., 0]
@@ -126,7 +126,7 @@ def draw_labels(
     return labels
 
 
-def _imitated(like: Data, n: int) -> NDArray[np.intp]:
+def imitated(like: Data, n: int) -> NDArray[np.intp]:
     """Which row of `like` each of n rows imitates."""
     rows = np.arange(like.n_obs)
     if like.counts is not None:
@@ -137,7 +137,7 @@ def _imitated(like: Data, n: int) -> NDArray[np.intp]:
 
 def measured(x: np.ndarray, like: Data, noise_scale: float, rng: np.random.Generator) -> np.ndarray:
     """What would be measured of true values (N, d) by the means that gave the rows of `like`, over and over."""
-    rows = _imitated(like, len(x))
+    rows = imitated(like, len(x))
     out = x.copy()
     if like.noise is not None:
         errors = rng.standard_normal(x.shape)

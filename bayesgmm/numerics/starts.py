@@ -24,11 +24,18 @@ _GROUPS_PER_COMPONENT = 12
 
 
 def partitions(
-    rows: Array, whitened: Array, n_components: int, n_starts: int, rng: np.random.Generator
+    rows: Array,
+    whitened: Array,
+    n_components: int,
+    n_starts: int,
+    rng: np.random.Generator,
+    *,
+    hierarchical: bool = True,
 ) -> Iterator[tuple[str, Labels]]:
     """Yield ``n_starts`` pairs of a method's name and a partition.
 
-    `rows` are scaled by axis, `whitened` by the data covariance. The deterministic methods come first.
+    `rows` are scaled by axis, `whitened` by the data covariance. The deterministic methods come first, unless
+    `hierarchical` is false without hierarchical clustering, which takes as long as many EM steps.
     """
     if n_components == 1:
         yield "all rows", np.zeros(len(rows), dtype=np.int64)
@@ -40,6 +47,7 @@ def partitions(
         ("slices", lambda: _slices(rows[:, 0] if rows.shape[1] == 1 else _first_axis(rows), n_components)),
         ("shells", lambda: _slices(np.square(whitened).sum(axis=1), n_components)),
     )
+    fixed = fixed if hierarchical else fixed[3:]
     cycle = (
         ("k-means, whitened", lambda: _k_means(whitened, n_components, rng)),
         ("k-means, scaled", lambda: _k_means(rows, n_components, rng)),

@@ -2,7 +2,8 @@
 
 from bayesgmm.plots.components import plot_components
 from bayesgmm.plots.density import plot_density
+from bayesgmm.plots.likelihood_ratio import plot_bootstrap_lrt
 from bayesgmm.plots.optimization import plot_optimization
 from bayesgmm.plots.responsibilities import plot_responsibilities
 
-__all__ = ["plot_components", "plot_density", "plot_optimization", "plot_responsibilities"]
+__all__ = ["plot_bootstrap_lrt", "plot_components", "plot_density", "plot_optimization", "plot_responsibilities"]

@@ -1,0 +1,159 @@
+"""Independent pieces of work, in this process or shared out to several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from bayesgmm._errors import InputError
+from bayesgmm.engines._progress import Progress
+
+_LOOK_AGAIN_S = 0.5
+_GUARD = (
+    "The jobs use names that the script itself defines, so every new process has to run the script again to find them. "
+    "Put the code that starts the work under `if __name__ == '__main__':`, or give cores=1."
+)
+_THREAD_SETTINGS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA")
+
+
+def run_parallel[Job, Result](
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    *,
+    cores: int | None,
+    progress: Progress,
+    what: str,
+    until: Callable[[Result], bool] | None = None,
+) -> list[Result]:
+    """Call a function of a module on every job.
+
+    Parameters
+    ----------
+    function : callable
+        Defined in a module, so that another process can import it.
+    jobs : sequence
+        Each can be pickled, and so can its result.
+    cores : int, optional
+        How many processes; with 1 (and with one job) everything runs in this one. None means all processors, but in a
+        process that is itself a worker only this one.
+    progress : Progress
+        Told how many jobs have ended.
+    what : str
+        Name of the work in the progress bar.
+    until : callable, optional
+        Sees each result in the order of the jobs; once it returns True later jobs are dropped.
+
+    Returns
+    -------
+    list
+        Results in the order of the jobs; one for each, or up to that at which `until` returned True.
+
+    Raises
+    ------
+    InputError
+        If `cores` is no number of processes, or new processes could not start because a script that defines names the
+        jobs use has no guard.
+
+    Notes
+    -----
+    Processes are spawned, because forking one with threads (numba, BLAS, a notebook) can lock up, and so that all
+    platforms behave alike. A spawned process normally runs the main script again. Here it does not, unless the jobs use
+    names that are defined there, so scripts without an ``if __name__ == "__main__"`` work too.
+    """
+    cores = min(check_cores(cores), len(jobs))
+    if cores > 1:
+        return _shared_out(function, jobs, cores, progress, what, until)
+    results = []
+    with threadpool_limits(limits=1, user_api="blas"):
+        for job in jobs:
+            results.append(function(job))
+            progress.step(what, len(results), len(jobs))
+            if until is not None and until(results[-1]):
+                break
+    return results
+
+
+def check_cores(cores: int | None) -> int:
+    """The number of processes that is meant; None is all processors, or one in a process that is itself a worker."""
+    if cores is None:
+        if multiprocessing.parent_process() is not None:
+            return 1
+        # Fewer than the machine has where the process is confined to some of them.
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(cores, bool) or not isinstance(cores, int) or cores < 1:
+        raise InputError("cores", f"got {cores!r}", "Give a whole number of at least 1, or None for all processors")
+    return cores
+
+
+def _shared_out(
+    function: Callable[[Any], Any],
+    jobs: Sequence[Any],
+    cores: int,
+    progress: Progress,
+    what: str,
+    until: Callable[[Any], bool] | None,
+) -> list[Any]:
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # This process is running the script again only to find names in it.
+        raise InputError("cores", f"got {cores} in a process that is only just starting", _GUARD)
+    needs_main = b"__main__" in pickle.dumps((function, jobs[0]))
+    pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"), initializer=_as_worker)
+    ended: list[Future[Any]] = []
+    results: list[Any] = []
+    try:
+        with _main_left_alone(needs_main):
+            futures = [pool.submit(function, job) for job in jobs]  # processes start within submit
+        for future in futures:
+            future.add_done_callback(ended.append)
+        for future in futures:
+            while not wait([future], timeout=_LOOK_AGAIN_S).done:
+                progress.step(what, len(ended), len(jobs))
+            results.append(future.result())
+            progress.step(what, len(ended), len(jobs))
+            if until is not None and until(results[-1]):
+                break
+    except BrokenProcessPool as error:
+        remedy = _GUARD if needs_main else "A process ended by itself, perhaps for lack of memory; give cores=1."
+        raise InputError("cores", f"{cores} processes could not do the work", remedy) from error
+    except BaseException:
+        # Interrupted, or a job failed: nobody waits for what the others are doing.
+        workers = list((getattr(pool, "_processes", None) or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        raise
+    pool.shutdown(wait=True, cancel_futures=True)
+    return results
+
+
+def _as_worker() -> None:
+    """One thread for each process, and interrupts are the business of the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _THREAD_SETTINGS:  # of libraries that are loaded later
+        os.environ[f"{name}_NUM_THREADS"] = "1"
+    threadpool_limits(limits=1, user_api="blas")
+
+
+@contextmanager
+def _main_left_alone(needed: bool) -> Iterator[None]:
+    """While processes start, an empty main module stands in for the real one unless that is `needed` in them."""
+    if needed:
+        yield
+        return
+    real = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = real
