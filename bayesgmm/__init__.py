@@ -9,6 +9,7 @@ from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.comparison import compare_engines
+from bayesgmm.inference.component_counts import compare_components
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, VBBound, log_evidence
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
@@ -86,6 +87,7 @@ __all__ = [
     "add_posterior_predictive",
     "as_data",
     "bootstrap_lrt",
+    "compare_components",
     "compare_engines",
     "datasets",
     "denoise",

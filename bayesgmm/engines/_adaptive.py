@@ -47,10 +47,17 @@ class Adapted:
         Smoothed weights p / q, q averaged over labels, densities in standard units.
     labels : str
         What was done about copies of the mode.
+    points : Parameters
+        The draws.
+    log_likelihoods, log_q : (S,) arrays
+        At the draws, so that they can be weighted for another prior.
     """
 
     importance: Importance
     labels: str
+    points: Parameters
+    log_likelihoods: Array
+    log_q: Array
 
 
 def adapted(
@@ -93,7 +100,13 @@ def adapted(
     likelihoods, _ = problem.likelihoods(final, progress)
     q = over_labels(blend, final, problem.model.keys())
     importance = smoothed(likelihoods + blend.log_prior(final) - q.log_density)
-    return Adapted(importance=importance, labels=q.describe())
+    return Adapted(
+        importance=importance,
+        labels=q.describe(),
+        points=final,
+        log_likelihoods=likelihoods,
+        log_q=q.log_density,
+    )
 
 
 def joined(points: list[Parameters]) -> Parameters:

@@ -36,9 +36,14 @@ class Importance:
 
     @property
     def log_mean_error(self) -> float:
-        """Monte-Carlo standard error of the log of the mean weight."""
+        """Monte-Carlo standard error of the log of the mean weight.
+
+        Where Pareto k is above 1/2 the weights have no variance, and errors fall as S^(k - 1) in place of S^(-1/2)
+        (Vehtari et al. 2024); the error of the smoothed weights is raised by the ratio.
+        """
         weights = self.shares * self.log_weights.size
-        return float(np.sqrt(weights.var(ddof=1) / weights.size))
+        slower = weights.size ** max(0.0, self.pareto_k - 0.5) if np.isfinite(self.pareto_k) else 1.0
+        return float(slower * np.sqrt(weights.var(ddof=1) / weights.size))
 
     @property
     def shares(self) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, VariationalApproximation, draw, evaluate, predictive, prior_of, summarise, updated
 from bayesgmm.engines._search import Start, sample, short_runs
-from bayesgmm.engines.base import Array, Engine, Order, Outcome, Problem, StartReport
+from bayesgmm.engines.base import Array, Engine, Order, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
 
@@ -178,6 +179,19 @@ class VB(Engine):
             }
             | ({} if problem.rows.exact else {"caveat": _CAVEAT}),
         )
+
+    def follow(self, problem: Problem, starts: Sequence[Parameters], progress: Progress) -> tuple[float, Status]:
+        """The highest bound that is reached from given points, in the data's units, and how that climb ended."""
+        prior = prior_of(problem.model, problem.n_features)
+        climbs = []
+        for at in starts:
+            start = Start(method="given", at=at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
+            climb = self._begin(problem, prior, start)
+            self._climb(problem, climb, min(_FIRST_STEPS, self.max_steps))
+            climbs.append(climb)
+        best = self._simplified(problem, prior, max(climbs, key=lambda climb: climb.bound))
+        status, _ = self._finish(problem, best)
+        return best.bound - problem.log_volume, status
 
     def _distinct(self, part: Problem, climbs: list[_Climb]) -> list[_Climb]:
         """Distinct optima among the best climbs with a part of the rows."""

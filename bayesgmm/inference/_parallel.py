@@ -8,10 +8,11 @@ import pickle
 import signal
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -29,8 +30,9 @@ _THREAD_SETTINGS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA")
 
 def run_parallel[Job, Result](
     function: Callable[[Job], Result],
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     *,
+    total: int,
     cores: int | None,
     progress: Progress,
     what: str,
@@ -42,8 +44,10 @@ def run_parallel[Job, Result](
     ----------
     function : callable
         Defined in a module, so that another process can import it.
-    jobs : sequence
-        Each can be pickled, and so can its result.
+    jobs : iterable
+        Each can be pickled, and so can its result. One that takes time to make is handed out as soon as it is there.
+    total : int
+        How many jobs there are.
     cores : int, optional
         How many processes; with 1 (and with one job) everything runs in this one. None means all processors, but in a
         process that is itself a worker only this one.
@@ -71,14 +75,14 @@ def run_parallel[Job, Result](
     platforms behave alike. A spawned process normally runs the main script again. Here it does not, unless the jobs use
     names that are defined there, so scripts without an ``if __name__ == "__main__"`` work too.
     """
-    cores = min(check_cores(cores), len(jobs))
+    cores = min(check_cores(cores), total)
     if cores > 1:
-        return _shared_out(function, jobs, cores, progress, what, until)
+        return _shared_out(function, jobs, total, cores, progress, what, until)
     results = []
     with threadpool_limits(limits=1, user_api="blas"):
         for job in jobs:
             results.append(function(job))
-            progress.step(what, len(results), len(jobs))
+            progress.step(what, len(results), total)
             if until is not None and until(results[-1]):
                 break
     return results
@@ -98,7 +102,8 @@ def check_cores(cores: int | None) -> int:
 
 def _shared_out(
     function: Callable[[Any], Any],
-    jobs: Sequence[Any],
+    jobs: Iterable[Any],
+    total: int,
     cores: int,
     progress: Progress,
     what: str,
@@ -107,20 +112,23 @@ def _shared_out(
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # This process is running the script again only to find names in it.
         raise InputError("cores", f"got {cores} in a process that is only just starting", _GUARD)
-    needs_main = b"__main__" in pickle.dumps((function, jobs[0]))
+    rest = iter(jobs)
+    first = next(rest)
+    needs_main = b"__main__" in pickle.dumps((function, first))
     pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"), initializer=_as_worker)
     ended: list[Future[Any]] = []
     results: list[Any] = []
     try:
         with _main_left_alone(needs_main):
-            futures = [pool.submit(function, job) for job in jobs]  # processes start within submit
-        for future in futures:
-            future.add_done_callback(ended.append)
+            futures = []
+            for job in chain([first], rest):
+                futures.append(pool.submit(function, job))  # processes start within submit
+                futures[-1].add_done_callback(ended.append)
         for future in futures:
             while not wait([future], timeout=_LOOK_AGAIN_S).done:
-                progress.step(what, len(ended), len(jobs))
+                progress.step(what, len(ended), total)
             results.append(future.result())
-            progress.step(what, len(ended), len(jobs))
+            progress.step(what, len(ended), total)
             if until is not None and until(results[-1]):
                 break
     except BrokenProcessPool as error:

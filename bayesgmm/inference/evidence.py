@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
-from bayesgmm.engines._adaptive import adapted
+from bayesgmm.engines._adaptive import Adapted, adapted
 from bayesgmm.engines._bridge import bridge, relative_error
 from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
@@ -144,7 +144,7 @@ class LaplaceEvidence(EvidenceEstimator):
         outcome = replace(self.engine, draws=4, chains=1, resample=False).run(problem, rng, progress)
         note = "" if outcome.status is Status.CONVERGED else outcome.status.value
         modes = [problem.units.to_standard(mode) for mode in _modes(outcome)]
-        return laplace_rows(problem, modes, self.draws, rng, progress, note)
+        return laplace_rows(problem, modes, self.draws, rng, progress, note)[0]
 
 
 def _modes(outcome: Outcome) -> list[Parameters]:
@@ -161,8 +161,8 @@ def _modes(outcome: Outcome) -> list[Parameters]:
 
 def laplace_rows(
     problem: Problem, modes: list[Parameters], draws: int, rng: np.random.Generator, progress: Progress, note: str = ""
-) -> list[EvidenceRow]:
-    """Laplace's formula at the first mode, and importance sampling from all of them, in standard units."""
+) -> tuple[list[EvidenceRow], Adapted | None]:
+    """Laplace's formula at the first mode, and importance sampling from all of them, which are in standard units."""
     mode = modes[0]
     normal = approximated(problem, mode)
     at = replace(
@@ -185,13 +185,14 @@ def laplace_rows(
             note=note or "its error is unknown",
         )
     ]
+    sampled = None
     if draws:
         first = [normal.with_tails(_TAILS)]
         for other in modes[1:]:
             with suppress(FitError):  # a mode that is no hill adds nothing
                 first.append(approximated(problem, other).with_tails(_TAILS))
-        found_all = adapted(problem, first, _TAILS, draws, rng, progress)
-        importance = found_all.importance
+        sampled = adapted(problem, first, _TAILS, draws, rng, progress)
+        importance = sampled.importance
         fine = not importance.pareto_k > WORST_PARETO_K
         far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
         found.append(
@@ -200,13 +201,13 @@ def laplace_rows(
                 kind=ESTIMATE,
                 value=importance.log_mean - problem.log_volume,
                 error=importance.log_mean_error,
-                labels=found_all.labels,
+                labels=sampled.labels,
                 pareto_k=importance.pareto_k,
                 reliable=fine and not note,
                 note=note or ("" if fine else far),
             )
         )
-    return found
+    return found, sampled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,37 +231,40 @@ class Bridge(EvidenceEstimator):
             raise InputError("Bridge.engine", f"got {self.engine!r}", "Give NUTS(...) or Laplace(...)")
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
-        outcome = self.engine.run(problem, rng, progress)
-        draws, chains = _relabelled(problem, outcome)
-        half = draws.means.shape[0] // 2
-        # Every other draw, so that all chains are in both halves.
-        first, second = np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2)
-        proposals = NormalApproximation.of_draws(problem, draws.taken(first), _TAILS_OF_BRIDGE)
-        posterior = draws.taken(second)
-        at_posterior = _log_ratios(problem, proposals, posterior, progress)
-        at_proposal = _weighed(problem, proposals, half, rng, progress)
-        n_chains = chains if half % chains == 0 else 1
-        effective = effective_draws(at_posterior.log_ratios.reshape(n_chains, -1))
-        ratios = at_posterior.log_ratios, at_proposal.log_ratios
-        value, bottom, top = bridge(*ratios, effective)
-        error = relative_error(bottom, top, effective_draws(bottom.reshape(n_chains, -1)))
-        fine = outcome.status in (Status.SAMPLED, Status.CONVERGED)
-        note = "" if fine else outcome.status.value
-        k = float(outcome.notes.get("pareto_k", np.nan))
-        if k > WORST_PARETO_K:
-            fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not those of the posterior"
-        return [
-            EvidenceRow(
-                name=f"bridge, {self.engine.name}",
-                kind=ESTIMATE,
-                value=value,
-                error=error,
-                labels=at_proposal.labels,
-                pareto_k=k,
-                reliable=fine,
-                note=note,
-            )
-        ]
+        return [bridged(problem, self.engine.run(problem, rng, progress), rng, progress)[0]]
+
+
+def bridged(
+    problem: Problem, outcome: Outcome, rng: np.random.Generator, progress: Progress
+) -> tuple[EvidenceRow, Parameters]:
+    """Bridge sampling from the draws of a fit, which are returned in standard units with matched labels."""
+    draws, chains = _relabelled(problem, outcome)
+    half = draws.means.shape[0] // 2
+    # Every other draw, so that all chains are in both halves.
+    first, second = np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2)
+    proposals = NormalApproximation.of_draws(problem, draws.taken(first), _TAILS_OF_BRIDGE)
+    at_posterior = _log_ratios(problem, proposals, draws.taken(second), progress)
+    at_proposal = _weighed(problem, proposals, half, rng, progress)
+    n_chains = chains if half % chains == 0 else 1
+    effective = effective_draws(at_posterior.log_ratios.reshape(n_chains, -1))
+    value, bottom, top = bridge(at_posterior.log_ratios, at_proposal.log_ratios, effective)
+    error = relative_error(bottom, top, effective_draws(bottom.reshape(n_chains, -1)))
+    fine = outcome.status in (Status.SAMPLED, Status.CONVERGED)
+    note = "" if fine else outcome.status.value
+    k = float(outcome.notes.get("pareto_k", np.nan))
+    if k > WORST_PARETO_K:
+        fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not those of the posterior"
+    row = EvidenceRow(
+        name="bridge, Laplace" if outcome.sampling is None else "bridge, NUTS",
+        kind=ESTIMATE,
+        value=value,
+        error=error,
+        labels=at_proposal.labels,
+        pareto_k=k,
+        reliable=fine,
+        note=note,
+    )
+    return row, draws
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -164,6 +164,10 @@ class Means(Spec):
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
         """Means drawn from the prior given covariance Choleskys (size, K, d, d), shape (size, K, d)."""
 
+    def widened(self, factor: float) -> Self | None:
+        """This prior with so many times its width; None where that has no meaning."""
+        return None
+
     def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
         """Rows and scatter that this prior adds to each component's covariance update (0 and zeros if none)."""
         K, d = means.shape

@@ -48,6 +48,9 @@ class ConjugateMeans(Means):
     def resolved(self, n_components: int, n_features: int) -> Self:
         return self._replace(loc=freeze(self._shaped("loc", (n_features,), "(n_features,)")))
 
+    def widened(self, factor: float) -> Self:
+        return self._replace(precision_scale=self.precision_scale / factor**2)
+
     def rescaled(self, center: Array, scale: Array) -> Self:
         return self._replace(loc=freeze((np.asarray(self.loc) - center) / scale))
 
@@ -115,6 +118,9 @@ class NormalMeans(Means):
         shape = (n_components, n_features)
         mu, sigma = (self._shaped(name, shape, "(n_components, n_features)") for name in ("mu", "sigma"))
         return self._replace(mu=freeze(mu), sigma=freeze(sigma))
+
+    def widened(self, factor: float) -> Self:
+        return self._replace(sigma=freeze(factor * np.asarray(self.sigma)))
 
     def rescaled(self, center: Array, scale: Array) -> Self:
         return self._replace(

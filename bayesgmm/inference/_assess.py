@@ -1,0 +1,266 @@
+"""What is computed for one number of components: the optimum, and every criterion at or round it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bayesgmm._errors import FitError, UnsupportedError
+from bayesgmm._status import Status
+from bayesgmm.data import Data
+from bayesgmm.engines._importance import Importance, resampled, smoothed
+from bayesgmm.engines._moves import splits
+from bayesgmm.engines._objective import Objective
+from bayesgmm.engines._optima import Search
+from bayesgmm.engines._polish import approach, finish
+from bayesgmm.engines._problem import build_problem
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._search import Start
+from bayesgmm.engines.base import Array, Parameters, Problem, StartReport
+from bayesgmm.engines.laplace import WORST_PARETO_K
+from bayesgmm.engines.nuts import NUTS
+from bayesgmm.engines.vb import VB
+from bayesgmm.inference.evidence import bridged, laplace_rows
+from bayesgmm.model import GaussianMixture
+from bayesgmm.model._interfaces import Means
+from bayesgmm.numerics.linalg import inverse_lower
+
+# Below so many units a search costs little; beyond, optima are fewer and every pass is longer.
+_THOROUGH_UP_TO = 2_000
+_QUICK = {"n_init": 12, "n_polish": 2, "approached": 2, "rounds": 1}
+# How many draws leave-one-out needs, and how many numbers are held for it at once.
+_DRAWS_FOR_LOO = 1000
+_NUMBERS_AT_ONCE = 20_000_000
+# Further optima of the posterior that get proposals of their own, and how far below the best they may be.
+_FURTHER, _NEAR, _SAME_OPTIMUM = 3, 10.0, 1e-2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One declaration with its optima, best first and in the data's units, and what is to be computed."""
+
+    model: GaussianMixture
+    data: Data
+    optima: list[Parameters]
+    status: str
+    criteria: frozenset[str]
+    mean_scales: tuple[float, ...]
+    engine: NUTS | None
+    draws: int
+    seed: np.random.SeedSequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessed:
+    """Numbers by name, and those that depend on the width of the prior of the means."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    log_evidence: Array = field(default_factory=lambda: np.empty(0))
+    log_evidence_error: Array = field(default_factory=lambda: np.empty(0))
+    reliable: bool = False
+    status: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def optima(
+    problem: Problem, smaller: Parameters | None, rng: np.random.Generator, progress: Progress
+) -> list[StartReport]:
+    """Optima of the density without Jacobian in standard units, best first: fresh ones and splits of a smaller one.
+
+    `smaller` has one component less and is in the data's units. An empty list says that there is no proper optimum.
+    """
+    effort = {} if problem.rows.units() <= _THOROUGH_UP_TO else _QUICK
+    unconstrained = not problem.model.weights.bounded()
+    search = Search(unconstrained=unconstrained, **effort)  # type: ignore[arg-type]
+    given = []
+    if smaller is not None and problem.model.means.free and not problem.model.means.ordered:
+        given = [] if problem.model.covariances.linked else splits(problem.units.to_standard(smaller))
+    try:
+        found = search.run(problem, rng, progress, given)
+    except FitError:
+        return []
+    best = found.reports[found.best].end_value
+    out: list[StartReport] = []
+    for report in sorted((each for each in found.reports if each.status.usable), key=lambda each: -each.end_value):
+        far = not out or out[-1].end_value - report.end_value > _SAME_OPTIMUM
+        if report.end is not None and far and best - report.end_value < _NEAR:
+            out.append(report)
+    return out[: 1 + _FURTHER]
+
+
+def assess(job: Job) -> Assessed:
+    """Compute every criterion. A worker calls this by its name."""
+    quiet = Progress(False)
+    problem = build_problem(job.model, job.data, n_threads=1)
+    rng = np.random.default_rng(job.seed)
+    at = problem.units.to_standard(job.optima[0])
+    numbers = _at_the_optimum(problem, at)
+    out = Assessed(numbers=numbers, status=job.status)
+    if not problem.declared.proper:
+        return out
+    notes: list[str] = []
+    if "elbo" in job.criteria:
+        try:
+            VB().check(problem.declared, problem.n_features)
+            if problem.noise is not None and problem.noise.prior is not None:
+                raise UnsupportedError("VB", "an unknown factor of all errors", "")
+            starts = [problem.units.to_standard(each) for each in job.optima]
+            numbers["elbo"], status = VB().follow(problem, starts, quiet)
+            if status is not Status.CONVERGED:
+                notes.append(f"elbo: {status.value}")
+        except UnsupportedError as error:
+            notes.append(f"elbo: {error}")
+    if not job.criteria & {"evidence", "loo"}:
+        return replace(out, notes=tuple(notes))
+    if job.engine is not None:
+        return _by_chains(problem, job, out, notes, rng)
+    return _by_importance(problem, job, out, notes, rng)
+
+
+def _at_the_optimum(problem: Problem, at: Parameters) -> dict[str, float]:
+    """Likelihood and information criteria, which need nothing but the optimum."""
+    statistics = problem.statistics(at)
+    log_likelihood = statistics.log_normaliser - problem.log_volume
+    factors = at.precision_choleskys[None]
+    noise = np.array([np.exp(2.0 * float(at.log_noise))])
+    rows = problem.rows
+    r = rows.rowwise_of_many(at.log_weights[None], at.means[None], factors, noise_factors=noise)[0][0]
+    units = np.zeros(rows.n_rows)
+    for part in rows.parts:
+        units[part.index] = part.units
+    p, n = problem.n_parameters, rows.units()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -float(np.where(r > 0, r * np.log(r), 0.0).sum(axis=0) @ units)
+    certain = float(np.log(r.max(axis=0)) @ units)
+    bic = -2.0 * log_likelihood + p * np.log(n)
+    return {
+        "log_likelihood": log_likelihood,
+        "n_parameters": float(p),
+        "bic": bic,
+        "aic": -2.0 * log_likelihood + 2.0 * p,
+        "icl": bic - 2.0 * certain,
+        "entropy": entropy,
+        "smallest_component": float(statistics.counts.min()),
+    }
+
+
+def _by_importance(
+    problem: Problem, job: Job, out: Assessed, notes: list[str], rng: np.random.Generator
+) -> Assessed:
+    """Evidence and leave-one-out from draws round the modes of the unconstrained density."""
+    quiet = Progress(False)
+    objective = Objective(problem, unconstrained=True)
+    modes: list[StartReport] = []
+    for each in job.optima:
+        at = problem.units.to_standard(each)
+        start = Start(method="given", at=at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
+        options = {"max_steps": 400, "floor": 1e-12}
+        climb = approach(objective, start, em_steps=0, **options)  # type: ignore[arg-type]
+        report = finish(objective, climb, tolerance=1e-4, supported=False, **options)  # type: ignore[arg-type]
+        if report.status.usable and report.end is not None:
+            modes.append(report)
+    modes.sort(key=lambda report: -report.end_value)
+    ends = [each.end for each in modes if each.end is not None]
+    if not ends:
+        return replace(out, notes=(*notes, "evidence: the posterior has no mode that was found"))
+    try:
+        rows, found = laplace_rows(problem, ends, job.draws, rng, quiet)
+    except FitError as error:
+        return replace(out, notes=(*notes, f"evidence: {error}"))
+    out = replace(out, numbers={**out.numbers, "laplace": rows[0].value})
+    assert found is not None
+    importance = found.importance
+    numbers = {**out.numbers, "pareto_k": importance.pareto_k}
+    if "loo" in job.criteria:
+        kept = resampled(importance, min(_DRAWS_FOR_LOO, job.draws), rng)
+        numbers |= _loo(problem, found.points.taken(kept))
+    values, errors = _at_scales(problem, job.mean_scales, found.points, importance.log_weights, importance)
+    reliable = not importance.pareto_k > WORST_PARETO_K
+    return replace(
+        out,
+        numbers=numbers,
+        log_evidence=values - problem.log_volume,
+        log_evidence_error=errors,
+        reliable=reliable,
+        notes=tuple(notes),
+    )
+
+
+def _by_chains(problem: Problem, job: Job, out: Assessed, notes: list[str], rng: np.random.Generator) -> Assessed:
+    """The same from draws of NUTS."""
+    assert job.engine is not None
+    row, points = bridged(problem, job.engine.run(problem, rng, Progress(False)), rng, Progress(False))
+    if row.note:
+        notes.append(f"evidence: {row.note}")
+    numbers = dict(out.numbers)
+    if "loo" in job.criteria:
+        S = len(points.means)
+        numbers |= _loo(problem, points.taken(np.linspace(0, S - 1, min(S, _DRAWS_FOR_LOO)).astype(np.intp)))
+    # Draws of the posterior are weighted by what another prior changes.
+    values, errors = _at_scales(problem, job.mean_scales, points, np.full(len(points.means), row.value), None)
+    return replace(
+        out,
+        numbers=numbers,
+        log_evidence=values,
+        log_evidence_error=np.hypot(errors, row.error),
+        reliable=row.reliable,
+        notes=tuple(notes),
+    )
+
+
+def _at_scales(
+    problem: Problem, scales: tuple[float, ...], points: Parameters, log_weights: Array, at_one: Importance | None
+) -> tuple[Array, Array]:
+    """Log evidence and its error with the prior of the means so many times as wide, from the same draws."""
+    values, errors = np.full(len(scales), np.nan), np.full(len(scales), np.nan)
+    for i, scale in enumerate(scales):
+        means = problem.model.means if scale == 1.0 else problem.model.means.widened(scale)
+        if means is None:
+            continue
+        if scale == 1.0:
+            importance = smoothed(log_weights) if at_one is None else at_one
+        else:
+            importance = smoothed(log_weights + _prior_change(problem, means, points))
+        values[i], errors[i] = importance.log_mean, importance.log_mean_error
+    return values, errors
+
+
+def _prior_change(problem: Problem, means: Means, points: Parameters) -> Array:
+    """Log prior density of the means under another prior, less that under the problem's own."""
+    own, floor = problem.model.means, problem.model.covariances.floor(problem.n_features)
+    out = np.full(len(points.means), own.log_mass(floor) - means.log_mass(floor))
+    with np.errstate(all="ignore"):
+        for s in range(out.size):
+            at = points.means[s], points.choleskys[s]
+            out[s] += means.log_density(*at)[0] - own.log_density(*at)[0]
+    return np.where(np.isnan(out), -np.inf, out)
+
+
+def _loo(problem: Problem, draws: Parameters) -> dict[str, float]:
+    """Expected log predictive density of one unit left out (Vehtari, Gelman & Gabry 2017), labels summed out."""
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
+
+    rows = problem.rows
+    at = draws.log_weights, draws.means, inverse_lower(draws.choleskys)
+    factors = np.exp(2.0 * np.broadcast_to(draws.log_noise, len(draws.means)))
+    volumes = rows.log_volumes(problem.units.scale)
+    size = max(1, _NUMBERS_AT_ONCE // (len(draws.means) * (problem.K + 1)))
+    elpd, units, worst = [], [], -np.inf
+    for begin in range(0, rows.n_rows, size):
+        index = np.arange(begin, min(begin + size, rows.n_rows))
+        part = rows.taken(index)
+        weights = np.zeros(index.size)
+        for each in part.parts:
+            weights[each.index] = each.units
+        # Of a row in which nothing was observed there is nothing to predict.
+        some = weights > 0
+        log_density = part.rowwise_of_many(*at, noise_factors=factors)[1][:, some] - volumes[index][some]
+        each_elpd, k, _ = array_stats.loo(log_density.T, chain_axis=None, draw_axis=-1)
+        elpd.append(np.atleast_1d(each_elpd))
+        units.append(weights[some])
+        worst = max(worst, float(np.max(k)))
+    each_unit, n = np.concatenate(elpd), np.concatenate(units)
+    total = float(n @ each_unit)
+    variance = float(n @ np.square(each_unit - total / n.sum())) / n.sum()
+    return {"elpd_loo": total, "elpd_loo_se": float(np.sqrt(n.sum() * variance)), "loo_pareto_k": worst}

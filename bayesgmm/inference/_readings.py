@@ -1,0 +1,127 @@
+"""What each criterion counts, and a comparison of numbers of components in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# What can be asked for.
+CRITERIA = ("bic", "aic", "icl", "elbo", "evidence", "loo")
+_GAUSSIANS = "Gaussians that describe the density"
+_MORE = "grows with the number of rows"
+# By variable: what it counts, and what it does where clusters are not Gaussian.
+MEANINGS: dict[str, tuple[str, str]] = {
+    "log_likelihood": ("nothing: it rises with every component", "rises"),
+    "n_parameters": ("free numbers", "none"),
+    "bic": (_GAUSSIANS, _MORE),
+    "aic": ("components for prediction; too many as a rule", _MORE),
+    "icl": ("clusters: separate groups of rows", "stays at groups that are separate, merges those that overlap"),
+    "entropy": ("nothing: how uncertain assignments are, in nats", "none"),
+    "smallest_component": ("expected rows of the smallest component", "none"),
+    "elbo": (_GAUSSIANS + "; a bound on the evidence, one copy of the mode", _MORE),
+    "laplace": (_GAUSSIANS + "; the formula at the mode", _MORE),
+    "pareto_k": ("nothing: above 0.7 the evidence is a guess", "none"),
+    "elpd_loo": ("components for predicting a new row; differences within their errors mean nothing", _MORE),
+    "elpd_loo_se": ("standard error of elpd_loo", "none"),
+    "loo_pareto_k": ("nothing: above 0.7 elpd_loo is unreliable", "none"),
+}
+_LOWEST = {"bic": "BIC", "aic": "AIC", "icl": "ICL"}
+_CLEAR = 0.95
+
+
+def choices(comparison: xr.Dataset) -> dict[str, tuple[str, str]]:
+    """By criterion: what it chooses, and what it counts; structures are named where several were compared."""
+    out: dict[str, tuple[str, str]] = {}
+    for name, title in _LOWEST.items():
+        out[title] = _where(comparison, comparison[name], lowest=True), _counts(name)
+    for name, title in (("elbo", "ELBO (a bound)"), ("elpd_loo", "LOO")):
+        if name in comparison:
+            out[title] = _where(comparison, comparison[name], lowest=False), _counts(name)
+    if "log_evidence" in comparison:
+        out["evidence"] = _where(comparison, comparison["log_evidence"].sel(mean_scale=1.0), lowest=False), _GAUSSIANS
+    return out
+
+
+def readings(comparison: xr.Dataset) -> list[str]:
+    """Sentences about a comparison, the disagreements first."""
+    chosen = choices(comparison)
+    by_choice: dict[str, list[str]] = {}
+    for title, (choice, _) in chosen.items():
+        by_choice.setdefault(choice, []).append(title)
+    if len(by_choice) == 1:
+        lines = [f"All criteria choose {next(iter(by_choice))}."]
+    else:
+        parts = [f"{choice}: {', '.join(titles)}" for choice, titles in by_choice.items()]
+        lines = [f"Criteria disagree. {'; '.join(parts)}."]
+    lines.append(
+        "BIC, ELBO and evidence count Gaussians, and choose more of them the more rows there are if clusters are not "
+        "Gaussian; ICL counts separate clusters; AIC and LOO look for the best prediction."
+    )
+    if "posterior_probability" in comparison:
+        lines.append(_posterior(comparison))
+    if "elpd_loo" in comparison:
+        lines.append(_leave_one_out(comparison))
+    unsure = [status for status in np.unique(comparison["status"]) if status != "CONVERGED"]
+    if unsure:
+        lines.append(f"Not every optimum is certified ({', '.join(unsure)}): see `status`.")
+    if "reliable" in comparison:
+        guesses = _places(comparison, ~comparison["reliable"])
+        if guesses:
+            lines.append(
+                f"The evidence is a guess for {guesses}: the posterior there is far from what the proposals cover. "
+                "engine=NUTS() takes longer and samples it."
+            )
+    return lines
+
+
+def _posterior(comparison: xr.Dataset) -> str:
+    by_number = comparison["posterior_probability"]
+    if "structure" in by_number.dims:
+        by_number = by_number.sum("structure")
+    parts = []
+    for scale in by_number["mean_scale"].to_numpy():
+        at = by_number.sel(mean_scale=scale).dropna("n_components")
+        if at.size:
+            best = at.isel(n_components=int(at.argmax()))
+            parts.append(f"{int(best['n_components'])} has {float(best):.2f} at {scale:.3g} times the width")
+    stable = len({part.split(" ")[0] for part in parts}) == 1
+    depends = "" if stable else " The choice depends on that width, which is a belief and not in the data."
+    return f"Posterior over numbers of Gaussians, by the width of the prior on means: {'; '.join(parts)}.{depends}"
+
+
+def _leave_one_out(comparison: xr.Dataset) -> str:
+    elpd, errors = comparison["elpd_loo"], comparison["elpd_loo_se"]
+    flat = int(np.nanargmax(elpd.to_numpy()))
+    best = float(elpd.to_numpy().ravel()[flat])
+    near = _places(comparison, best - elpd < 2.0)
+    worst = float(comparison["loo_pareto_k"].max())
+    trust = f" Its worst Pareto k is {worst:.2f}: some rows are not predicted reliably." if worst > 0.7 else ""
+    error = float(errors.to_numpy().ravel()[flat])
+    return f"LOO: {best:.1f} (error {error:.1f}) at best; within 2 of it: {near}.{trust}"
+
+
+def _where(comparison: xr.Dataset, values: xr.DataArray, *, lowest: bool) -> str:
+    array = values.to_numpy()
+    if not np.isfinite(array).any():
+        return "none"
+    flat = int(np.nanargmin(array) if lowest else np.nanargmax(array))
+    place = np.unravel_index(flat, array.shape)
+    number = str(int(comparison["n_components"][place[-1]]))
+    return number if array.ndim == 1 else f"{comparison['structure'].to_numpy()[place[0]]} {number}"
+
+
+def _places(comparison: xr.Dataset, mask: xr.DataArray) -> str:
+    array = mask.to_numpy()
+    numbers = comparison["n_components"].to_numpy()
+    if array.ndim == 1:
+        return ", ".join(str(K) for K in numbers[array])
+    names = comparison["structure"].to_numpy()
+    return ", ".join(f"{names[i]} {numbers[j]}" for i, j in np.argwhere(array))
+
+
+def _counts(name: str) -> str:
+    return MEANINGS[name][0]

@@ -1,0 +1,330 @@
+"""How many components: every criterion for every number of them, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.data import Data, as_data
+from bayesgmm.engines._problem import build_problem
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.base import Parameters
+from bayesgmm.engines.nuts import NUTS
+from bayesgmm.inference._assess import Assessed, Job, assess, optima
+from bayesgmm.inference._parallel import check_cores, run_parallel
+from bayesgmm.inference._readings import CRITERIA, MEANINGS, readings
+from bayesgmm.model import Diagonal, Full, GaussianMixture, InverseWishart, Spherical, Tied
+from bayesgmm.model._interfaces import Covariances
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesgmm.numerics.passes import Array
+
+STRUCTURES: dict[str, Any] = {
+    "full": Full,
+    "tied": lambda prior: Tied(Full(prior)),
+    "diagonal": Diagonal,
+    "spherical": Spherical,
+    "tied diagonal": lambda prior: Tied(Diagonal(prior)),
+    "tied spherical": lambda prior: Tied(Spherical(prior)),
+}
+_NO_OPTIMUM = "NO_PROPER_OPTIMUM"
+_NEEDS_PRIORS = ("elbo", "evidence", "loo")
+
+
+def compare_components(
+    model: GaussianMixture,
+    data: Any,
+    *,
+    n_components: Iterable[int] = range(1, 9),
+    structures: Sequence[str] | Mapping[str, Covariances] | None = None,
+    engine: NUTS | None = None,
+    criteria: Sequence[str] | None = None,
+    prior: Sequence[float] | None = None,
+    mean_scales: Sequence[float] = (1 / 3, 1.0, 3.0),
+    draws: int = 1000,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    progressbar: bool = True,
+) -> xr.Dataset:
+    """Compare numbers of components by every criterion, and say what each of them counts.
+
+    No criterion answers alone. BIC, ELBO and evidence count the Gaussians that describe the density, ICL counts
+    clusters, AIC and leave-one-out look for the best prediction. Where clusters are not Gaussian the former grow with
+    the number of rows without end (Cai, Campbell & Broderick 2021), so that a posterior of the number of components is
+    one of Gaussians, under the stated priors.
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        The declaration; its number of components is replaced. Priors must not differ between components.
+    data : array-like, DataFrame, DataArray or Data
+        Whatever `as_data` takes.
+    n_components : iterable of int
+        Numbers of components.
+    structures : sequence of str or dict, optional
+        Covariance structures to compare as well: any of "full", "tied", "diagonal", "spherical", "tied diagonal" and
+        "tied spherical" round the declared prior, or a dict from names to covariances.
+    engine : NUTS, optional
+        Where evidence (by bridge sampling) and leave-one-out draw from. If left out: importance sampling round the modes
+        of the posterior, which takes seconds.
+    criteria : sequence of str, optional
+        What to compute beyond the likelihood and its criteria: "elbo", "evidence", "loo". If left out, all that
+        the declaration allows; those need proper priors. An empty sequence computes none.
+    prior : sequence of float, optional
+        Prior probabilities of the numbers of components; equal if left out.
+    mean_scales : sequence of float
+        Factors of the width of the prior on the means for which the evidence is shown. Default priors are scaled by
+        the data and wide, which counts against every further component.
+    draws : int
+        For evidence and leave-one-out by importance sampling.
+    cores : int, optional
+        Processes; all processors if left out. The result does not depend on it.
+    random_seed : int, optional
+        Makes the result reproducible.
+    progressbar : bool
+        Show a progress bar where it takes longer than a second.
+
+    Returns
+    -------
+    xarray.Dataset
+        With dimension ``n_components`` (and ``structure`` in front where several are compared):
+        ``log_likelihood`` at the optimum (that of the posterior density of the parameters; maximum likelihood under
+        `Flat`), ``n_parameters``, ``bic``, ``aic``, ``icl`` (lower is better), ``entropy`` of the responsibilities,
+        ``smallest_component`` (expected rows), ``status`` of the optimisation, ``n_optima`` that were found within 10
+        nats; ``elbo``, a bound; ``laplace``, the formula at the mode; ``log_evidence`` with ``log_evidence_error`` by
+        ``mean_scale``, whether it is ``reliable``, and ``posterior_probability`` of the number of components; ``elpd_loo``,
+        ``elpd_loo_se`` and the worst ``loo_pareto_k``; ``note``. Attributes: what each variable ``counts`` and what it
+        does ``under_misfit``, and the ``reading`` of the whole in sentences.
+
+    Raises
+    ------
+    InputError, UnsupportedError
+        If an argument cannot be used.
+
+    References
+    ----------
+    Biernacki, Celeux & Govaert (2000), IEEE PAMI 22:719-725 (ICL). Cai, Campbell & Broderick (2021), ICML (misfit).
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> flat = bg.Flat()
+    >>> model = bg.GaussianMixture(1, weights=flat, means=flat, covariances=bg.Tied(flat))
+    >>> table = bg.compare_components(
+    ...     model, bg.datasets.load_faithful(), n_components=[2, 3], cores=1, random_seed=1
+    ... )
+    >>> int(table["n_components"][table["bic"].argmin()])
+    3
+    """
+    table = as_data(data)
+    numbers = _numbers(n_components)
+    own, names = _structures(model, structures)
+    wanted = _criteria(criteria)
+    scales = _scales(mean_scales)
+    if engine is not None and not isinstance(engine, NUTS):
+        raise InputError("engine", f"got {engine!r}", "Give NUTS(...), or leave it out for importance sampling")
+    if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 100:
+        raise InputError("draws", f"got {draws!r}", "Give a whole number of at least 100")
+    prior_of_numbers = _prior(prior, len(numbers))
+    cores = check_cores(cores)
+    proper = _check_models(own, numbers, table)
+    if criteria is not None and not proper and wanted:
+        raise UnsupportedError(
+            f"criteria={sorted(wanted)}", "Flat() parts", "They average over the prior: give every part a proper one."
+        )
+    seeds = np.random.SeedSequence(random_seed)
+    shared = {
+        "data": table,
+        "criteria": frozenset(wanted),
+        "mean_scales": scales,
+        "engine": engine,
+        "draws": int(draws),
+    }
+    found_optima: list[int] = []
+    with Progress(progressbar) as progress, threadpool_limits(limits=1, user_api="blas"):
+        jobs = _jobs(own, numbers, seeds, shared, found_optima, progress)
+        total = len(own) * len(numbers)
+        found = run_parallel(_assess_or_not, jobs, total=total, cores=cores, progress=progress, what="criteria")
+    return _dataset(found, found_optima, names, numbers, scales, prior_of_numbers, model, engine, random_seed)
+
+
+def _jobs(
+    models: list[GaussianMixture],
+    numbers: list[int],
+    seeds: np.random.SeedSequence,
+    shared: dict[str, Any],
+    found_optima: list[int],
+    progress: Progress,
+) -> Iterator[Job]:
+    """One job after the other: each number of components starts from the optimum of the one before as well."""
+    done = 0
+    for model, of_model in zip(models, seeds.spawn(len(models)), strict=True):
+        smaller: tuple[int, Parameters] | None = None
+        for K, seed in zip(numbers, of_model.spawn(len(numbers)), strict=True):
+            search_seed, own_seed = seed.spawn(2)
+            declared = model._replace(n_components=K, component_names=None)
+            problem = build_problem(declared, shared["data"], n_threads=1)
+            given = smaller[1] if smaller is not None and smaller[0] == K - 1 else None
+            reports = optima(problem, given, np.random.default_rng(search_seed), Progress(False))
+            ends = [problem.units.to_data(report.end) for report in reports if report.end is not None]
+            if ends:
+                smaller = K, ends[0]
+            found_optima.append(len(ends))
+            done += 1
+            progress.step("optima", done, len(models) * len(numbers))
+            status = reports[0].status.name if reports else _NO_OPTIMUM
+            yield Job(model=declared, optima=ends, status=status, seed=own_seed, **shared)
+
+
+def _assess_or_not(job: Job) -> Assessed:
+    return assess(job) if job.optima else Assessed(status=job.status, notes=("no start reached a proper optimum",))
+
+
+def _dataset(
+    found: list[Assessed],
+    found_optima: list[int],
+    names: list[str] | None,
+    numbers: list[int],
+    scales: tuple[float, ...],
+    prior: Array,
+    model: GaussianMixture,
+    engine: NUTS | None,
+    random_seed: int | None,
+) -> xr.Dataset:
+    import xarray as xr
+
+    shape = (1 if names is None else len(names), len(numbers))
+    dims = ("structure", "n_components")
+    columns: dict[str, Any] = {}
+    for name in MEANINGS:
+        values = np.array([each.numbers.get(name, np.nan) for each in found]).reshape(shape)
+        if np.isfinite(values).any():
+            columns[name] = (dims, values)
+    columns["n_optima"] = (dims, np.array(found_optima).reshape(shape))
+    columns["status"] = (dims, np.array([each.status for each in found]).reshape(shape))
+    columns["note"] = (dims, np.array(["; ".join(each.notes) for each in found]).reshape(shape))
+    coords: dict[str, Any] = {"n_components": numbers}
+    if any(each.log_evidence.size for each in found):
+        none = np.full(len(scales), np.nan)
+        wide = (*shape, len(scales))
+        evidence = np.array([each.log_evidence if each.log_evidence.size else none for each in found]).reshape(wide)
+        errors = [each.log_evidence_error if each.log_evidence.size else none for each in found]
+        columns["log_evidence"] = ((*dims, "mean_scale"), evidence)
+        columns["log_evidence_error"] = ((*dims, "mean_scale"), np.array(errors).reshape(wide))
+        columns["reliable"] = (dims, np.array([each.reliable for each in found]).reshape(shape))
+        columns["posterior_probability"] = ((*dims, "mean_scale"), _posterior(evidence, prior))
+        coords |= {"mean_scale": list(scales), "prior_probability": ("n_components", prior)}
+    if names is not None:
+        coords["structure"] = names
+    out = xr.Dataset(columns, coords=coords)
+    out = out.isel(structure=0) if names is None else out
+    for name in out.data_vars:
+        if name in MEANINGS:
+            counts, under_misfit = MEANINGS[str(name)]
+            out[name].attrs = {"counts": counts, "under_misfit": under_misfit}
+    out.attrs = {
+        "model": model.to_json(),
+        "draws_from": "importance sampling round the modes" if engine is None else "NUTS, bridge sampling",
+        "random_seed": "none" if random_seed is None else str(random_seed),
+    }
+    out.attrs["reading"] = "\n".join(readings(out))
+    return out
+
+
+def _posterior(evidence: Array, prior: Array) -> Array:
+    """Probabilities over structures and numbers of components together, for each scale."""
+    with np.errstate(divide="ignore"):
+        log = evidence + np.log(prior)[:, None]
+    log = np.where(np.isnan(log), -np.inf, log)
+    top = log.max(axis=(0, 1))
+    shares = np.exp(log - np.where(np.isfinite(top), top, 0.0))
+    total = shares.sum(axis=(0, 1))
+    return np.where(total > 0, shares / np.where(total > 0, total, 1.0), np.nan)
+
+
+def _numbers(n_components: Any) -> list[int]:
+    try:
+        given = list(n_components)
+    except TypeError:
+        given = [n_components]
+    fine = [isinstance(K, (int, np.integer)) and not isinstance(K, bool) and K >= 1 for K in given]
+    if not given or not all(fine):
+        bad = "an empty sequence" if not given else repr(given[fine.index(False)])
+        raise InputError("n_components", f"got {bad}", "Give whole numbers of at least 1, such as range(1, 9)")
+    return sorted({int(K) for K in given})
+
+
+def _structures(model: Any, structures: Any) -> tuple[list[GaussianMixture], list[str] | None]:
+    if not isinstance(model, GaussianMixture):
+        raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    if structures is None:
+        return [model], None
+    if isinstance(structures, Mapping):
+        named = dict(structures)
+    else:
+        given = [structures] if isinstance(structures, str) else list(structures)
+        unknown = [each for each in given if each not in STRUCTURES]
+        if unknown or not given:
+            got = repr(unknown[0]) if unknown else "an empty sequence"
+            raise InputError("structures", f"got {got}", f"Give some of {', '.join(map(repr, STRUCTURES))}, or a dict")
+        covariances = model.covariances
+        prior = covariances.innermost if isinstance(covariances, Covariances) else InverseWishart()
+        if prior is None:
+            raise InputError("structures", f"covariances={covariances}", "Give covariances with a prior, or a dict")
+        named = {name: STRUCTURES[name](prior) for name in given}
+    return [model._replace(covariances=each) for each in named.values()], [str(name) for name in named]
+
+
+def _criteria(criteria: Any) -> set[str]:
+    if criteria is None:
+        return set(_NEEDS_PRIORS)
+    given = [criteria] if isinstance(criteria, str) else list(criteria)
+    for each in given:
+        if each not in CRITERIA:
+            raise InputError("criteria", f"got {each!r}", f"Give some of {', '.join(map(repr, CRITERIA))}")
+    return set(given) & set(_NEEDS_PRIORS)
+
+
+def _scales(mean_scales: Any) -> tuple[float, ...]:
+    try:
+        given = np.atleast_1d(np.asarray(mean_scales, dtype=float))
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given > 0)).all():
+        raise InputError("mean_scales", f"got {mean_scales!r}", "Give positive numbers, such as (1/3, 1, 3)")
+    if 1.0 not in given:
+        raise InputError("mean_scales", f"got {mean_scales!r}", "1, the declared width, must be among them")
+    return tuple(float(each) for each in given)
+
+
+def _prior(prior: Any, n: int) -> Array:
+    if prior is None:
+        return np.full(n, 1.0 / n)
+    given = np.asarray(prior, dtype=float)
+    if given.shape != (n,) or not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
+        hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
+        raise InputError("prior", f"got {prior!r}", hint)
+    return given / given.sum()
+
+
+def _check_models(models: list[GaussianMixture], numbers: list[int], data: Data) -> bool:
+    """Raise for declarations that cannot have every number of components; whether all priors are proper."""
+    proper = True
+    for model in models:
+        for K in (numbers[0], numbers[-1]):
+            try:
+                declared = build_problem(model._replace(n_components=K, component_names=None), data).declared
+            except InputError as error:
+                if error.argument in ("data", "n_components"):
+                    raise
+                hint = "Its priors are for each component by itself; give priors that all share"
+                raise InputError("model", f"cannot have {K} components: {error}", hint) from error
+            proper = proper and declared.proper
+    return proper
