@@ -12,6 +12,7 @@ from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
 from bayesgmm.inference.imputation import denoise, impute
 from bayesgmm.inference.likelihood import add_log_likelihood
+from bayesgmm.inference.merging import merge_components
 from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prediction import predict
@@ -83,6 +84,7 @@ __all__ = [
     "diagnose",
     "fit",
     "impute",
+    "merge_components",
     "occupied_components",
     "plots",
     "predict",
