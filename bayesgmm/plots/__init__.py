@@ -2,7 +2,8 @@
 
 from bayesgmm.plots.components import plot_components
 from bayesgmm.plots.density import plot_density
+from bayesgmm.plots.merging import plot_merging
 from bayesgmm.plots.optimization import plot_optimization
 from bayesgmm.plots.responsibilities import plot_responsibilities
 
-__all__ = ["plot_components", "plot_density", "plot_optimization", "plot_responsibilities"]
+__all__ = ["plot_components", "plot_density", "plot_merging", "plot_optimization", "plot_responsibilities"]
