@@ -17,6 +17,7 @@ from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prediction import predict
 from bayesgmm.inference.simulation import simulate
+from bayesgmm.inference.standard_errors import standard_errors
 from bayesgmm.inference.summaries import occupied_components, summary
 from bayesgmm.model import (
     LKJ,
@@ -90,6 +91,7 @@ __all__ = [
     "predict",
     "relabel",
     "simulate",
+    "standard_errors",
     "summary",
     "to_pymc",
 ]

@@ -22,7 +22,7 @@ PINNED = [
     "NotConvergedWarning", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB",
     "add_log_likelihood", "add_posterior_predictive", "as_data", "compare_engines", "datasets", "denoise",
     "diagnose", "fit", "impute", "merge_components", "occupied_components", "predict", "relabel", "simulate",
-    "summary", "to_pymc",
+    "standard_errors", "summary", "to_pymc",
 ]  # fmt: skip
 FUNCTIONS = [name for name in PINNED if inspect.isfunction(getattr(bg, name))]
 CLASSES = [name for name in PINNED if inspect.isclass(getattr(bg, name))]
