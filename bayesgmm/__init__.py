@@ -16,10 +16,12 @@ from bayesgmm.inference.fitting import NotConvergedWarning, fit
 from bayesgmm.inference.imputation import denoise, impute
 from bayesgmm.inference.likelihood import add_log_likelihood
 from bayesgmm.inference.likelihood_ratio import bootstrap_lrt
+from bayesgmm.inference.merging import merge_components
 from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prediction import predict
 from bayesgmm.inference.simulation import simulate
+from bayesgmm.inference.standard_errors import standard_errors
 from bayesgmm.inference.summaries import occupied_components, summary
 from bayesgmm.model import (
     LKJ,
@@ -95,11 +97,13 @@ __all__ = [
     "fit",
     "impute",
     "log_evidence",
+    "merge_components",
     "occupied_components",
     "plots",
     "predict",
     "relabel",
     "simulate",
+    "standard_errors",
     "summary",
     "to_pymc",
 ]

@@ -7,6 +7,8 @@ COMPONENT, FEATURE, FEATURE_BIS, OBS = "component", "feature", "feature_bis", "o
 # Groups of rows with weights of their own.
 GROUP = "group"
 START, STEP = "start", "step"
+# Components merged into one, and how many such clusters there are.
+CLUSTER, N_CLUSTERS = "cluster", "n_clusters"
 # Lower and upper edge of a bin.
 BOUND = "bound"
 # Name of the data in observed_data, log_likelihood and posterior_predictive.

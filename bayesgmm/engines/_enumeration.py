@@ -10,7 +10,7 @@ import numpy as np
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, prior_of, updated
-from bayesgmm.engines.base import Array, Problem
+from bayesgmm.engines.base import Array, Order, Problem
 from bayesgmm.model import ConjugateMeans, FixedCovariances, FixedMeans, NormalMeans
 from bayesgmm.numerics.linalg import log_det
 from bayesgmm.numerics.passes import Statistics
@@ -58,7 +58,7 @@ def log_evidence_by_enumeration(problem: Problem, progress: Progress) -> float:
     return total
 
 
-def _log_joint(prior: Q, x: Array, labels: Array, K: int) -> float:
+def _log_joint(prior: Q, x: Array, labels: Order, K: int) -> float:
     """Log p(x, z)."""
     d = len(x)
     counts = np.bincount(labels, minlength=K).astype(float)

@@ -14,7 +14,7 @@ from bayesgmm.engines._objective import log_prior
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_whole
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Array, Draws, Engine, Outcome, Parameters, Problem
+from bayesgmm.engines.base import Draws, Engine, Order, Outcome, Parameters, Problem
 from bayesgmm.model import FilledMixture
 
 # Proposals for each draw that is kept.
@@ -161,7 +161,7 @@ def approximated(problem: Problem, mode: Parameters) -> NormalApproximation:
         ) from None
 
 
-def _correction(importance: Importance, kept: Array, corrected: bool, wanted: bool) -> str:
+def _correction(importance: Importance, kept: Order, corrected: bool, wanted: bool) -> str:
     if corrected:
         return f"resampled by importance weights: {np.unique(kept).size} distinct draws of {kept.size}"
     if not wanted:

@@ -9,7 +9,7 @@ import numpy as np
 from bayesgmm._errors import FitError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data
-from bayesgmm.engines._importance import Importance, resampled, smoothed
+from bayesgmm.engines._importance import Importance, smoothed
 from bayesgmm.engines._moves import splits
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._optima import Search
@@ -145,9 +145,7 @@ def _at_the_optimum(problem: Problem, at: Parameters) -> dict[str, float]:
     }
 
 
-def _by_importance(
-    problem: Problem, job: Job, out: Assessed, notes: list[str], rng: np.random.Generator
-) -> Assessed:
+def _by_importance(problem: Problem, job: Job, out: Assessed, notes: list[str], rng: np.random.Generator) -> Assessed:
     """Evidence and leave-one-out from draws round the modes of the unconstrained density."""
     quiet = Progress(False)
     objective = Objective(problem, unconstrained=True)
@@ -173,8 +171,8 @@ def _by_importance(
     importance = found.importance
     numbers = {**out.numbers, "pareto_k": importance.pareto_k}
     if "loo" in job.criteria:
-        kept = resampled(importance, min(_DRAWS_FOR_LOO, job.draws), rng)
-        numbers |= _loo(problem, found.points.taken(kept))
+        first = slice(_DRAWS_FOR_LOO)
+        numbers |= _loo(problem, found.points.taken(first), importance.log_weights[first])
     values, errors = _at_scales(problem, job.mean_scales, found.points, importance.log_weights, importance)
     reliable = not importance.pareto_k > WORST_PARETO_K
     return replace(
@@ -196,7 +194,8 @@ def _by_chains(problem: Problem, job: Job, out: Assessed, notes: list[str], rng:
     numbers = dict(out.numbers)
     if "loo" in job.criteria:
         S = len(points.means)
-        numbers |= _loo(problem, points.taken(np.linspace(0, S - 1, min(S, _DRAWS_FOR_LOO)).astype(np.intp)))
+        kept = np.linspace(0, S - 1, min(S, _DRAWS_FOR_LOO)).astype(np.intp)
+        numbers |= _loo(problem, points.taken(kept), np.zeros(kept.size))
     # Draws of the posterior are weighted by what another prior changes.
     values, errors = _at_scales(problem, job.mean_scales, points, np.full(len(points.means), row.value), None)
     return replace(
@@ -237,8 +236,11 @@ def _prior_change(problem: Problem, means: Means, points: Parameters) -> Array:
     return np.where(np.isnan(out), -np.inf, out)
 
 
-def _loo(problem: Problem, draws: Parameters) -> dict[str, float]:
-    """Expected log predictive density of one unit left out (Vehtari, Gelman & Gabry 2017), labels summed out."""
+def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, float]:
+    """Expected log predictive density of one unit left out (Vehtari, Gelman & Gabry 2017), labels summed out.
+
+    Draws of an approximation have weights, by which those of leaving out are multiplied (Magnusson et al. 2019).
+    """
     from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     rows = problem.rows
@@ -256,7 +258,8 @@ def _loo(problem: Problem, draws: Parameters) -> dict[str, float]:
         # Of a row in which nothing was observed there is nothing to predict.
         some = weights > 0
         log_density = part.rowwise_of_many(*at, noise_factors=factors)[1][:, some] - volumes[index][some]
-        each_elpd, k, _ = array_stats.loo(log_density.T, chain_axis=None, draw_axis=-1)
+        shares, k = array_stats.psislw(log_density.T - log_weights, axis=-1)
+        each_elpd = np.logaddexp.reduce(shares + log_density.T, axis=-1)
         elpd.append(np.atleast_1d(each_elpd))
         units.append(weights[some])
         worst = max(worst, float(np.max(k)))

@@ -30,7 +30,6 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "loo_pareto_k": ("nothing: above 0.7 elpd_loo is unreliable", "none"),
 }
 _LOWEST = {"bic": "BIC", "aic": "AIC", "icl": "ICL"}
-_CLEAR = 0.95
 
 
 def choices(comparison: xr.Dataset) -> dict[str, tuple[str, str]]:
@@ -86,8 +85,9 @@ def _posterior(comparison: xr.Dataset) -> str:
     for scale in by_number["mean_scale"].to_numpy():
         at = by_number.sel(mean_scale=scale).dropna("n_components")
         if at.size:
-            best = at.isel(n_components=int(at.argmax()))
-            parts.append(f"{int(best['n_components'])} has {float(best):.2f} at {scale:.3g} times the width")
+            best = int(at.to_numpy().argmax())
+            number, share = at["n_components"].to_numpy()[best], at.to_numpy()[best]
+            parts.append(f"{number} has {share:.2f} at {scale:.3g} times the width")
     stable = len({part.split(" ")[0] for part in parts}) == 1
     depends = "" if stable else " The choice depends on that width, which is a belief and not in the data."
     return f"Posterior over numbers of Gaussians, by the width of the prior on means: {'; '.join(parts)}.{depends}"

@@ -10,6 +10,7 @@ from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm.engines._importance import smoothed
 from bayesgmm.inference.chain_checks import chain_checks
+from bayesgmm.inference.merging import clusters_check
 from bayesgmm.inference.summaries import units_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``;
         ``intervals``, where they are known to be too narrow; ``starts``
         (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
-        ``uncertain_rows``; where there are importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
+        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); where there are
+        importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
     """
     import xarray as xr
@@ -67,6 +69,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         message = "No start collapsed."
     checks.append(("improper_ends", float(singular + spurious), singular + spurious == 0, message))
     checks += _components(fit)
+    if (clusters := clusters_check(fit)) is not None:
+        checks.append(clusters)
     if names.PARETO_K in fit.attrs:
         checks.append(_correction(fit))
     elif names.SAMPLE_STATS in fit.children and "log_weight" in fit[names.SAMPLE_STATS]:

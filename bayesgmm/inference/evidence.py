@@ -420,9 +420,7 @@ def _relabelled(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:
             yield some.rows.rowwise_of_many(*where, noise_factors=np.exp(2.0 * part.log_noise))[0]
 
     classes = np.array([keys.index(key) for key in keys])
-    orders = relabelling(
-        allocations, pivot, classes, n_draws=len(points.means), row_weight=n / some.rows.n_rows
-    ).orders
+    orders = relabelling(allocations, pivot, classes, n_draws=len(points.means), row_weight=n / some.rows.n_rows).orders
     moved = Parameters(
         log_weights=permuted(points.log_weights, orders, axis=-1),
         means=permuted(points.means, orders),

@@ -96,10 +96,7 @@ def fit(
             else "Give EM(...), VB(...), Laplace(...), NUTS(...) or leave it out"
         )
         raise InputError("engine", f"got {engine!r}", hint)
-    if random_seed is not None and (isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer))):
-        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number, or None")
-    if random_seed is not None and random_seed < 0:
-        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
+    check_seed(random_seed)
     table = as_data(data)
     problem = build_problem(model, table, n_threads=None if engine is None else getattr(engine, "threads", None))
     if engine is None:
@@ -137,6 +134,14 @@ def fit(
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
         warnings.warn(f"{engine.name}: {outcome.status.value}", NotConvergedWarning, stacklevel=2)
     return result
+
+
+def check_seed(random_seed: Any) -> None:
+    """Raise unless a seed is a whole number of at least 0, or None."""
+    if random_seed is not None and (isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer))):
+        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number, or None")
+    if random_seed is not None and random_seed < 0:
+        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
 
 
 def choose_engine(model: FilledMixture, data: Data) -> tuple[Engine, str]:

@@ -244,12 +244,16 @@ def _all_statistics(
     with Progress(progressbar) as progress:
         what = "simulated data sets"
         began = time.perf_counter()
-        found = run_parallel(bootstrap_statistic, jobs[:1], total=1, cores=1, progress=Progress(False), what=what, until=enough)
+        found = run_parallel(
+            bootstrap_statistic, jobs[:1], total=1, cores=1, progress=Progress(False), what=what, until=enough
+        )
         rest = jobs[1:]
         if cores is None and (time.perf_counter() - began) * len(rest) < _WORTH_PROCESSES_S:
             cores = 1
         if rest and (stop_after is None or large < stop_after):
-            found += run_parallel(bootstrap_statistic, rest, total=len(rest), cores=cores, progress=progress, what=what, until=enough)
+            found += run_parallel(
+                bootstrap_statistic, rest, total=len(rest), cores=cores, progress=progress, what=what, until=enough
+            )
     statistics = np.array([statistic for statistic, _ in found])
     return statistics, sum(not proper and not np.isnan(statistic) for statistic, proper in found)
 

@@ -133,7 +133,7 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
         mean, log_density = r[0].T, log_densities[0]
         attrs[names.INTERVAL] = "none: EM has no draws; fit with VB or NUTS for intervals"
     else:
-        draws = fitted.draws.thinned(max(_FEWEST_DRAWS, _MOST_RESPONSIBILITIES // max(n * K, 1)))
+        draws = thinned_for(fitted.draws, n, K)
         mean, lower, upper = np.empty((n, K)), np.empty((n, K)), np.empty((n, K))
         log_density = np.empty(n)
         kind, probability = interval_convention()
@@ -183,6 +183,11 @@ def per_draw_dataset(fitted: FittedMixture, table: Data) -> xr.Dataset:
         coords,
         leading=(names.CHAIN, names.DRAW),
     )
+
+
+def thinned_for(draws: Mixtures, n: int, K: int) -> Mixtures:
+    """The draws over which responsibilities of n rows are summarised: fewer where there are very many rows."""
+    return draws.thinned(max(_FEWEST_DRAWS, _MOST_RESPONSIBILITIES // max(n * K, 1)))
 
 
 def need_draws(fitted: FittedMixture, argument: str) -> Mixtures:

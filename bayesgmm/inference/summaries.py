@@ -30,8 +30,8 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``weight`` (or ``weight[group]`` for each group with weights of its own), ``mean[feature]``,
         ``sd[feature]`` (posterior means, or the mode under `EM`), each followed by ``_lower`` and ``_upper`` where
-        there are draws; ``members``, the rows labelled with the component; ``uncertain``, how many of them are
-        uncertain. ``attrs["interval"]`` says which interval.
+        there are draws (under `EM` there are none; see `standard_errors`); ``members``, the rows labelled with the
+        component; ``uncertain``, how many of them are uncertain. ``attrs["interval"]`` says which interval.
     """
     import pandas as pd
 

@@ -170,7 +170,6 @@ class BinnedRows:
         a, b = (np.where(np.isfinite(end), end, 0.0) for end in (a, b))
         return log_mass, sd * (at_a - at_b), T * (1.0 + a * at_a - b * at_b), T
 
-
     def _powers(self, means: Array, T: Array) -> tuple[Array, Array]:
         """E[y], E[y^2] (2, K, n) of y = t - m in its bin, and their covariances (2, 2, K, n) there."""
         nodes, weights = np.polynomial.legendre.leggauss(_NODES)

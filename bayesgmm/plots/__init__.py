@@ -1,9 +1,19 @@
 """Pictures of a fit. Matplotlib is loaded by the first call, and its settings are read, never changed."""
 
+from bayesgmm.plots.component_counts import plot_component_count
 from bayesgmm.plots.components import plot_components
 from bayesgmm.plots.density import plot_density
 from bayesgmm.plots.likelihood_ratio import plot_bootstrap_lrt
+from bayesgmm.plots.merging import plot_merging
 from bayesgmm.plots.optimization import plot_optimization
 from bayesgmm.plots.responsibilities import plot_responsibilities
 
-__all__ = ["plot_bootstrap_lrt", "plot_components", "plot_density", "plot_optimization", "plot_responsibilities"]
+__all__ = [
+    "plot_bootstrap_lrt",
+    "plot_component_count",
+    "plot_components",
+    "plot_density",
+    "plot_merging",
+    "plot_optimization",
+    "plot_responsibilities",
+]

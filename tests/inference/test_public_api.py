@@ -20,9 +20,9 @@ PINNED = [
     "Exponential", "FitError", "FixedCovariances", "FixedMeans", "FixedWeights", "Flat", "Full", "Gamma",
     "GaussianMixture", "HalfNormal", "InputError", "InverseWishart", "LKJ", "LogNormal", "NUTS", "NormalMeans",
     "NotConvergedWarning", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB",
-    "add_log_likelihood", "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_engines", "datasets",
-    "denoise", "diagnose", "fit", "impute", "occupied_components", "predict", "relabel", "simulate", "summary",
-    "to_pymc",
+    "add_log_likelihood", "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_components",
+    "compare_engines", "datasets", "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components",
+    "occupied_components", "predict", "relabel", "simulate", "standard_errors", "summary", "to_pymc",
 ]  # fmt: skip
 FUNCTIONS = [name for name in PINNED if inspect.isfunction(getattr(bg, name))]
 CLASSES = [name for name in PINNED if inspect.isclass(getattr(bg, name))]

@@ -1,0 +1,92 @@
+"""What a fit by `EM` maximised and where its mode is, and what is said about how sure it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm import _schema as names
+from bayesgmm._status import Status
+from bayesgmm.engines._boundary import SMALLEST
+from bayesgmm.engines._problem import build_problem
+from bayesgmm.engines.base import Parameters, Problem
+from bayesgmm.model import GaussianMixture
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = NDArray[np.float64]
+Variables = dict[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """A fit by EM, as it was: what was maximised and where its mode is, in standard units."""
+
+    problem: Problem
+    at: Parameters
+    unconstrained: bool
+    status: Status
+    max_steps: int
+    floor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """Standard errors and limits by the names of the variables."""
+
+    se: Variables
+    lower: Variables
+    upper: Variables
+    interval: str
+    message: str
+    doubtful: bool
+    facts: dict[str, int]
+
+
+def mode_of(fit: xr.DataTree) -> Mode:
+    """Read a fit by EM, and build again what was maximised."""
+    from bayesgmm.results import read_result, stored_data
+
+    fitted = read_result(fit)
+    options = json.loads(fit.attrs[names.ENGINE_OPTIONS])
+    problem = build_problem(
+        GaussianMixture.from_json(fit.attrs[names.MODEL]), stored_data(fit), n_threads=options["threads"]
+    )
+    with np.errstate(divide="ignore"):
+        log_weights = np.log(fitted.point.weights[0])
+    at = Parameters(
+        log_weights=log_weights,
+        means=fitted.point.means[0],
+        choleskys=np.linalg.cholesky(fitted.point.covariances[0]),
+        log_noise=float(np.log(fitted.point.noise_scale[0])),
+    )
+    return Mode(
+        problem=problem,
+        at=problem.units.to_standard(at),
+        unconstrained=options["density"] == "unconstrained",
+        status=Status[fit.attrs[names.STATUS]],
+        max_steps=options["max_steps"],
+        floor=SMALLEST if problem.rows.blurred else options["eigenvalue_floor"],
+    )
+
+
+def variables(problem: Problem, at: Parameters) -> Variables:
+    """What is reported about a point, or about many, in the data's units."""
+    from bayesgmm.results.build import parameters
+
+    here = problem.units.to_data(at)
+    found = parameters(np.exp(here.log_weights), here.means, here.covariances)
+    if problem.noise is not None and problem.noise.prior is not None:
+        found["noise_scale"] = np.exp(np.asarray(here.log_noise, dtype=float))
+    return found
+
+
+def no_errors(here: Variables, how: str, message: str, facts: dict[str, int]) -> Errors:
+    """NaN for everything, and why."""
+    nothing = {name: np.full(value.shape, np.nan) for name, value in here.items()}
+    return Errors(se=nothing, lower=nothing, upper=nothing, interval=how, message=message, doubtful=True, facts=facts)

@@ -1,0 +1,142 @@
+"""Criteria for the number of components, side by side on one scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.inference._readings import choices
+from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Nats; what is further behind the best is drawn at the edge.
+_DEPTH = 12.0
+# Criteria as losses in nats: the factor, and the name in the legend. BIC, AIC and ICL are twice as large.
+_LOSSES = {
+    "bic": (0.5, "BIC / 2 (Gaussians)"),
+    "icl": (0.5, "ICL / 2 (clusters)"),
+    "aic": (0.5, "AIC / 2 (prediction)"),
+    "elpd_loo": (-1.0, "LOO (prediction)"),
+    "elbo": (-1.0, "ELBO (a bound)"),
+    "log_evidence": (-1.0, "log evidence (Gaussians)"),
+}
+
+
+def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None, depth: float = _DEPTH) -> Figure:
+    """Draw how far every number of components is behind the best one by each criterion.
+
+    Parameters
+    ----------
+    comparison : Dataset
+        From `compare_components`.
+    structure : str, optional
+        Which covariance structure, where several were compared; that with the lowest BIC if left out.
+    depth : float
+        Nats shown; what is further behind stands at the lower edge.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        On the left each criterion's distance from its best number of components in nats, with errors where it has
+        some; numbers that a criterion chooses are ringed. On the right, if there is evidence, the posterior
+        probability of every number for each width of the prior on means; hatched where it rests on a guess.
+
+    Raises
+    ------
+    InputError
+        If `comparison` is not such a table, or has no such structure.
+    """
+    from matplotlib import pyplot as plt
+
+    if not {"bic", "icl", "status"} <= set(getattr(comparison, "data_vars", ())):
+        raise InputError("comparison", f"got {type(comparison).__name__}", "Give what compare_components returned")
+    table, title = _one_structure(comparison, structure)
+    with_posterior = "posterior_probability" in table
+    figure, axes = plt.subplots(
+        1, 1 + with_posterior, figsize=(11.0 if with_posterior else 7.0, 4.2), layout="constrained", squeeze=False
+    )
+    _criteria(axes[0, 0], table, depth)
+    if with_posterior:
+        _posterior(axes[0, 1], table)
+    if title:
+        figure.suptitle(title, fontsize="medium", x=0.01, ha="left")
+    return figure
+
+
+def _one_structure(comparison: xr.Dataset, structure: str | None) -> tuple[xr.Dataset, str]:
+    if "structure" not in comparison.dims:
+        if structure is not None:
+            raise InputError("structure", f"got {structure!r}", "Only one structure was compared; leave it out")
+        return comparison, ""
+    names = [str(name) for name in comparison["structure"].to_numpy()]
+    if structure is None:
+        lowest = comparison["bic"].min("n_components").to_numpy()
+        structure = names[int(np.nanargmin(lowest))]
+    if structure not in names:
+        raise InputError("structure", f"got {structure!r}", f"Give one of {', '.join(map(repr, names))}")
+    best = "; ".join(f"{criterion}: {choice}" for criterion, (choice, _) in choices(comparison).items())
+    return comparison.sel(structure=structure), f"{structure} covariances (of all structures {best})"
+
+
+def _criteria(ax: Axes, table: xr.Dataset, depth: float) -> None:
+    numbers = table["n_components"].to_numpy()
+    drawn = [name for name in _LOSSES if name in table]
+    # Points of different criteria stand beside each other instead of on top of each other.
+    offsets = np.linspace(-0.16, 0.16, len(drawn)) if len(drawn) > 1 else [0.0]
+    for i, (name, offset) in enumerate(zip(drawn, offsets, strict=True)):
+        factor, label = _LOSSES[name]
+        values = table[name].sel(mean_scale=1.0) if name == "log_evidence" else table[name]
+        loss = factor * values.to_numpy()
+        if not np.isfinite(loss).any():
+            continue
+        behind = loss - np.nanmin(loss)
+        y, color = -np.minimum(behind, depth), PALETTE[i % len(PALETTE)]
+        error = _errors(table, name, int(np.nanargmin(loss)))
+        x = numbers + offset
+        ax.plot(
+            x, y, marker=MARKERS[i % len(MARKERS)], linestyle=LINES[i % len(LINES)], color=color, label=label, alpha=0.9
+        )
+        if error is not None:
+            shown = np.isfinite(error) & (behind < depth)
+            ax.errorbar(x[shown], y[shown], yerr=error[shown], fmt="none", ecolor=color, capsize=2, alpha=0.7)
+        best = int(np.nanargmin(loss))
+        ax.plot(x[best], y[best], marker="o", markersize=13, markerfacecolor="none", markeredgecolor=color, mew=1.6)
+    ax.set_ylim(-depth * 1.06, depth * 0.09)
+    ax.set_xticks(numbers)
+    ax.set_xlabel("number of components")
+    ax.set_ylabel("behind its best (nats)")
+    ax.set_title("Each criterion by itself; its choice is ringed", fontsize="medium", loc="left")
+    add_legend(ax)
+
+
+def _errors(table: xr.Dataset, name: str, best: int) -> np.ndarray | None:
+    if name == "log_evidence":
+        return table["log_evidence_error"].sel(mean_scale=1.0).to_numpy()
+    return None
+
+
+def _posterior(ax: Axes, table: xr.Dataset) -> None:
+    numbers, scales = table["n_components"].to_numpy(), table["mean_scale"].to_numpy()
+    width = 0.8 / len(scales)
+    reliable = table["reliable"].to_numpy()
+    for i, scale in enumerate(scales):
+        x = numbers + (i - (len(scales) - 1) / 2) * width
+        y = np.nan_to_num(table["posterior_probability"].sel(mean_scale=scale).to_numpy())
+        bars = ax.bar(x, y, width, color=PALETTE[i % len(PALETTE)], label=f"{scale:.3g} × the declared width")
+        for bar, fine in zip(bars, reliable, strict=True):
+            if not fine:
+                bar.set(hatch="////", edgecolor=ink(), linewidth=0.5)
+    if not reliable.all():
+        ax.bar([], [], color="none", hatch="////", edgecolor=ink(), label="evidence is a guess")
+    ax.set_xticks(numbers)
+    ax.set_ylim(0.0, 1.02)
+    ax.set_xlabel("number of components")
+    ax.set_ylabel("posterior probability")
+    ax.set_title("Numbers of Gaussians, by width of the prior on means", fontsize="medium", loc="left")
+    add_legend(ax)
