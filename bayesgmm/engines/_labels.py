@@ -16,7 +16,7 @@ import numpy as np
 from bayesgmm.engines.base import Approximation, Array, Parameters
 
 # A copy whose density at no draw comes nearer than this to the largest one adds nothing.
-_NEGLIGIBLE = 35.0  # nats
+_NEGLIGIBLE = 12.0  # nats
 # Densities that may be computed for all draws and permutations together.
 _MOST_DENSITIES = 3_000_000
 

@@ -7,12 +7,38 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import gammaln
 
+from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines._curvature import hessian
 from bayesgmm.engines._objective import Coordinates, Objective, log_prior
+from bayesgmm.engines._q import prior_of
 from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
 
 # Less curvature than this, relative to the complete-data information, cannot be told from none.
 _FLAT = 1e-8
+
+
+def log_priors(problem: Problem, points: Parameters) -> Array:
+    """Log prior density (S,) of the unconstrained coordinates at many points."""
+    model, noise = problem.model, problem.noise
+    S = len(points.means)
+    with np.errstate(all="ignore"):
+        try:
+            # Conjugate priors know their densities at many points at once.
+            prior = prior_of(model, problem.n_features)
+        except UnsupportedError:
+            out = np.array([log_prior(model, points.taken(s), True) for s in range(S)])
+        else:
+            covariances = points.covariances
+            out = prior.means.log_density(points.means, covariances, prior=True)
+            out += prior.covariances.log_density(covariances, prior=True)
+            out += model.covariances.log_jacobians(points.choleskys, points.means)
+            # Own parameters of the weights may be others than the weights.
+            weights = model.weights
+            out += [weights.log_density(each)[0] + weights.log_jacobian(each)[0] for each in points.log_weights]
+        if noise is not None and noise.prior is not None:
+            log_noise = np.broadcast_to(points.log_noise, S)
+            out += [noise.log_prior(float(each), unconstrained=True)[0] for each in log_noise]
+    return np.where(np.isnan(out), -np.inf, out)
 
 
 class NormalApproximation(Approximation):
@@ -111,15 +137,7 @@ class NormalApproximation(Approximation):
         return self._constant - 0.5 * (self._df + u.shape[1]) * np.log1p(square / self._df)
 
     def log_prior(self, points: Parameters) -> Array:
-        out = np.empty(len(points.means))
-        noise = self._problem.noise
-        with np.errstate(all="ignore"):
-            for s in range(out.size):
-                at = points.taken(s)
-                out[s] = log_prior(self._problem.model, at, True)
-                if noise is not None:
-                    out[s] += noise.log_prior(float(at.log_noise), unconstrained=True)[0]
-        return out
+        return log_priors(self._problem, points)
 
     def log_integral(self, log_density_at_center: float) -> float:
         """Laplace's approximation to the integral of a density with this mode and curvature."""

@@ -11,6 +11,7 @@ from bayesgmm._status import Status
 from bayesgmm.data import Data
 from bayesgmm.engines._importance import Importance, smoothed
 from bayesgmm.engines._moves import splits
+from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._polish import approach, finish
@@ -227,13 +228,10 @@ def _at_scales(
 
 def _prior_change(problem: Problem, means: Means, points: Parameters) -> Array:
     """Log prior density of the means under another prior, less that under the problem's own."""
-    own, floor = problem.model.means, problem.model.covariances.floor(problem.n_features)
-    out = np.full(len(points.means), own.log_mass(floor) - means.log_mass(floor))
-    with np.errstate(all="ignore"):
-        for s in range(out.size):
-            at = points.means[s], points.choleskys[s]
-            out[s] += means.log_density(*at)[0] - own.log_density(*at)[0]
-    return np.where(np.isnan(out), -np.inf, out)
+    own, other = log_priors(problem, points), replace(problem, model=problem.model._replace(means=means))
+    with np.errstate(invalid="ignore"):
+        change = log_priors(other, points) - own
+    return np.where(np.isnan(change), -np.inf, change)
 
 
 def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, float]:

@@ -321,6 +321,11 @@ class Covariances(Spec):
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         """Log |d own parameters / d coordinates from the identity|, and its gradient in those from `reference`."""
 
+    def log_jacobians(self, choleskys: Array, means: Array) -> Array:
+        """Values of `log_jacobian` at many points (S, K, d, d) and their means (S, K, d)."""
+        each = zip(choleskys, means, strict=True)
+        return np.array([self.given(at).log_jacobian(L, L)[0] for L, at in each])
+
     @abstractmethod
     def mode(self, counts: Array, scatter: Array) -> Array:
         """Covariances (K, d, d) that maximise the expected complete log density given weighted scatters."""

@@ -47,6 +47,15 @@ class _Structured(Covariances):
     def rescaled(self, scale: Array) -> Self:
         return self._replace(prior=self.prior.rescaled(scale[: self._n_own(scale.size)], separate=self.separate))
 
+    def log_jacobians(self, choleskys: Array, means: Array) -> Array:
+        if not isinstance(self.prior, InverseWishart):
+            return super().log_jacobians(choleskys, means)
+        d = choleskys.shape[-1]
+        logs = np.log(np.diagonal(choleskys, axis1=-2, axis2=-1))
+        if self.separate:
+            return (np.log(2.0) + 2.0 * logs[..., : self._n_own(d)]).sum(axis=(-2, -1))
+        return (np.log(2.0) + (d + 1.0 - np.arange(d)) * logs).sum(axis=(-2, -1))
+
     def _n_own(self, n_features: int) -> int:
         return n_features
 
@@ -283,6 +292,9 @@ class Tied(Covariances):
 
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         return self.structure.log_jacobian(choleskys[:1], reference[:1])
+
+    def log_jacobians(self, choleskys: Array, means: Array) -> Array:
+        return self.structure.log_jacobians(choleskys[:, :1], means[:, :1])
 
     def mode(self, counts: Array, scatter: Array) -> Array:
         shared = self.structure.mode(counts.sum(keepdims=True), scatter.sum(axis=0, keepdims=True))
