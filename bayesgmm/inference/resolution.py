@@ -1,4 +1,13 @@
-"""Which separation of two components the rows can resolve, from the efficient Fisher information."""
+"""Which separation of two components the rows can resolve, from the efficient Fisher information.
+
+The information I about a separation, all other parameters unknown, vanishes with the separation (for two components with
+an estimated common sd as its sixth power), so that the standard error at a separation says little about how far the
+likelihood has fallen where there is none. What the data are expected to say against none is the deviance
+
+    D(s) = 2 int_0^s (s - t) I(t) dt,
+
+which leading terms of the Kullback-Leibler divergence from the nearest single component agree with.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +35,11 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-# A separation is resolved when it is so many standard errors from none.
-_STANDARD_ERRORS = 2.0
-_CLEAR = 6.0
+# A separation is resolved when its expected deviance is this: the 95 % point of chi-square with two degrees of freedom,
+# and about that of the likelihood ratio of one component and two with a common sd.
+_DEVIANCE = 6.0
+# So many standard errors are always enough: the deviance is at least 1/28 of their square.
+_CLEAR = 13.0
 # Nodes of Gauss-Hermite quadrature for each feature, and draws where there are too many features or rows are not exact.
 _NODES = {1: 80, 2: 26, 3: 12}
 _DRAWS = 4000
@@ -49,8 +60,8 @@ class Resolution:
         Distance of the means in sds of the two (square root of the mean covariance), and its standard error with all
         other parameters unknown as well.
     least : float, optional
-        The smallest separation of these two that is two standard errors from none; NaN beyond six sds, None where they
-        are so far apart that nobody asks.
+        The smallest separation of these two that the rows resolve; NaN beyond six sds, None where they are so far apart
+        that nobody asks.
     alike : bool
         Whether their sds are within a factor of 1.5 of each other, so that means alone tell them apart.
     """
@@ -63,8 +74,8 @@ class Resolution:
 
     @property
     def resolved(self) -> bool:
-        """Whether the separation is at least two standard errors from none."""
-        return self.separation >= _STANDARD_ERRORS * self.error
+        """Whether the rows tell this separation from none."""
+        return self.least is None or self.separation >= self.least
 
 
 def resolution(fit: xr.DataTree) -> Resolution | None:
@@ -103,11 +114,11 @@ def closest(problem: Problem, data: Data, at: Parameters, pairs: list[tuple[int,
     pair = pairs[which]
     least = None
     if separations[which] < _CLEAR * errors[which]:
-        ratios = []
+        information = []
         for distance in _SEPARATIONS:
             there, covariance = _uncertainty(problem, data, _moved(at, pair, distance))
-            ratios.append(distance / _error(there, covariance, pair))
-        least = _crossing(np.array(ratios))
+            information.append(1.0 / np.square(_error(there, covariance, pair)))
+        least = _crossing(_deviance(np.array(information)))
     log_dets = 2.0 * np.log(np.diagonal(at.choleskys, axis1=1, axis2=2)).sum(axis=1) / problem.n_features
     return Resolution(
         pair=pair,
@@ -206,16 +217,22 @@ def _expected_rows(problem: Problem, data: Data, at: Parameters) -> Rows:
     return Rows(parts=parts, n_rows=len(x), n_features=d)
 
 
-def _crossing(ratios: Array) -> float:
-    """The separation from which on it stays two standard errors from none; NaN if there is none."""
-    below = np.flatnonzero(~(ratios >= _STANDARD_ERRORS))
-    if not below.size:
-        return float(_SEPARATIONS[0])
-    last = int(below[-1])
-    if last == len(ratios) - 1:
+def _deviance(information: Array) -> Array:
+    """D at every separation, from the information there."""
+    # Between the points the information is a power of the separation, and below the first the same power goes on.
+    x, y = np.log(_SEPARATIONS), np.log(np.maximum(information, np.finfo(float).tiny))
+    t = np.geomspace(1e-3 * _SEPARATIONS[0], _SEPARATIONS[-1], 2000)
+    power = max((y[1] - y[0]) / (x[1] - x[0]), 0.0)
+    log_information = np.where(t < _SEPARATIONS[0], y[0] + power * (np.log(t) - x[0]), np.interp(np.log(t), x, y))
+    information = np.exp(log_information)
+    return np.array([2.0 * np.trapezoid(np.where(t < s, (s - t) * information, 0.0), t) for s in _SEPARATIONS])
+
+
+def _crossing(deviance: Array) -> float:
+    """The separation from which on the deviance is large enough; NaN if there is none."""
+    if deviance[-1] < _DEVIANCE:
         return np.nan
-    x, y = np.log(_SEPARATIONS[last : last + 2]), np.log(np.maximum(ratios[last : last + 2], 1e-12))
-    return float(np.exp(np.interp(np.log(_STANDARD_ERRORS), y, x)))
+    return float(np.exp(np.interp(np.log(_DEVIANCE), np.log(deviance), np.log(_SEPARATIONS))))
 
 
 def resolution_check(fit: xr.DataTree) -> tuple[str, float, bool, str] | None:
