@@ -1,8 +1,8 @@
 """Which separation of two components the rows can resolve, from the efficient Fisher information.
 
-The information I about a separation, all other parameters unknown, vanishes with the separation (for two components with
-an estimated common sd as its sixth power), so that the standard error at a separation says little about how far the
-likelihood has fallen where there is none. What the data are expected to say against none is the deviance
+The information I about a separation, all other parameters unknown, vanishes with the separation (for two components
+with an estimated common sd as its sixth power), so that the standard error at a separation says little about how far
+the likelihood has fallen where there is none. What the data are expected to say against none is the deviance
 
     D(s) = 2 int_0^s (s - t) I(t) dt,
 
@@ -182,7 +182,7 @@ def _uncertainty(problem: Problem, data: Data, at: Parameters) -> tuple[Coordina
 
 
 def _expected_rows(problem: Problem, data: Data, at: Parameters) -> Rows:
-    """Rows that stand for what the mixture at a point would produce: nodes of quadrature, or simulated like the data."""
+    """Rows that stand for what the mixture at a point produces: nodes of quadrature, or simulated like the data."""
     d, K = problem.n_features, problem.K
     units = problem.rows.units()
     if not problem.rows.exact or d not in _NODES:
