@@ -76,7 +76,7 @@ def main() -> None:
                 f"{float(at_maximum['bic'][i]):.1f}",
                 f"{float(at_maximum['icl'][i]):.1f}",
                 f"{float(table['elbo'][i]):.1f}",
-                f"{float(evidence[i]):.1f}" + ("" if bool(table["reliable"][i]) else " (a guess)"),
+                f"{float(evidence[i]):.1f}" + ("" if bool(table["reliable"].sel(mean_scale=1.0)[i]) else " (a guess)"),
             ]
             for i, K in enumerate(NUMBERS)
         ],
