@@ -93,7 +93,7 @@ if (likelihoods["EM()"] - likelihoods["the test"]).max() > 0.5:
 bg.plots.plot_bootstrap_lrt(tested).figure.savefig(folder / "galaxies_test.png", dpi=100)
 
 # %% [markdown]
-# ## The density hardly depends on the number
+# ## How much does the density depend on the number?
 #
 # The posterior round the mode, by `Laplace`: bands are posterior intervals of the density.
 
