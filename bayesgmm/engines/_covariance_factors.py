@@ -28,7 +28,7 @@ from bayesgmm.numerics.special import (
 
 VB_INSTEAD = (
     "Use InverseWishart or FixedCovariances covariances with ConjugateMeans, NormalMeans or FixedMeans, or another "
-    "engine: EM gives the mode of this model."
+    "engine: Laplace approximates the posterior of this model, NUTS samples it."
 )
 
 

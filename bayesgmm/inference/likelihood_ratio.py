@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # With `cores` left out, processes are started where they save more seconds than their start takes.
 _WORTH_PROCESSES_S = 10.0
 _INTERVAL = 0.95
+# Random starts for one component against two. More components have many more optima.
+_STARTS = 4
 _COUNTS_GAUSSIANS = (
     "this counts Gaussians, so skewness or heavy tails of one population are reason enough to reject: see null='skewed'"
 )
@@ -51,8 +53,8 @@ def bootstrap_lrt(
     cores: int | None = None,
     random_seed: int | None = None,
     progressbar: bool = True,
-    n_init: int = 4,
-    n_polish: int = 1,
+    n_init: int | None = None,
+    n_polish: int | None = None,
 ) -> xr.Dataset:
     """Test K components against K + 1 by the parametric bootstrap of the likelihood ratio (McLachlan 1987).
 
@@ -83,11 +85,11 @@ def bootstrap_lrt(
         Makes the result reproducible.
     progressbar : bool
         Show a progress bar where it takes longer than a second.
-    n_init : int
-        Random starts of each fit; fits of K + 1 components also start from every component of the null's optimum split
-        in two ways.
-    n_polish : int
-        How many of the starts are followed to a proper optimum.
+    n_init : int, optional
+        Random starts of each fit, 4 K^2 if left out; fits of K + 1 components also start from every component of the
+        null's optimum split in two ways.
+    n_polish : int, optional
+        How many of the starts are followed to a proper optimum; K if left out.
 
     Returns
     -------
@@ -148,7 +150,8 @@ def bootstrap_lrt(
     >>> float(result["p_value"])
     0.05
     """
-    _check_numbers(n_bootstrap=n_bootstrap, n_init=n_init, n_polish=n_polish)
+    given = {"n_bootstrap": n_bootstrap, "n_init": n_init, "n_polish": n_polish}
+    _check_numbers(**{name: value for name, value in given.items() if value is not None})
     if stop_after is not None:
         _check_numbers(stop_after=stop_after)
     if random_seed is not None:
@@ -170,7 +173,7 @@ def _check_numbers(least: int = 1, **numbers: Any) -> None:
             raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
 
 
-def _hypotheses(model: Any, data: Data, null: Any, n_init: int, n_polish: int) -> Hypotheses:
+def _hypotheses(model: Any, data: Data, null: Any, n_init: int | None, n_polish: int | None) -> Hypotheses:
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give the null hypothesis, such as GaussianMixture(1)")
     if null not in ("gaussian", "skewed"):
@@ -196,7 +199,13 @@ def _hypotheses(model: Any, data: Data, null: Any, n_init: int, n_polish: int) -
     if null == "skewed":
         _check_skewed(model, data)
     one = model._replace(component_names=None)
-    return Hypotheses(null=one, alternative=alternative, skewed=null == "skewed", n_init=n_init, n_polish=n_polish)
+    return Hypotheses(
+        null=one,
+        alternative=alternative,
+        skewed=null == "skewed",
+        n_init=_STARTS * K**2 if n_init is None else n_init,
+        n_polish=K if n_polish is None else n_polish,
+    )
 
 
 def _check_skewed(model: GaussianMixture, data: Data) -> None:
