@@ -1,4 +1,4 @@
-"""Importance weights, smoothed where they are largest, and what they say about an approximation (Vehtari et al. 2024)."""
+"""Importance weights, smoothed where they are largest, and what they say of an approximation (Vehtari et al. 2024)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def smoothed(log_weights: Array) -> Importance:
 
 
 def resampled(importance: Importance, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of draws that represent p: each as often as its weight says, up to one (systematic resampling), shuffled."""
+    """Places of draws that represent p: each as often as its weight says, up to one (systematic), shuffled."""
     steps = (np.arange(size) + rng.random()) / size
     places = np.searchsorted(np.cumsum(importance.shares), steps)
     return rng.permutation(np.minimum(places, importance.log_weights.size - 1))

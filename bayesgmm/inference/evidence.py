@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Paramet
 from bayesgmm.engines.laplace import WORST_PARETO_K, Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
 from bayesgmm.numerics.relabelling import permuted, relabelling
 
@@ -42,6 +43,7 @@ _MOST_MODES, _SAME_OPTIMUM, _WORTH_DRAWS = 5, 1e-2, 10.0
 # Labels are told apart by so many rows as well as by all.
 _ROWS_FOR_LABELS = 1000
 _DRAWS_AT_ONCE = 200
+_TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ class VBBound(EvidenceEstimator):
         Its draws serve the estimate.
     """
 
-    engine: VB = VB()
+    engine: VB = field(default_factory=VB)
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         outcome = self.engine.run(problem, rng, progress)
@@ -113,7 +115,7 @@ class VBBound(EvidenceEstimator):
                 value=float(found.log_ratios.mean()),
                 error=float(found.log_ratios.std() / np.sqrt(found.log_ratios.size)),
                 labels=found.labels,
-                reliable=converged,
+                reliable=converged and found.complete,
                 note=note or "its error is that of an expectation below the log evidence, not of the log evidence",
             ),
         ]
@@ -134,7 +136,7 @@ class LaplaceEvidence(EvidenceEstimator):
         For importance sampling; 0 leaves it out.
     """
 
-    engine: Laplace = Laplace()
+    engine: Laplace = field(default_factory=Laplace)
     draws: int = 4000
 
     def __post_init__(self) -> None:
@@ -203,8 +205,8 @@ def laplace_rows(
                 error=importance.log_mean_error,
                 labels=sampled.labels,
                 pareto_k=importance.pareto_k,
-                reliable=fine and not note,
-                note=note or ("" if fine else far),
+                reliable=fine and sampled.complete and not note,
+                note=note or (far if not fine else "" if sampled.complete else _TOO_MANY_COPIES),
             )
         )
     return found, sampled
@@ -224,7 +226,7 @@ class Bridge(EvidenceEstimator):
         Where the draws come from. Those of Laplace are only as good as its Pareto k says.
     """
 
-    engine: Engine = NUTS()
+    engine: Engine = field(default_factory=NUTS)
 
     def __post_init__(self) -> None:
         if not isinstance(self.engine, (NUTS, Laplace)):
@@ -246,11 +248,16 @@ def bridged(
     at_posterior = _log_ratios(problem, proposals, draws.taken(second), progress)
     at_proposal = _weighed(problem, proposals, half, rng, progress)
     n_chains = chains if half % chains == 0 else 1
-    effective = effective_draws(at_posterior.log_ratios.reshape(n_chains, -1))
+    # Draws that were resampled are there several times.
+    times = np.unique(at_posterior.log_ratios, return_counts=True)[1]
+    distinct = times.sum() ** 2 / np.square(times).sum()
+    effective = min(distinct, effective_draws(at_posterior.log_ratios.reshape(n_chains, -1)))
     value, bottom, top = bridge(at_posterior.log_ratios, at_proposal.log_ratios, effective)
-    error = relative_error(bottom, top, effective_draws(bottom.reshape(n_chains, -1)))
+    error = relative_error(bottom, top, min(distinct, effective_draws(bottom.reshape(n_chains, -1))))
     fine = outcome.status in (Status.SAMPLED, Status.CONVERGED)
     note = "" if fine else outcome.status.value
+    if fine and not (at_posterior.complete and at_proposal.complete):
+        fine, note = False, _TOO_MANY_COPIES
     k = float(outcome.notes.get("pareto_k", np.nan))
     if k > WORST_PARETO_K:
         fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not those of the posterior"
@@ -304,9 +311,9 @@ def log_evidence(
     Returns
     -------
     xarray.Dataset
-        One row for each number along ``estimate``: ``value`` and ``error`` (Monte-Carlo standard error) in nats, ``kind``
-        ("bound", "estimate" or "exact"), ``labels`` (what was done about the K! copies of the mode), ``pareto_k``,
-        ``reliable`` and ``note``. Values belong to densities in the data's units.
+        One row for each number along ``estimate``: ``value`` and ``error`` (Monte-Carlo standard error) in nats,
+        ``kind`` ("bound", "estimate" or "exact"), ``labels`` (what was done about the K! copies of the mode),
+        ``pareto_k``, ``reliable`` and ``note``. Values belong to densities in the data's units.
 
     Raises
     ------
@@ -325,6 +332,7 @@ def log_evidence(
 
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    check_seed(random_seed)
     table = as_data(data)
     problem = build_problem(model, table)
     if not problem.declared.proper:
@@ -340,7 +348,7 @@ def log_evidence(
     with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
         for each in estimators:
             found += each.rows(problem, rng, progress)
-    columns = {field.name: np.array([getattr(row, field.name) for row in found]) for field in fields(EvidenceRow)}
+    columns = {each.name: np.array([getattr(row, each.name) for row in found]) for each in fields(EvidenceRow)}
     names = columns.pop("name")
     return xr.Dataset(
         {name: ("estimate", column) for name, column in columns.items()},
@@ -353,6 +361,8 @@ def log_evidence(
 
 
 def _defaults(problem: Problem) -> list[EvidenceEstimator]:
+    if problem.noise is not None and problem.noise.prior is not None:
+        return [LaplaceEvidence()]
     try:
         VB().check(problem.declared, problem.n_features)
     except UnsupportedError:
@@ -377,6 +387,7 @@ class _Weighed:
 
     log_ratios: Array
     labels: str
+    complete: bool
 
 
 def _weighed(
@@ -389,7 +400,7 @@ def _log_ratios(problem: Problem, approximation: Approximation, points: Paramete
     likelihoods, _ = problem.likelihoods(points, progress)
     q = over_labels(approximation, points, problem.model.keys())
     ratios = likelihoods + approximation.log_prior(points) - q.log_density - problem.log_volume
-    return _Weighed(log_ratios=ratios, labels=q.describe())
+    return _Weighed(log_ratios=ratios, labels=q.describe(), complete=q.complete)
 
 
 def _relabelled(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:

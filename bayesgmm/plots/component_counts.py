@@ -124,12 +124,12 @@ def _errors(table: xr.Dataset, name: str, best: int) -> np.ndarray | None:
 def _posterior(ax: Axes, table: xr.Dataset) -> None:
     numbers, scales = table["n_components"].to_numpy(), table["mean_scale"].to_numpy()
     width = 0.8 / len(scales)
-    reliable = table["reliable"].to_numpy()
+    reliable = table["reliable"].transpose("n_components", "mean_scale").to_numpy()
     for i, scale in enumerate(scales):
         x = numbers + (i - (len(scales) - 1) / 2) * width
         y = np.nan_to_num(table["posterior_probability"].sel(mean_scale=scale).to_numpy())
         bars = ax.bar(x, y, width, color=PALETTE[i % len(PALETTE)], label=f"{scale:.3g} × the declared width")
-        for bar, fine in zip(bars, reliable, strict=True):
+        for bar, fine in zip(bars, reliable[:, i], strict=True):
             if not fine:
                 bar.set(hatch="////", edgecolor=ink(), linewidth=0.5)
     if not reliable.all():
