@@ -98,17 +98,17 @@ def over_labels(
     n_overlapping = math.prod(math.factorial(len(block)) for block in blocks)
     orders = _nearest_first(blocks, gain)
     most = max(1, _MOST_DENSITIES // S)
-    total, batch, used, missing = own, np.full(S, -np.inf), 1, 0.0
-    for order in orders[:most]:
-        there = approximation.log_density(points.reordered(order))
-        total, batch, used = np.logaddexp(total, there), np.logaddexp(batch, there), used + 1
+    total, used, missing = own, 1, 0.0
+    for begin in range(0, min(len(orders), most), _LOOK):
+        batch = [approximation.log_density(points.reordered(order)) for order in orders[begin : begin + _LOOK]]
+        of_batch = np.logaddexp.reduce(batch, axis=0)
+        total, used = np.logaddexp(total, of_batch), used + len(batch)
         left = n_overlapping - used
-        if left and (used % _LOOK == 0 or used > min(len(orders), most)):
-            rest = batch - math.log(_LOOK) + math.log(left)
+        if left:
+            rest = of_batch - math.log(len(batch)) + math.log(left)
             missing = float(np.logaddexp(0.0, rest - total).mean())
             if missing < _ENOUGH:
                 break
-            batch = np.full(S, -np.inf)
     return OverLabels(
         log_density=total - math.log(n_copies),
         n_copies=n_copies,
