@@ -121,7 +121,7 @@ def compare_components(
     >>> table = bg.compare_components(
     ...     model, bg.datasets.load_faithful(), n_components=[2, 3], cores=1, random_seed=1
     ... )
-    >>> int(table["n_components"][table["bic"].argmin()])
+    >>> int(table["bic"].idxmin())
     3
     """
     check_seed(random_seed)
