@@ -41,21 +41,25 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
     held = replace(statistics, mean_slope=by_means, sigma_slope=by_sigma)
     p = coordinates.size
     bent = np.empty((p, p))
-    slopes = {group: np.empty((len(each), p)) for group, each in by_group.items()}
     for i in range(p):
         u = np.zeros(p)
-        gradients, points = [], []
+        gradients = []
         for u[i] in (_STEP, -_STEP):
-            points.append(coordinates.parameters(u))
-            gradients.append(objective.prior_and_gradient(coordinates, points[-1], held)[1])
+            gradients.append(objective.prior_and_gradient(coordinates, coordinates.parameters(u), held)[1])
         bent[i] = (gradients[0] - gradients[1]) / (2 * _STEP)
-        forward, backward = (_natural(point, reference) for point in points)
-        for group, column in slopes.items():
-            column[:, i] = _of_group(forward, group) - _of_group(backward, group)
-    out = 0.5 * (bent + bent.T)
+    return 0.5 * (bent + bent.T) + pulled_back(by_group, coordinates)
+
+
+def pulled_back(by_group: dict[int, Array], coordinates: Coordinates) -> Array:
+    """J' H J summed over groups, from second derivatives in the coordinates of `numerics.curvature`."""
+    p, reference = coordinates.size, coordinates.reference
+    steps = _STEP * np.vstack([np.eye(p), -np.eye(p)])
+    points = [_natural(coordinates.parameters(u), reference) for u in steps]
+    out = np.zeros((p, p))
     for group, second in by_group.items():
-        J = slopes[group] / (2 * _STEP)
-        out = out + J.T @ second @ J
+        each = np.array([_of_group(point, group) for point in points])
+        J = ((each[:p] - each[p:]) / (2 * _STEP)).T
+        out += J.T @ second @ J
     return out
 
 

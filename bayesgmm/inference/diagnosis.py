@@ -11,6 +11,7 @@ from bayesgmm._status import Status
 from bayesgmm.engines._importance import smoothed
 from bayesgmm.inference.chain_checks import chain_checks
 from bayesgmm.inference.merging import clusters_check
+from bayesgmm.inference.resolution import resolution_check
 from bayesgmm.inference.summaries import units_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     checks += _components(fit)
     if (clusters := clusters_check(fit)) is not None:
         checks.append(clusters)
+    if (apart := resolution_check(fit)) is not None:
+        checks.append(apart)
     if names.PARETO_K in fit.attrs:
         checks.append(_correction(fit))
     elif names.SAMPLE_STATS in fit.children and "log_weight" in fit[names.SAMPLE_STATS]:

@@ -2,12 +2,13 @@
 
 from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means, Weights
 from bayesgmm.model.covariance_priors import LKJ, InverseWishart
+from bayesgmm.model.fixed_covariances import FixedCovariances
 from bayesgmm.model.flat import Flat
 from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
 from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal
-from bayesgmm.model.structures import Diagonal, FixedCovariances, Full, Spherical, Tied
+from bayesgmm.model.structures import Diagonal, Full, Spherical, Tied
 from bayesgmm.model.weights import Dirichlet, FixedWeights, StickBreaking
 
 __all__ = [

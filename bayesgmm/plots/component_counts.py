@@ -12,6 +12,7 @@ from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -45,7 +46,8 @@ def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None
     matplotlib.figure.Figure
         On the left each criterion's distance from its best number of components in nats, with errors where it has
         some; numbers that a criterion chooses are ringed. On the right, if there is evidence, the posterior
-        probability of every number for each width of the prior on means; hatched where it rests on a guess.
+        probability of every number, given the structure, for each width of the prior on means; hatched where it rests
+        on a guess.
 
     Raises
     ------
@@ -59,11 +61,11 @@ def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None
     table, title = _one_structure(comparison, structure)
     with_posterior = "posterior_probability" in table
     figure, axes = plt.subplots(
-        1, 1 + with_posterior, figsize=(11.0 if with_posterior else 7.0, 4.2), layout="constrained", squeeze=False
+        1, 1 + with_posterior, figsize=(13.0 if with_posterior else 7.0, 4.4), layout="constrained", squeeze=False
     )
     _criteria(axes[0, 0], table, depth)
     if with_posterior:
-        _posterior(axes[0, 1], table)
+        _posterior(axes[0, 1], table, title)
     if title:
         figure.suptitle(title, fontsize="medium", x=0.01, ha="left")
     return figure
@@ -108,11 +110,18 @@ def _criteria(ax: Axes, table: xr.Dataset, depth: float) -> None:
         best = int(np.nanargmin(loss))
         ax.plot(x[best], y[best], marker="o", markersize=13, markerfacecolor="none", markeredgecolor=color, mew=1.6)
     ax.set_ylim(-depth * 1.06, depth * 0.09)
+    _mark_edge(ax, depth)
     ax.set_xticks(numbers)
     ax.set_xlabel("number of components")
     ax.set_ylabel("behind its best (nats)")
     ax.set_title("Each criterion by itself; its choice is ringed", fontsize="medium", loc="left")
     add_legend(ax)
+
+
+def _mark_edge(ax: Axes, depth: float) -> None:
+    """The lower edge stands for everything below it, and says so."""
+    inside = [float(tick) for tick in ax.get_yticks() if -0.95 * depth < tick <= 0]
+    ax.set_yticks([*inside, -depth], [f"{tick:g}".replace("-", "−") for tick in inside] + [f"≤ −{depth:g}"])
 
 
 def _errors(table: xr.Dataset, name: str, best: int) -> np.ndarray | None:
@@ -121,22 +130,42 @@ def _errors(table: xr.Dataset, name: str, best: int) -> np.ndarray | None:
     return None
 
 
-def _posterior(ax: Axes, table: xr.Dataset) -> None:
+def _shares(table: xr.Dataset, scale: float) -> np.ndarray:
+    """Posterior probabilities within the structure that is drawn; those in the table are over all structures."""
+    with np.errstate(divide="ignore"):
+        log = table["log_evidence"].sel(mean_scale=scale).to_numpy() + np.log(table["prior_probability"].to_numpy())
+    log = np.where(np.isnan(log), -np.inf, log)
+    if not np.isfinite(log).any():
+        return np.zeros(log.size)
+    shares = np.exp(log - log.max())
+    return shares / shares.sum()
+
+
+def _posterior(ax: Axes, table: xr.Dataset, title: str) -> None:
+    from matplotlib.patches import Patch
+
     numbers, scales = table["n_components"].to_numpy(), table["mean_scale"].to_numpy()
     width = 0.8 / len(scales)
     reliable = table["reliable"].transpose("n_components", "mean_scale").to_numpy()
+    handles: list[Artist] = []
     for i, scale in enumerate(scales):
         x = numbers + (i - (len(scales) - 1) / 2) * width
-        y = np.nan_to_num(table["posterior_probability"].sel(mean_scale=scale).to_numpy())
-        bars = ax.bar(x, y, width, color=PALETTE[i % len(PALETTE)], label=f"{scale:.3g} × the declared width")
+        y = _shares(table, scale)
+        color = PALETTE[i % len(PALETTE)]
+        handles.append(Patch(facecolor=color, label=f"{scale:.3g} × the declared width"))
+        bars = ax.bar(x, y, width, color=color)
         for bar, fine in zip(bars, reliable[:, i], strict=True):
             if not fine:
                 bar.set(hatch="////", edgecolor=ink(), linewidth=0.5)
     if not reliable.all():
-        ax.bar([], [], color="none", hatch="////", edgecolor=ink(), label="evidence is a guess")
+        # The handle of a bar that is not drawn would have neither its colour nor its hatch.
+        handles.append(
+            Patch(facecolor="none", edgecolor=ink(), hatch="////", linewidth=0.5, label="evidence is a guess")
+        )
     ax.set_xticks(numbers)
     ax.set_ylim(0.0, 1.02)
     ax.set_xlabel("number of components")
     ax.set_ylabel("posterior probability")
-    ax.set_title("Numbers of Gaussians, by width of the prior on means", fontsize="medium", loc="left")
-    add_legend(ax)
+    given = f", given {title.partition(' (')[0]}" if title else ""
+    ax.set_title(f"Numbers of Gaussians, by width of the prior on means{given}", fontsize="medium", loc="left")
+    add_legend(ax, handles)

@@ -37,6 +37,8 @@ def plot_bootstrap_lrt(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     InputError
         If `result` is not that of a test.
     """
+    from matplotlib.ticker import MaxNLocator
+
     if not {"bootstrap_statistic", "statistic", "p_value"} <= set(getattr(result, "data_vars", ())):
         raise InputError("result", f"got {type(result).__name__}", "Give what bootstrap_lrt returned")
     ax = axes_or_new(ax, (7.0, 3.8))
@@ -59,6 +61,7 @@ def plot_bootstrap_lrt(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     n_failed = int(result["n_failed"])
     if n_failed:
         ax.plot([], [], " ", label=f"not drawn: {n_failed} without\na proper optimum")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("2 × log likelihood ratio (twice nats)")
     ax.set_ylabel("simulated data sets (number)")
     ax.set_title(_title(result), fontsize="medium", loc="left")

@@ -142,8 +142,10 @@ def _draw_curve(ax: Axes, merged: xr.Dataset) -> None:
     if merged.attrs["draws"]:
         for n, share in zip(number, merged["probability"].to_numpy(), strict=True):
             if share > 0:
-                text = f"{share:.0%}".replace("%", " %")
-                beside = {"xytext": (-5, 7), "textcoords": "offset points", "ha": "right", "fontsize": "small"}
+                text = f"{share:.0%}".replace("%", " %") if share >= 0.01 else "< 1 %"
+                left = {"xytext": (-5, 7), "ha": "right"}
+                above = {"xytext": (0, 7), "ha": "center"}  # the first have the axis on their left
+                beside = {**(left if n > 2 else above), "textcoords": "offset points", "fontsize": "small"}
                 ax.annotate(text, (n, entropy[n - 1]), color=look(0).color, **beside)
         ax.plot([], [], " ", label="%: share of the draws")
     ax.set_xlabel("number of clusters")

@@ -9,7 +9,7 @@ from scipy import stats
 import bayesgmm as bg
 from tests.inference.conftest import EM, FLAT, VB, fit, two_groups
 
-CHECKS = ["converged", "starts", "improper_ends", "smallest_component", "uncertain_rows", "clusters"]
+CHECKS = ["converged", "starts", "improper_ends", "smallest_component", "uncertain_rows", "clusters", "resolution"]
 
 
 def check(out, name):

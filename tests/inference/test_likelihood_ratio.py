@@ -253,15 +253,15 @@ def test_failed_fits_count_as_large(gaussian, monkeypatch):
 def test_jobs_keep_their_order_in_processes():
     jobs = list(range(12, 0, -1))
     for cores in (1, 2):
-        assert run_parallel(float, jobs, cores=cores, progress=QUIET, what="x") == [float(job) for job in jobs]
-        found = run_parallel(abs, jobs, cores=cores, progress=QUIET, what="x", until=lambda value: value <= 9)
+        assert run_parallel(float, jobs, total=len(jobs), cores=cores, progress=QUIET, what="x") == [float(job) for job in jobs]
+        found = run_parallel(abs, jobs, total=len(jobs), cores=cores, progress=QUIET, what="x", until=lambda value: value <= 9)
         assert found == [12, 11, 10, 9]
 
 
 def test_errors_of_jobs_arrive():
     for cores in (1, 2):
         with pytest.raises(ValueError, match="could not convert"):
-            run_parallel(float, ["1", "no"], cores=cores, progress=QUIET, what="x")
+            run_parallel(float, ["1", "no"], total=2, cores=cores, progress=QUIET, what="x")
 
 
 def run_script(folder, text):
@@ -277,7 +277,7 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path):
         "import sys\nsys.stdout.write('here\\n')\n"
         "from bayesgmm.engines._progress import Progress\n"
         "from bayesgmm.inference._parallel import run_parallel\n"
-        "print(run_parallel(float, ['1', '2'], cores=2, progress=Progress(False), what='x'))\n",
+        "print(run_parallel(float, ['1', '2'], total=2, cores=2, progress=Progress(False), what='x'))\n",
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == ["here", "[1.0, 2.0]"]
@@ -289,7 +289,7 @@ def test_a_script_whose_own_function_is_needed_is_told_about_the_guard(tmp_path)
         "from bayesgmm.engines._progress import Progress\n"
         "from bayesgmm.inference._parallel import run_parallel\n"
         "def own(x):\n    return x\n"
-        "run_parallel(own, [1, 2], cores=2, progress=Progress(False), what='x')\n",
+        "run_parallel(own, [1, 2], total=2, cores=2, progress=Progress(False), what='x')\n",
     )
     assert run.returncode != 0
     assert "under `if __name__ == '__main__':`, or give cores=1" in run.stderr.splitlines()[-1]

@@ -313,11 +313,22 @@ REASONS = {
     "conjugate": ({}, "VB", None, "conjugate"),
     "sparse weights": ({"weights": bg.Dirichlet(0.1)}, "VB", None, "conjugate"),
     "independent means": ({"means": bg.NormalMeans()}, "VB", None, "conjugate"),
-    "LKJ": ({"covariances": bg.LKJ()}, "EM", "parameters", "VB cannot: VB does not work with covariance prior LKJ(2)"),
+    "LKJ": (
+        {"covariances": bg.LKJ()},
+        "Laplace",
+        "unconstrained",
+        "VB cannot: VB does not work with covariance prior LKJ(2)",
+    ),
     "flat weights": ({"weights": bg.Flat()}, "EM", "parameters", "VB cannot: VB does not work with Flat() weights"),
     "maximum likelihood": (FLAT, "EM", "parameters", "Flat() weights and means and covariances"),
     "sparse weights and LKJ": (
         {"weights": bg.Dirichlet(0.5), "covariances": bg.LKJ()},
+        "Laplace",
+        "unconstrained",
+        "VB cannot: VB does not work with covariance prior LKJ(2)",
+    ),
+    "sparse weights and flat covariances": (
+        {"weights": bg.Dirichlet(0.5), "covariances": bg.Tied(bg.Flat())},
         "EM",
         "unconstrained",
         "either: EM does not work with weights=Dirichlet((0.5, 0.5))",
@@ -332,7 +343,7 @@ def test_the_engine_chosen_and_why(case):
     assert result.attrs["engine"] == engine
     assert result.attrs.get("density") == density
     assert reason in result.attrs["engine_reason"]
-    if density is not None:
+    if engine == "EM":
         assert json.loads(result.attrs["engine_options"])["density"] == density
 
 
