@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,9 @@ from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Paramet
 from bayesgmm.engines.laplace import WORST_PARETO_K, Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference._matched import matched_draws
 from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
-from bayesgmm.numerics.relabelling import permuted, relabelling
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,9 +40,6 @@ _TAILS = 6.0
 _TAILS_OF_BRIDGE = 10.0
 # Further optima that get proposals of their own: at most so many, so far apart and so little below the best, in nats.
 _MOST_MODES, _SAME_OPTIMUM, _WORTH_DRAWS = 5, 1e-2, 10.0
-# Labels are told apart by so many rows as well as by all.
-_ROWS_FOR_LABELS = 1000
-_DRAWS_AT_ONCE = 200
 _TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
 
 
@@ -240,7 +237,7 @@ def bridged(
     problem: Problem, outcome: Outcome, rng: np.random.Generator, progress: Progress
 ) -> tuple[EvidenceRow, Parameters]:
     """Bridge sampling from the draws of a fit, which are returned in standard units with matched labels."""
-    draws, chains = _relabelled(problem, outcome)
+    draws, chains = matched_draws(problem, outcome)
     half = draws.means.shape[0] // 2
     # Every other draw, so that all chains are in both halves.
     first, second = np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2)
@@ -401,41 +398,3 @@ def _log_ratios(problem: Problem, approximation: Approximation, points: Paramete
     q = over_labels(approximation, points, problem.model.keys())
     ratios = likelihoods + approximation.log_prior(points) - q.log_density - problem.log_volume
     return _Weighed(log_ratios=ratios, labels=q.describe(), complete=q.complete)
-
-
-def _relabelled(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:
-    """Draws in standard units with matched labels, and the number of their chains."""
-    draws = outcome.draws
-    assert draws is not None
-    with np.errstate(divide="ignore"):
-        points = Parameters(
-            log_weights=np.log(draws.weights),
-            means=draws.means,
-            choleskys=np.linalg.cholesky(draws.covariances),
-            log_noise=np.zeros(len(draws.means)) if draws.noise_scale is None else np.log(draws.noise_scale),
-        )
-    points = problem.units.to_standard(points)
-    chains = int(outcome.notes["n_chains"])
-    if outcome.sampling is None or problem.K == 1:
-        return points, chains
-    n = problem.n_obs
-    some = problem if n <= _ROWS_FOR_LABELS else problem.part(np.linspace(0, n - 1, _ROWS_FOR_LABELS).astype(np.intp))
-    at = problem.units.to_standard(outcome.point)
-    pivot = some.rows.rowwise_of_many(at.log_weights[None], at.means[None], at.precision_choleskys[None])[0][0]
-    keys = problem.model.keys()
-
-    def allocations() -> Iterator[Array]:
-        for begin in range(0, len(points.means), _DRAWS_AT_ONCE):
-            part = points.taken(slice(begin, begin + _DRAWS_AT_ONCE))
-            where = part.log_weights, part.means, part.precision_choleskys
-            yield some.rows.rowwise_of_many(*where, noise_factors=np.exp(2.0 * part.log_noise))[0]
-
-    classes = np.array([keys.index(key) for key in keys])
-    orders = relabelling(allocations, pivot, classes, n_draws=len(points.means), row_weight=n / some.rows.n_rows).orders
-    moved = Parameters(
-        log_weights=permuted(points.log_weights, orders, axis=-1),
-        means=permuted(points.means, orders),
-        choleskys=permuted(points.choleskys, orders),
-        log_noise=points.log_noise,
-    )
-    return moved, chains
