@@ -15,7 +15,7 @@ from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
 from bayesgmm.engines._adaptive import Adapted, adapted
-from bayesgmm.engines._bridge import bridge, relative_error
+from bayesgmm.engines._bridge import WORST_PARETO_K_OF_DRAWS, bridge, relative_error
 from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
 from bayesgmm.engines._modes import effective_draws
@@ -220,7 +220,7 @@ class Bridge(EvidenceEstimator):
     Parameters
     ----------
     engine : NUTS or Laplace
-        Where the draws come from. Those of Laplace are only as good as its Pareto k says.
+        Where the draws come from. Those of Laplace do where its Pareto k is at most 0.5.
     """
 
     engine: Engine = field(default_factory=NUTS)
@@ -256,8 +256,8 @@ def bridged(
     if fine and not (at_posterior.complete and at_proposal.complete):
         fine, note = False, _TOO_MANY_COPIES
     k = float(outcome.notes.get("pareto_k", np.nan))
-    if k > WORST_PARETO_K:
-        fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not those of the posterior"
+    if k > WORST_PARETO_K_OF_DRAWS:
+        fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not near enough to those of the posterior"
     row = EvidenceRow(
         name="bridge, Laplace" if outcome.sampling is None else "bridge, NUTS",
         kind=ESTIMATE,
