@@ -6,7 +6,7 @@ import numpy as np
 
 from bayesgmm.engines.base import Array
 
-# Of draws resampled by importance weights: above, they lack tails that the bridge needs, and its error does not show it.
+# Of draws resampled by importance weights: above, they lack tails that a bridge needs, and its error does not show it.
 WORST_PARETO_K_OF_DRAWS = 0.5
 
 _MOST_STEPS = 1000
