@@ -47,6 +47,8 @@ class Adapted:
         Smoothed weights p / q, q averaged over labels, densities in standard units.
     labels : str
         What was done about copies of the mode.
+    complete : bool
+        Whether all copies that overlap are in q.
     points : Parameters
         The draws.
     log_likelihoods, log_q : (S,) arrays
@@ -55,6 +57,7 @@ class Adapted:
 
     importance: Importance
     labels: str
+    complete: bool
     points: Parameters
     log_likelihoods: Array
     log_q: Array
@@ -103,6 +106,7 @@ def adapted(
     return Adapted(
         importance=importance,
         labels=q.describe(),
+        complete=q.complete,
         points=final,
         log_likelihoods=likelihoods,
         log_q=q.log_density,

@@ -6,6 +6,9 @@ import numpy as np
 
 from bayesgmm.engines.base import Array
 
+# Of draws resampled by importance weights: above, they lack tails that a bridge needs, and its error does not show it.
+WORST_PARETO_K_OF_DRAWS = 0.5
+
 _MOST_STEPS = 1000
 _TOLERANCE = 1e-10
 

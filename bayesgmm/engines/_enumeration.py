@@ -39,22 +39,22 @@ def log_evidence_by_enumeration(problem: Problem, progress: Progress) -> float:
             "Given an assignment their posterior has no closed form. Use ConjugateMeans, or Bridge.",
         )
     exchangeable = len(set(model.keys())) == 1
-    log_copies = math.lgamma(K + 1) if exchangeable else 0.0
-    if n * math.log(K) - log_copies > math.log(MOST_ASSIGNMENTS):
+    number = _n_partitions(n, K) if exchangeable else K**n
+    if number > MOST_ASSIGNMENTS:
         raise UnsupportedError(
             "Enumeration",
             f"{n} rows and {K} components",
-            f"There are {K}^{n} assignments, more than the {MOST_ASSIGNMENTS} that can be gone through. Use Bridge.",
+            f"There are {K}^{n} assignments. Those that differ by more than labels are above the {MOST_ASSIGNMENTS} "
+            "that can be gone through. Use Bridge.",
         )
     prior = prior_of(model, problem.n_features)
-    total, done = -np.inf, 0
+    total = -np.inf
     # Copies that differ by labels have the same probability if all components do.
     assignments = _partitions(n, K) if exchangeable else _assignments(n, K)
-    for labels, used in assignments:
+    for done, (labels, used) in enumerate(assignments, start=1):
         copies = math.lgamma(K + 1) - math.lgamma(K - used + 1) if exchangeable else 0.0
         total = float(np.logaddexp(total, _log_joint(prior, x, np.array(labels), K) + copies))
-        done += 1
-        progress.step("assignments", done, max(done, K**n // (math.factorial(K) if exchangeable else 1)))
+        progress.step("assignments", done, number)
     return total
 
 
@@ -70,6 +70,14 @@ def _log_joint(prior: Q, x: Array, labels: Order, K: int) -> float:
     y = np.einsum("nij,jn->in", factors[labels], x) - (factors @ means[..., None])[..., 0][labels].T
     normal = 0.5 * log_det(factors)[labels] - 0.5 * np.square(y).sum(axis=0) - 0.5 * d * np.log(2.0 * np.pi)
     return float((c[labels] + normal).sum()) - q.divergence()
+
+
+def _n_partitions(n: int, K: int) -> int:
+    """How many assignments there are up to the names of the components (sums of Stirling numbers)."""
+    by_used = [1, *[0] * K]
+    for _ in range(n):
+        by_used = [0, *[by_used[j - 1] + j * by_used[j] for j in range(1, K + 1)]]
+    return sum(by_used)
 
 
 def _partitions(n: int, K: int) -> Iterator[tuple[list[int], int]]:

@@ -1,4 +1,4 @@
-"""Importance weights, smoothed where they are largest, and what they say about an approximation (Vehtari et al. 2024)."""
+"""Importance weights, smoothed where they are largest, and what they say of an approximation (Vehtari et al. 2024)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Importance:
         (Vehtari et al. 2024); the error of the smoothed weights is raised by the ratio.
         """
         weights = self.shares * self.log_weights.size
-        slower = weights.size ** max(0.0, self.pareto_k - 0.5) if np.isfinite(self.pareto_k) else 1.0
+        slower = 1.0 if np.isnan(self.pareto_k) else weights.size ** max(0.0, self.pareto_k - 0.5)
         return float(slower * np.sqrt(weights.var(ddof=1) / weights.size))
 
     @property
@@ -70,11 +70,13 @@ def smoothed(log_weights: Array) -> Importance:
     floored = np.where(finite, log_weights, log_weights[finite].min() - 100.0)
     found, k = array_stats.psislw(-floored)
     least = int(floored.argmin())
-    return Importance(log_weights=found + (floored[least] - found[least]), pareto_k=float(np.squeeze(k)))
+    k = float(np.squeeze(k))
+    # A tail that is too heavy to be fitted has no k.
+    return Importance(log_weights=found + (floored[least] - found[least]), pareto_k=np.inf if np.isnan(k) else k)
 
 
 def resampled(importance: Importance, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of draws that represent p: each as often as its weight says, up to one (systematic resampling), shuffled."""
+    """Places of draws that represent p: each as often as its weight says, up to one (systematic), shuffled."""
     steps = (np.arange(size) + rng.random()) / size
     places = np.searchsorted(np.cumsum(importance.shares), steps)
     return rng.permutation(np.minimum(places, importance.log_weights.size - 1))

@@ -104,7 +104,7 @@ def worst_r_hat(values: Array) -> float:
 
 
 def effective_draws(values: Array) -> float:
-    """How many independent draws those of a quantity (chain, draw) are worth for its mean; at most as many as there are."""
+    """How many independent draws those of a quantity (chain, draw) are worth for its mean; no more than there are."""
     from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     if np.ptp(values) == 0:

@@ -27,11 +27,11 @@ WORST_PARETO_K = 0.7
 class Laplace(Engine):
     """The posterior as a Normal round its mode, on the unconstrained scale (Tierney & Kadane 1986).
 
-    The mode is that of the density of unconstrained coordinates, Jacobian included; the covariance is the inverse of the
-    exact observed information there (Louis 1982), for every prior and every way in which rows are observed. Draws are
-    then resampled by Pareto-smoothed importance weights (Vehtari et al. 2024), as long as their Pareto k is at most 0.7;
-    above it the Normal is too far from the posterior to be corrected, its draws stay as they are, and `diagnose` says
-    so.
+    The mode is that of the density of unconstrained coordinates, Jacobian included; the covariance is the inverse of
+    the exact observed information there (Louis 1982), for every prior and every way in which rows are observed. Draws
+    are then resampled by Pareto-smoothed importance weights (Vehtari et al. 2024), as long as their Pareto k is at most
+    0.7; above it the Normal is too far from the posterior to be corrected, its draws stay as they are, and `diagnose`
+    says so.
 
     Parameters
     ----------
@@ -120,7 +120,8 @@ class Laplace(Engine):
             means=at.means,
             covariances=at.covariances,
             log_joint=log_p[kept] + shift,
-            log_proposal=None if corrected else log_q[kept] + shift,
+            # Units of the parameters change both densities, those of the data only that of the posterior.
+            log_proposal=None if corrected else log_q[kept] + shift + problem.log_volume,
             expected_counts=counts[kept],
             noise_scale=np.exp(at.log_noise) if free_noise else None,
         )
@@ -156,8 +157,8 @@ def approximated(problem: Problem, mode: Parameters) -> NormalApproximation:
         return NormalApproximation.at_mode(problem, mode)
     except np.linalg.LinAlgError as error:
         raise FitError(
-            f"Laplace: {error}, so that there is no Normal to approximate it by: the parameters are not identified. Use "
-            "NUTS, a stronger prior, or fewer components."
+            f"Laplace: {error}, so that there is no Normal to approximate it by: the parameters are not identified. "
+            "Use NUTS, a stronger prior, or fewer components."
         ) from None
 
 
@@ -169,8 +170,8 @@ def _correction(importance: Importance, kept: Order, corrected: bool, wanted: bo
     if np.isnan(importance.pareto_k):
         return "none: importance weights need at least 100 proposals"
     return (
-        f"none: Pareto k is {importance.pareto_k:.2f}, above {WORST_PARETO_K}, so that importance weights would correct "
-        "nothing"
+        f"none: Pareto k is {importance.pareto_k:.2f}, above {WORST_PARETO_K}, so that importance weights would "
+        "correct nothing"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError, UnsupportedError
 from bayesgmm._status import Status
@@ -18,7 +19,7 @@ from bayesgmm.engines._polish import approach, finish
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start
-from bayesgmm.engines.base import Array, Parameters, Problem, StartReport
+from bayesgmm.engines.base import Array, Order, Parameters, Problem, StartReport
 from bayesgmm.engines.laplace import WORST_PARETO_K
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
@@ -59,7 +60,7 @@ class Assessed:
     numbers: dict[str, float] = field(default_factory=dict)
     log_evidence: Array = field(default_factory=lambda: np.empty(0))
     log_evidence_error: Array = field(default_factory=lambda: np.empty(0))
-    reliable: bool = False
+    reliable: Array = field(default_factory=lambda: np.empty(0, dtype=bool))
     status: str = ""
     notes: tuple[str, ...] = ()
 
@@ -141,7 +142,7 @@ def _at_the_optimum(problem: Problem, at: Parameters) -> dict[str, float]:
         "bic": bic,
         "aic": -2.0 * log_likelihood + 2.0 * p,
         "icl": bic - 2.0 * certain,
-        "entropy": entropy,
+        "entropy": entropy + 0.0,  # never -0
         "smallest_component": float(statistics.counts.min()),
     }
 
@@ -171,49 +172,60 @@ def _by_importance(problem: Problem, job: Job, out: Assessed, notes: list[str], 
     assert found is not None
     importance = found.importance
     numbers = {**out.numbers, "pareto_k": importance.pareto_k}
+    if rows[1].note:
+        notes.append(f"evidence: {rows[1].note}")
     if "loo" in job.criteria:
-        first = slice(_DRAWS_FOR_LOO)
-        numbers |= _loo(problem, found.points.taken(first), importance.log_weights[first])
-    values, errors = _at_scales(problem, job.mean_scales, found.points, importance.log_weights, importance)
-    reliable = not importance.pareto_k > WORST_PARETO_K
+        kept = _spread(len(found.points.means))
+        numbers |= _loo(problem, found.points.taken(kept), importance.log_weights[kept])
+    out = replace(out, numbers=numbers, notes=tuple(notes))
+    if "evidence" not in job.criteria:
+        return out
+    values, errors, fine = _at_scales(problem, job.mean_scales, found.points, importance.log_weights, importance)
     return replace(
         out,
-        numbers=numbers,
         log_evidence=values - problem.log_volume,
         log_evidence_error=errors,
-        reliable=reliable,
-        notes=tuple(notes),
+        reliable=fine & found.complete,
     )
 
 
 def _by_chains(problem: Problem, job: Job, out: Assessed, notes: list[str], rng: np.random.Generator) -> Assessed:
     """The same from draws of NUTS."""
     assert job.engine is not None
-    row, points = bridged(problem, job.engine.run(problem, rng, Progress(False)), rng, Progress(False))
+    try:
+        row, points = bridged(problem, job.engine.run(problem, rng, Progress(False)), rng, Progress(False))
+    except FitError as error:
+        return replace(out, notes=(*notes, f"evidence: {error}"))
     if row.note:
         notes.append(f"evidence: {row.note}")
     numbers = dict(out.numbers)
     if "loo" in job.criteria:
-        S = len(points.means)
-        kept = np.linspace(0, S - 1, min(S, _DRAWS_FOR_LOO)).astype(np.intp)
+        kept = _spread(len(points.means))
         numbers |= _loo(problem, points.taken(kept), np.zeros(kept.size))
+    out = replace(out, numbers=numbers, notes=tuple(notes))
+    if "evidence" not in job.criteria:
+        return out
     # Draws of the posterior are weighted by what another prior changes.
-    values, errors = _at_scales(problem, job.mean_scales, points, np.full(len(points.means), row.value), None)
+    values, errors, fine = _at_scales(problem, job.mean_scales, points, np.full(len(points.means), row.value), None)
     return replace(
-        out,
-        numbers=numbers,
-        log_evidence=values,
-        log_evidence_error=np.hypot(errors, row.error),
-        reliable=row.reliable,
-        notes=tuple(notes),
+        out, log_evidence=values, log_evidence_error=np.hypot(errors, row.error), reliable=fine & row.reliable
     )
+
+
+def _spread(n: int) -> Order:
+    """Places of as many of n draws as leave-one-out needs, from all parts: draws of a blend come part by part."""
+    return np.linspace(0, n - 1, min(n, _DRAWS_FOR_LOO)).astype(np.intp)
 
 
 def _at_scales(
     problem: Problem, scales: tuple[float, ...], points: Parameters, log_weights: Array, at_one: Importance | None
-) -> tuple[Array, Array]:
-    """Log evidence and its error with the prior of the means so many times as wide, from the same draws."""
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Log evidence, its error and whether weights may be trusted, with the prior of the means so many times as wide.
+
+    All from the same draws, which do not cover what a much wider prior allows where rows say little.
+    """
     values, errors = np.full(len(scales), np.nan), np.full(len(scales), np.nan)
+    fine = np.zeros(len(scales), dtype=bool)
     for i, scale in enumerate(scales):
         means = problem.model.means if scale == 1.0 else problem.model.means.widened(scale)
         if means is None:
@@ -223,7 +235,8 @@ def _at_scales(
         else:
             importance = smoothed(log_weights + _prior_change(problem, means, points))
         values[i], errors[i] = importance.log_mean, importance.log_mean_error
-    return values, errors
+        fine[i] = not importance.pareto_k > WORST_PARETO_K
+    return values, errors, fine
 
 
 def _prior_change(problem: Problem, means: Means, points: Parameters) -> Array:

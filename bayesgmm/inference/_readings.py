@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # What can be asked for.
 CRITERIA = ("bic", "aic", "icl", "elbo", "evidence", "loo")
+# Columns that are there even if there is no optimum to compute them at.
+ALWAYS = ("log_likelihood", "n_parameters", "bic", "aic", "icl", "entropy", "smallest_component")
 _GAUSSIANS = "Gaussians that describe the density"
 _MORE = "grows with the number of rows"
 # By variable: what it counts, and what it does where clusters are not Gaussian.
@@ -51,7 +53,9 @@ def readings(comparison: xr.Dataset) -> list[str]:
     by_choice: dict[str, list[str]] = {}
     for title, (choice, _) in chosen.items():
         by_choice.setdefault(choice, []).append(title)
-    if len(by_choice) == 1:
+    if list(by_choice) == ["none"]:
+        lines = ["No number of components has a proper optimum."]
+    elif len(by_choice) == 1:
         lines = [f"All criteria choose {next(iter(by_choice))}."]
     else:
         parts = [f"{choice}: {', '.join(titles)}" for choice, titles in by_choice.items()]
@@ -67,8 +71,13 @@ def readings(comparison: xr.Dataset) -> list[str]:
     unsure = [status for status in np.unique(comparison["status"]) if status != "CONVERGED"]
     if unsure:
         lines.append(f"Not every optimum is certified ({', '.join(unsure)}): see `status`.")
-    if "reliable" in comparison:
-        guesses = _places(comparison, ~comparison["reliable"])
+    if "log_evidence" in comparison:
+        known = comparison["log_evidence"].notnull()
+        unknown = _places(comparison, known.sum("mean_scale") == 0)
+        if unknown:
+            lines.append(f"There is no evidence for {unknown}, and the posterior leaves them out: see `note`.")
+        guess = known * (1 - comparison["reliable"])
+        guesses = _places(comparison, guess.sum("mean_scale") > 0)
         if guesses:
             lines.append(
                 f"The evidence is a guess for {guesses}: the posterior there is far from what the proposals cover. "
@@ -80,7 +89,7 @@ def readings(comparison: xr.Dataset) -> list[str]:
 def _posterior(comparison: xr.Dataset) -> str:
     by_number = comparison["posterior_probability"]
     if "structure" in by_number.dims:
-        by_number = by_number.sum("structure")
+        by_number = by_number.sum("structure", min_count=1)
     parts = []
     for scale in by_number["mean_scale"].to_numpy():
         at = by_number.sel(mean_scale=scale).dropna("n_components")

@@ -16,7 +16,8 @@ from bayesgmm.engines.base import Parameters
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._assess import Assessed, Job, assess, optima
 from bayesgmm.inference._parallel import check_cores, run_parallel
-from bayesgmm.inference._readings import CRITERIA, MEANINGS, readings
+from bayesgmm.inference._readings import ALWAYS, CRITERIA, MEANINGS, readings
+from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import Diagonal, Full, GaussianMixture, InverseWishart, Spherical, Tied
 from bayesgmm.model._interfaces import Covariances
 
@@ -71,8 +72,8 @@ def compare_components(
         Covariance structures to compare as well: any of "full", "tied", "diagonal", "spherical", "tied diagonal" and
         "tied spherical" round the declared prior, or a dict from names to covariances.
     engine : NUTS, optional
-        Where evidence (by bridge sampling) and leave-one-out draw from. If left out: importance sampling round the modes
-        of the posterior, which takes seconds.
+        Where evidence (by bridge sampling) and leave-one-out draw from. If left out: importance sampling round the
+        modes of the posterior, which takes seconds.
     criteria : sequence of str, optional
         What to compute beyond the likelihood and its criteria: "elbo", "evidence", "loo". If left out, all that
         the declaration allows; those need proper priors. An empty sequence computes none.
@@ -98,9 +99,10 @@ def compare_components(
         `Flat`), ``n_parameters``, ``bic``, ``aic``, ``icl`` (lower is better), ``entropy`` of the responsibilities,
         ``smallest_component`` (expected rows), ``status`` of the optimisation, ``n_optima`` that were found within 10
         nats; ``elbo``, a bound; ``laplace``, the formula at the mode; ``log_evidence`` with ``log_evidence_error`` by
-        ``mean_scale``, whether it is ``reliable``, and ``posterior_probability`` of the number of components; ``elpd_loo``,
-        ``elpd_loo_se`` and the worst ``loo_pareto_k``; ``note``. Attributes: what each variable ``counts`` and what it
-        does ``under_misfit``, and the ``reading`` of the whole in sentences.
+        ``mean_scale``, whether it is ``reliable``, and ``posterior_probability`` of the number of components (NaN where
+        the evidence is not known; the others are what they are without it); ``elpd_loo``, ``elpd_loo_se`` and the worst
+        ``loo_pareto_k``; ``note``. Attributes: what each variable ``counts`` and what it does ``under_misfit``, and the
+        ``reading`` of the whole in sentences.
 
     Raises
     ------
@@ -122,6 +124,7 @@ def compare_components(
     >>> int(table["bic"].idxmin())
     3
     """
+    check_seed(random_seed)
     table = as_data(data)
     numbers = _numbers(n_components)
     own, names = _structures(model, structures)
@@ -204,7 +207,7 @@ def _dataset(
     columns: dict[str, Any] = {}
     for name in MEANINGS:
         values = np.array([each.numbers.get(name, np.nan) for each in found]).reshape(shape)
-        if np.isfinite(values).any():
+        if np.isfinite(values).any() or name in ALWAYS:
             columns[name] = (dims, values)
     columns["n_optima"] = (dims, np.array(found_optima).reshape(shape))
     columns["status"] = (dims, np.array([each.status for each in found]).reshape(shape))
@@ -217,7 +220,9 @@ def _dataset(
         errors = [each.log_evidence_error if each.log_evidence.size else none for each in found]
         columns["log_evidence"] = ((*dims, "mean_scale"), evidence)
         columns["log_evidence_error"] = ((*dims, "mean_scale"), np.array(errors).reshape(wide))
-        columns["reliable"] = (dims, np.array([each.reliable for each in found]).reshape(shape))
+        never = np.zeros(len(scales), dtype=bool)
+        reliable = np.array([each.reliable if each.reliable.size else never for each in found])
+        columns["reliable"] = ((*dims, "mean_scale"), reliable.reshape(wide))
         columns["posterior_probability"] = ((*dims, "mean_scale"), _posterior(evidence, prior))
         coords |= {"mean_scale": list(scales), "prior_probability": ("n_components", prior)}
     if names is not None:
@@ -238,14 +243,17 @@ def _dataset(
 
 
 def _posterior(evidence: Array, prior: Array) -> Array:
-    """Probabilities over structures and numbers of components together, for each scale."""
+    """Probabilities over structures and numbers of components together, for each scale.
+
+    NaN where the evidence is not known: the others are what they are if that one is left out.
+    """
     with np.errstate(divide="ignore"):
         log = evidence + np.log(prior)[:, None]
-    log = np.where(np.isnan(log), -np.inf, log)
-    top = log.max(axis=(0, 1))
-    shares = np.exp(log - np.where(np.isfinite(top), top, 0.0))
+    known = np.where(np.isnan(log), -np.inf, log)
+    top = known.max(axis=(0, 1))
+    shares = np.exp(known - np.where(np.isfinite(top), top, 0.0))
     total = shares.sum(axis=(0, 1))
-    return np.where(total > 0, shares / np.where(total > 0, total, 1.0), np.nan)
+    return np.where((total > 0) & ~np.isnan(log), shares / np.where(total > 0, total, 1.0), np.nan)
 
 
 def _numbers(n_components: Any) -> list[int]:
@@ -265,11 +273,11 @@ def _structures(model: Any, structures: Any) -> tuple[list[GaussianMixture], lis
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
     if structures is None:
         return [model], None
-    if isinstance(structures, Mapping):
+    if isinstance(structures, Mapping) and structures:
         named = dict(structures)
     else:
         given = [structures] if isinstance(structures, str) else list(structures)
-        unknown = [each for each in given if each not in STRUCTURES]
+        unknown = [each for each in given if not isinstance(each, str) or each not in STRUCTURES]
         if unknown or not given:
             got = repr(unknown[0]) if unknown else "an empty sequence"
             raise InputError("structures", f"got {got}", f"Give some of {', '.join(map(repr, STRUCTURES))}, or a dict")
@@ -300,13 +308,16 @@ def _scales(mean_scales: Any) -> tuple[float, ...]:
         raise InputError("mean_scales", f"got {mean_scales!r}", "Give positive numbers, such as (1/3, 1, 3)")
     if 1.0 not in given:
         raise InputError("mean_scales", f"got {mean_scales!r}", "1, the declared width, must be among them")
-    return tuple(float(each) for each in given)
+    return tuple(dict.fromkeys(float(each) for each in given))
 
 
 def _prior(prior: Any, n: int) -> Array:
     if prior is None:
         return np.full(n, 1.0 / n)
-    given = np.asarray(prior, dtype=float)
+    try:
+        given = np.asarray(prior, dtype=float)
+    except (TypeError, ValueError):
+        given = np.empty(0)
     if given.shape != (n,) or not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
         hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
         raise InputError("prior", f"got {prior!r}", hint)

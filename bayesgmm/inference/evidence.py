@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
 from bayesgmm.engines._adaptive import Adapted, adapted
-from bayesgmm.engines._bridge import bridge, relative_error
+from bayesgmm.engines._bridge import WORST_PARETO_K_OF_DRAWS, bridge, relative_error
 from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
 from bayesgmm.engines._modes import effective_draws
@@ -27,8 +27,9 @@ from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Paramet
 from bayesgmm.engines.laplace import WORST_PARETO_K, Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference._matched import matched_draws
+from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
-from bayesgmm.numerics.relabelling import permuted, relabelling
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,9 +40,7 @@ _TAILS = 6.0
 _TAILS_OF_BRIDGE = 10.0
 # Further optima that get proposals of their own: at most so many, so far apart and so little below the best, in nats.
 _MOST_MODES, _SAME_OPTIMUM, _WORTH_DRAWS = 5, 1e-2, 10.0
-# Labels are told apart by so many rows as well as by all.
-_ROWS_FOR_LABELS = 1000
-_DRAWS_AT_ONCE = 200
+_TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ class VBBound(EvidenceEstimator):
         Its draws serve the estimate.
     """
 
-    engine: VB = VB()
+    engine: VB = field(default_factory=VB)
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         outcome = self.engine.run(problem, rng, progress)
@@ -113,7 +112,7 @@ class VBBound(EvidenceEstimator):
                 value=float(found.log_ratios.mean()),
                 error=float(found.log_ratios.std() / np.sqrt(found.log_ratios.size)),
                 labels=found.labels,
-                reliable=converged,
+                reliable=converged and found.complete,
                 note=note or "its error is that of an expectation below the log evidence, not of the log evidence",
             ),
         ]
@@ -134,7 +133,7 @@ class LaplaceEvidence(EvidenceEstimator):
         For importance sampling; 0 leaves it out.
     """
 
-    engine: Laplace = Laplace()
+    engine: Laplace = field(default_factory=Laplace)
     draws: int = 4000
 
     def __post_init__(self) -> None:
@@ -203,8 +202,8 @@ def laplace_rows(
                 error=importance.log_mean_error,
                 labels=sampled.labels,
                 pareto_k=importance.pareto_k,
-                reliable=fine and not note,
-                note=note or ("" if fine else far),
+                reliable=fine and sampled.complete and not note,
+                note=note or (far if not fine else "" if sampled.complete else _TOO_MANY_COPIES),
             )
         )
     return found, sampled
@@ -221,10 +220,10 @@ class Bridge(EvidenceEstimator):
     Parameters
     ----------
     engine : NUTS or Laplace
-        Where the draws come from. Those of Laplace are only as good as its Pareto k says.
+        Where the draws come from. Those of Laplace do where its Pareto k is at most 0.5.
     """
 
-    engine: Engine = NUTS()
+    engine: Engine = field(default_factory=NUTS)
 
     def __post_init__(self) -> None:
         if not isinstance(self.engine, (NUTS, Laplace)):
@@ -238,7 +237,7 @@ def bridged(
     problem: Problem, outcome: Outcome, rng: np.random.Generator, progress: Progress
 ) -> tuple[EvidenceRow, Parameters]:
     """Bridge sampling from the draws of a fit, which are returned in standard units with matched labels."""
-    draws, chains = _relabelled(problem, outcome)
+    draws, chains = matched_draws(problem, outcome)
     half = draws.means.shape[0] // 2
     # Every other draw, so that all chains are in both halves.
     first, second = np.arange(0, 2 * half, 2), np.arange(1, 2 * half, 2)
@@ -246,14 +245,19 @@ def bridged(
     at_posterior = _log_ratios(problem, proposals, draws.taken(second), progress)
     at_proposal = _weighed(problem, proposals, half, rng, progress)
     n_chains = chains if half % chains == 0 else 1
-    effective = effective_draws(at_posterior.log_ratios.reshape(n_chains, -1))
+    # Draws that were resampled are there several times.
+    times = np.unique(at_posterior.log_ratios, return_counts=True)[1]
+    distinct = times.sum() ** 2 / np.square(times).sum()
+    effective = min(distinct, effective_draws(at_posterior.log_ratios.reshape(n_chains, -1)))
     value, bottom, top = bridge(at_posterior.log_ratios, at_proposal.log_ratios, effective)
-    error = relative_error(bottom, top, effective_draws(bottom.reshape(n_chains, -1)))
+    error = relative_error(bottom, top, min(distinct, effective_draws(bottom.reshape(n_chains, -1))))
     fine = outcome.status in (Status.SAMPLED, Status.CONVERGED)
     note = "" if fine else outcome.status.value
+    if fine and not (at_posterior.complete and at_proposal.complete):
+        fine, note = False, _TOO_MANY_COPIES
     k = float(outcome.notes.get("pareto_k", np.nan))
-    if k > WORST_PARETO_K:
-        fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not those of the posterior"
+    if k > WORST_PARETO_K_OF_DRAWS:
+        fine, note = False, f"Pareto k {k:.2f}: the draws of Laplace are not near enough to those of the posterior"
     row = EvidenceRow(
         name="bridge, Laplace" if outcome.sampling is None else "bridge, NUTS",
         kind=ESTIMATE,
@@ -304,9 +308,9 @@ def log_evidence(
     Returns
     -------
     xarray.Dataset
-        One row for each number along ``estimate``: ``value`` and ``error`` (Monte-Carlo standard error) in nats, ``kind``
-        ("bound", "estimate" or "exact"), ``labels`` (what was done about the K! copies of the mode), ``pareto_k``,
-        ``reliable`` and ``note``. Values belong to densities in the data's units.
+        One row for each number along ``estimate``: ``value`` and ``error`` (Monte-Carlo standard error) in nats,
+        ``kind`` ("bound", "estimate" or "exact"), ``labels`` (what was done about the K! copies of the mode),
+        ``pareto_k``, ``reliable`` and ``note``. Values belong to densities in the data's units.
 
     Raises
     ------
@@ -325,6 +329,7 @@ def log_evidence(
 
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    check_seed(random_seed)
     table = as_data(data)
     problem = build_problem(model, table)
     if not problem.declared.proper:
@@ -340,7 +345,7 @@ def log_evidence(
     with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
         for each in estimators:
             found += each.rows(problem, rng, progress)
-    columns = {field.name: np.array([getattr(row, field.name) for row in found]) for field in fields(EvidenceRow)}
+    columns = {each.name: np.array([getattr(row, each.name) for row in found]) for each in fields(EvidenceRow)}
     names = columns.pop("name")
     return xr.Dataset(
         {name: ("estimate", column) for name, column in columns.items()},
@@ -353,6 +358,8 @@ def log_evidence(
 
 
 def _defaults(problem: Problem) -> list[EvidenceEstimator]:
+    if problem.noise is not None and problem.noise.prior is not None:
+        return [LaplaceEvidence()]
     try:
         VB().check(problem.declared, problem.n_features)
     except UnsupportedError:
@@ -377,6 +384,7 @@ class _Weighed:
 
     log_ratios: Array
     labels: str
+    complete: bool
 
 
 def _weighed(
@@ -389,42 +397,4 @@ def _log_ratios(problem: Problem, approximation: Approximation, points: Paramete
     likelihoods, _ = problem.likelihoods(points, progress)
     q = over_labels(approximation, points, problem.model.keys())
     ratios = likelihoods + approximation.log_prior(points) - q.log_density - problem.log_volume
-    return _Weighed(log_ratios=ratios, labels=q.describe())
-
-
-def _relabelled(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:
-    """Draws in standard units with matched labels, and the number of their chains."""
-    draws = outcome.draws
-    assert draws is not None
-    with np.errstate(divide="ignore"):
-        points = Parameters(
-            log_weights=np.log(draws.weights),
-            means=draws.means,
-            choleskys=np.linalg.cholesky(draws.covariances),
-            log_noise=np.zeros(len(draws.means)) if draws.noise_scale is None else np.log(draws.noise_scale),
-        )
-    points = problem.units.to_standard(points)
-    chains = int(outcome.notes["n_chains"])
-    if outcome.sampling is None or problem.K == 1:
-        return points, chains
-    n = problem.n_obs
-    some = problem if n <= _ROWS_FOR_LABELS else problem.part(np.linspace(0, n - 1, _ROWS_FOR_LABELS).astype(np.intp))
-    at = problem.units.to_standard(outcome.point)
-    pivot = some.rows.rowwise_of_many(at.log_weights[None], at.means[None], at.precision_choleskys[None])[0][0]
-    keys = problem.model.keys()
-
-    def allocations() -> Iterator[Array]:
-        for begin in range(0, len(points.means), _DRAWS_AT_ONCE):
-            part = points.taken(slice(begin, begin + _DRAWS_AT_ONCE))
-            where = part.log_weights, part.means, part.precision_choleskys
-            yield some.rows.rowwise_of_many(*where, noise_factors=np.exp(2.0 * part.log_noise))[0]
-
-    classes = np.array([keys.index(key) for key in keys])
-    orders = relabelling(allocations, pivot, classes, n_draws=len(points.means), row_weight=n / some.rows.n_rows).orders
-    moved = Parameters(
-        log_weights=permuted(points.log_weights, orders, axis=-1),
-        means=permuted(points.means, orders),
-        choleskys=permuted(points.choleskys, orders),
-        log_noise=points.log_noise,
-    )
-    return moved, chains
+    return _Weighed(log_ratios=ratios, labels=q.describe(), complete=q.complete)

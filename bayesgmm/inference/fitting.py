@@ -48,8 +48,8 @@ def fit(
         of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
         (group, component), groups sorted by their labels.
     engine : EM, VB, Laplace or NUTS, optional
-        If left out: `VB` where the declaration is conjugate and all rows are exact; otherwise `Laplace`, or `EM` where a
-        part is `Flat`. The result stores which and why.
+        If left out: `VB` where the declaration is conjugate and all rows are exact; otherwise `Laplace`, or `EM` where
+        a part is `Flat`. The result stores which and why.
     random_seed : int, optional
         Makes the result reproducible. Without it the starts, and the draws of `VB`, differ from call to call.
     progressbar : bool

@@ -146,7 +146,7 @@ def _posterior(ax: Axes, table: xr.Dataset, title: str) -> None:
 
     numbers, scales = table["n_components"].to_numpy(), table["mean_scale"].to_numpy()
     width = 0.8 / len(scales)
-    reliable = table["reliable"].to_numpy()
+    reliable = table["reliable"].transpose("n_components", "mean_scale").to_numpy()
     handles: list[Artist] = []
     for i, scale in enumerate(scales):
         x = numbers + (i - (len(scales) - 1) / 2) * width
@@ -154,7 +154,7 @@ def _posterior(ax: Axes, table: xr.Dataset, title: str) -> None:
         color = PALETTE[i % len(PALETTE)]
         handles.append(Patch(facecolor=color, label=f"{scale:.3g} × the declared width"))
         bars = ax.bar(x, y, width, color=color)
-        for bar, fine in zip(bars, reliable, strict=True):
+        for bar, fine in zip(bars, reliable[:, i], strict=True):
             if not fine:
                 bar.set(hatch="////", edgecolor=ink(), linewidth=0.5)
     if not reliable.all():

@@ -253,8 +253,12 @@ def test_failed_fits_count_as_large(gaussian, monkeypatch):
 def test_jobs_keep_their_order_in_processes():
     jobs = list(range(12, 0, -1))
     for cores in (1, 2):
-        assert run_parallel(float, jobs, total=len(jobs), cores=cores, progress=QUIET, what="x") == [float(job) for job in jobs]
-        found = run_parallel(abs, jobs, total=len(jobs), cores=cores, progress=QUIET, what="x", until=lambda value: value <= 9)
+        assert run_parallel(float, jobs, total=len(jobs), cores=cores, progress=QUIET, what="x") == [
+            float(job) for job in jobs
+        ]
+        found = run_parallel(
+            abs, jobs, total=len(jobs), cores=cores, progress=QUIET, what="x", until=lambda value: value <= 9
+        )
         assert found == [12, 11, 10, 9]
 
 

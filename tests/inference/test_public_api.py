@@ -16,13 +16,14 @@ from bayesgmm.engines.base import Engine
 
 # Pictures are pinned by their own tests.
 PINNED = [
-    "BayesGMMError", "ConjugateMeans", "ConstantCV", "Data", "Diagonal", "Dirichlet", "EM", "EvenlySpacedMeans",
-    "Exponential", "FitError", "FixedCovariances", "FixedMeans", "FixedWeights", "Flat", "Full", "Gamma",
-    "GaussianMixture", "HalfNormal", "InputError", "InverseWishart", "LKJ", "LogNormal", "NUTS", "NormalMeans",
-    "NotConvergedWarning", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB",
-    "add_log_likelihood", "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_components",
-    "compare_engines", "datasets", "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components",
-    "occupied_components", "predict", "relabel", "simulate", "standard_errors", "summary", "to_pymc",
+    "BayesGMMError", "Bridge", "ConjugateMeans", "ConstantCV", "Data", "Diagonal", "Dirichlet", "EM",
+    "Enumeration", "EvenlySpacedMeans", "Exponential", "FitError", "FixedCovariances", "FixedMeans",
+    "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "HalfNormal", "InputError", "InverseWishart",
+    "LKJ", "Laplace", "LaplaceEvidence", "LogNormal", "NUTS", "NormalMeans", "NotConvergedWarning", "Spherical",
+    "Status", "StickBreaking", "Tied", "UnsupportedError", "VB", "VBBound", "add_log_likelihood",
+    "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_components", "compare_engines", "datasets",
+    "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components", "occupied_components", "predict",
+    "relabel", "simulate", "standard_errors", "summary", "to_pymc",
 ]  # fmt: skip
 FUNCTIONS = [name for name in PINNED if inspect.isfunction(getattr(bg, name))]
 CLASSES = [name for name in PINNED if inspect.isclass(getattr(bg, name))]
@@ -91,7 +92,7 @@ def test_options_after_the_main_arguments_are_keyword_only():
         assert set(kinds[positional:]) <= {inspect.Parameter.KEYWORD_ONLY}
 
 
-@pytest.mark.parametrize("kind", [bg.EM, bg.VB])
+@pytest.mark.parametrize("kind", [bg.EM, bg.VB, bg.Laplace])
 def test_engines_are_options(kind):
     assert issubclass(kind, Engine)
     assert kind() == kind()
