@@ -133,8 +133,8 @@ def _correction(fit: xr.DataTree) -> tuple[str, float, bool, str]:
         text = f"Pareto k of the importance weights is {k:.2f}: the Normal is near the posterior. Correction: {done}."
         return "k_hat", k, True, text
     text = (
-        f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: the posterior is far from a Normal round "
-        "its mode. Intervals are those of the Normal and not calibrated; fit with NUTS instead."
+        f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: the posterior is far from a Normal "
+        "round its mode. Intervals are those of the Normal and not calibrated; fit with NUTS instead."
     )
     return "k_hat", k, False, text
 

@@ -193,7 +193,9 @@ def thinned_for(draws: Mixtures, n: int, K: int) -> Mixtures:
 def need_draws(fitted: FittedMixture, argument: str) -> Mixtures:
     """The posterior draws, or an error that says which engine gives some."""
     if fitted.draws is None:
-        raise InputError(argument, "this fit has no posterior draws (EM gives the mode alone)", "Fit with VB, Laplace or NUTS")
+        raise InputError(
+            argument, "this fit has no posterior draws (EM gives the mode alone)", "Fit with VB, Laplace or NUTS"
+        )
     return fitted.draws
 
 
