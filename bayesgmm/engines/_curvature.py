@@ -53,6 +53,8 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
 def pulled_back(by_group: dict[int, Array], coordinates: Coordinates) -> Array:
     """J' H J summed over groups, from second derivatives in the coordinates of `numerics.curvature`."""
     p, reference = coordinates.size, coordinates.reference
+    if p == 0:  # everything is known
+        return np.zeros((0, 0))
     steps = _STEP * np.vstack([np.eye(p), -np.eye(p)])
     points = [_natural(coordinates.parameters(u), reference) for u in steps]
     out = np.zeros((p, p))
