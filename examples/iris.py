@@ -101,7 +101,7 @@ print("Log evidence, and whether it is more than a guess")
 for structure in table["structure"].to_numpy():
     columns = evidence.sel(structure=structure).to_pandas().add_prefix("width ")
     columns["Pareto k"] = table["pareto_k"].sel(structure=structure).to_pandas()
-    columns["reliable"] = table["reliable"].sel(structure=structure).to_pandas()
+    columns["reliable"] = table["reliable"].sel(structure=structure).all("mean_scale").to_pandas()
     print(f"\n{structure}\n{columns.to_string(float_format='{:.2f}'.format)}")
 print()
 for sentence in table.attrs["reading"].splitlines():
