@@ -28,7 +28,7 @@ from bayesgmm.numerics.special import (
 
 VB_INSTEAD = (
     "Use InverseWishart or FixedCovariances covariances with ConjugateMeans, NormalMeans or FixedMeans, or another "
-    "engine: Laplace approximates the posterior of this model, NUTS samples it."
+    "engine: EM gives the mode of this model, Laplace approximates its posterior, NUTS samples it."
 )
 
 
