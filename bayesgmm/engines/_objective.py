@@ -229,6 +229,21 @@ def log_prior(model: FilledMixture, at: Parameters, unconstrained: bool) -> floa
     return value
 
 
+def at_mode(problem: Problem, mode: Parameters, value: float, unconstrained: bool) -> tuple[dict[str, float], float]:
+    """Log-likelihood, log prior and their sum at a mode in the data's units, and what to add to values of a search.
+
+    A search moves in standard units; the change of units adds the same constant to all its values. `mode` is in
+    standard units, and `value` that of the search there.
+    """
+    at = problem.units.to_data(mode)
+    likelihood = problem.statistics(mode).log_normaliser - problem.log_volume
+    prior = log_prior(problem.declared, at, unconstrained)
+    if problem.noise is not None:
+        prior += problem.noise.log_prior(at.log_noise, unconstrained=unconstrained)[0]
+    joint = likelihood + prior
+    return {"log_likelihood": likelihood, "log_prior": prior, "log_posterior": joint}, joint - value
+
+
 def recentred(statistics: Statistics, old_means: Array, new_means: Array) -> Statistics:
     """The same statistics about new means."""
     first = statistics.first + statistics.counts[:, None] * (old_means - new_means)

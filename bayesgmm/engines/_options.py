@@ -1,10 +1,11 @@
-"""Checks that the options of every engine share."""
+"""Checks that engines share: of their options, and of what they are asked to fit."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bayesgmm._errors import InputError
+from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.model import FilledMixture
 
 
 def check_whole(engine: object, option: str, *, least: int) -> None:
@@ -21,3 +22,33 @@ def check_positive(engine: object, option: str) -> None:
     value = getattr(engine, option)
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
         raise InputError(f"{type(engine).__name__}.{option}", f"got {value!r}", "Give a positive number")
+
+
+def check_search(engine: object) -> None:
+    """Raise unless the options of a search for optima are sound."""
+    for option in ("n_init", "n_polish", "max_steps"):
+        check_whole(engine, option, least=1)
+    check_whole(engine, "short_steps", least=0)
+    if getattr(engine, "threads") is not None:  # noqa: B009  # engines have it, objects do not
+        check_whole(engine, "threads", least=1)
+    check_positive(engine, "tolerance")
+
+
+def check_draws(engine: object) -> None:
+    """Raise unless independent draws can be shared out to the chains that they are stored in."""
+    for option in ("draws", "chains"):
+        check_whole(engine, option, least=1)
+    draws, chains = (getattr(engine, option) for option in ("draws", "chains"))
+    if draws % chains:
+        hint = "Give a multiple of the number of chains"
+        raise InputError(f"{type(engine).__name__}.draws", f"got {draws} for {chains} chains", hint)
+
+
+def check_proper(who: str, model: FilledMixture, instead: str) -> None:
+    """Raise where a part of a model is `Flat`, for `who` needs a posterior distribution.
+
+    `instead` says what else could be done, after giving the part a proper prior.
+    """
+    if not model.proper:
+        flat = " and ".join(model.improper_parts())
+        raise UnsupportedError(who, f"Flat() {flat}", f"Give {flat} a proper prior{instead}")

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
-from bayesgmm.engines._objective import log_prior
+from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
-from bayesgmm.engines._options import check_positive, check_whole
+from bayesgmm.engines._options import check_positive, check_search
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine, Outcome, Problem
 from bayesgmm.model import FilledMixture
@@ -58,13 +58,8 @@ class EM(Engine):
     objective_name: ClassVar[str] = "log_posterior"
 
     def __post_init__(self) -> None:
-        for option in ("n_init", "n_polish", "max_steps"):
-            check_whole(self, option, least=1)
-        check_whole(self, "short_steps", least=0)
-        if self.threads is not None:
-            check_whole(self, "threads", least=1)
-        for option in ("tolerance", "eigenvalue_floor"):
-            check_positive(self, option)
+        check_search(self)
+        check_positive(self, "eigenvalue_floor")
         if self.density not in ("parameters", "unconstrained"):
             raise InputError("EM.density", f"got {self.density!r}", "Give 'parameters' or 'unconstrained'")
 
@@ -91,19 +86,13 @@ class EM(Engine):
         found = search.run(problem, rng, progress)
         report = found.reports[found.best]
         assert report.end is not None
-        point = problem.units.to_data(report.end)
-        prior = log_prior(problem.declared, point, unconstrained)
-        if problem.noise is not None:
-            prior += problem.noise.log_prior(point.log_noise, unconstrained=unconstrained)[0]
-        loglik = problem.statistics(report.end).log_normaliser - problem.log_volume
-        # Starts were followed in standard units; the change of units adds the same constant to all of them.
-        shift = loglik + prior - report.end_value
+        objective, shift = at_mode(problem, report.end, report.end_value, unconstrained)
         return Outcome(
-            point=point,
+            point=problem.units.to_data(report.end),
             status=report.status,
             starts=[entry.in_data_units(problem, shift) for entry in found.reports],
             best_start=found.best,
-            objective={"log_likelihood": loglik, "log_prior": prior, "log_posterior": loglik + prior},
+            objective=objective,
             notes={
                 "density": self.density,
                 "screening_passes": found.screening_passes,

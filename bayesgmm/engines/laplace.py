@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._errors import FitError, InputError
 from bayesgmm.engines._importance import Importance, resampled, smoothed
 from bayesgmm.engines._normal import NormalApproximation
-from bayesgmm.engines._objective import log_prior
+from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
-from bayesgmm.engines._options import check_positive, check_whole
+from bayesgmm.engines._options import check_draws, check_proper, check_search
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Draws, Engine, Order, Outcome, Parameters, Problem
 from bayesgmm.model import FilledMixture
@@ -69,27 +69,13 @@ class Laplace(Engine):
     objective_name: ClassVar[str] = "log_posterior"
 
     def __post_init__(self) -> None:
-        for option in ("n_init", "n_polish", "max_steps", "draws", "chains"):
-            check_whole(self, option, least=1)
-        check_whole(self, "short_steps", least=0)
-        if self.threads is not None:
-            check_whole(self, "threads", least=1)
-        check_positive(self, "tolerance")
+        check_search(self)
+        check_draws(self)
         if not isinstance(self.resample, bool):
             raise InputError("Laplace.resample", f"got {self.resample!r}", "Give True or False")
-        if self.draws % self.chains:
-            raise InputError(
-                "Laplace.draws", f"got {self.draws} for {self.chains} chains", "Give a multiple of the number of chains"
-            )
 
     def check(self, model: FilledMixture, n_features: int) -> None:
-        if not model.proper:
-            flat = model.improper_parts()
-            raise UnsupportedError(
-                "Laplace",
-                f"Flat() {' and '.join(flat)}",
-                f"Give {' and '.join(flat)} a proper prior, or use EM for maximum likelihood and `standard_errors`.",
-            )
+        check_proper("Laplace", model, ", or use EM for maximum likelihood and `standard_errors`.")
 
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         search = Search(
@@ -112,7 +98,7 @@ class Laplace(Engine):
         importance = smoothed(log_p - log_q)
         corrected = self.resample and importance.pareto_k <= WORST_PARETO_K
         kept = resampled(importance, self.draws, rng) if corrected else np.arange(self.draws)
-        objective, shift = _in_data_units(problem, report.end, report.end_value)
+        objective, shift = at_mode(problem, report.end, report.end_value, True)
         at = problem.units.to_data(points.taken(kept))
         free_noise = problem.noise is not None and problem.noise.prior is not None
         draws = Draws(
@@ -173,14 +159,3 @@ def _correction(importance: Importance, kept: Order, corrected: bool, wanted: bo
         f"none: Pareto k is {importance.pareto_k:.2f}, above {WORST_PARETO_K}, so that importance weights would "
         "correct nothing"
     )
-
-
-def _in_data_units(problem: Problem, mode: Parameters, value: float) -> tuple[dict[str, float], float]:
-    """Numbers at the mode in the data's units, and what to add to values in standard units."""
-    likelihood = problem.statistics(mode).log_normaliser - problem.log_volume
-    at = problem.units.to_data(mode)
-    prior = log_prior(problem.declared, at, True)
-    if problem.noise is not None:
-        prior += problem.noise.log_prior(at.log_noise, unconstrained=True)[0]
-    joint = likelihood + prior
-    return {"log_likelihood": likelihood, "log_prior": prior, "log_posterior": joint}, joint - value

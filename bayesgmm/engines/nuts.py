@@ -14,9 +14,9 @@ from bayesgmm._status import Status
 from bayesgmm.engines._chains import STATISTICS, run_chains
 from bayesgmm.engines._modes import find_modes, worst_r_hat
 from bayesgmm.engines._native_density import NativeDensity, check_native
-from bayesgmm.engines._objective import log_prior
+from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
-from bayesgmm.engines._options import check_positive, check_whole
+from bayesgmm.engines._options import check_positive, check_proper, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._python_density import PythonDensity
 from bayesgmm.engines.base import Array, ChainReport, Draws, Engine, Outcome, Parameters, Problem, Sampling, StartReport
@@ -96,13 +96,7 @@ class NUTS(Engine):
             raise InputError("NUTS.sampler", f"got {self.sampler!r}", "Give 'native' or 'pymc'")
 
     def check(self, model: FilledMixture, n_features: int) -> None:
-        if not model.proper:
-            flat = model.improper_parts()
-            raise UnsupportedError(
-                "NUTS",
-                f"Flat() {' and '.join(flat)}",
-                f"Give {' and '.join(flat)} a proper prior, or use EM for maximum likelihood.",
-            )
+        check_proper("NUTS", model, ", or use EM for maximum likelihood.")
         if self.sampler == "pymc" and model.weights.n_groups is not None:
             what = "as_data(groups=...), weights that differ between groups"
             raise UnsupportedError("NUTS(sampler='pymc')", what, "Use NUTS(sampler='native').")
@@ -134,12 +128,13 @@ class NUTS(Engine):
         starts = {row.start for row in sampling.chains if row.kept}
         if found.best not in starts:  # chains left it for a mode that holds more of the posterior
             mode = found.reports[min(starts)]
+        objective, shift = at_mode(problem, _end(mode), mode.end_value, True)
         return Outcome(
             point=problem.units.to_data(_end(mode)),
             status=_status(sampling, several, interrupted),
-            starts=[entry.in_data_units(problem, _shift(problem, mode)) for entry in found.reports],
+            starts=[entry.in_data_units(problem, shift) for entry in found.reports],
             best_start=found.best,
-            objective=_objective(problem, mode),
+            objective=objective,
             draws=_draws(problem, kept),
             sampling=sampling,
             notes={
@@ -374,15 +369,3 @@ def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Statu
     worst = worst_r_hat(np.concatenate([sampling.statistics["lp"][..., None], sampling.invariants], axis=2))
     most = max(_MOST_R_HAT, 1.0 + _NOISE_OF_R_HAT / sampling.invariants.shape[1])
     return Status.SAMPLED if worst <= most else Status.NOT_MIXED
-
-
-def _objective(problem: Problem, report: StartReport) -> dict[str, float]:
-    at = _end(report)
-    log_likelihood = problem.statistics(at).log_normaliser - problem.log_volume
-    prior = log_prior(problem.declared, problem.units.to_data(at), True)
-    return {"log_likelihood": log_likelihood, "log_prior": prior, "log_posterior": log_likelihood + prior}
-
-
-def _shift(problem: Problem, report: StartReport) -> float:
-    """From values in standard units to values in the data's units."""
-    return _objective(problem, report)["log_posterior"] - report.end_value

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._errors import FitError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, scatter_about
-from bayesgmm.engines._options import check_positive, check_whole
+from bayesgmm.engines._options import check_draws, check_proper, check_search
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, VariationalApproximation, draw, evaluate, predictive, prior_of, summarise, updated
 from bayesgmm.engines._search import Start, sample, short_runs
@@ -90,25 +90,11 @@ class VB(Engine):
     objective_name: ClassVar[str] = "elbo"
 
     def __post_init__(self) -> None:
-        for option in ("n_init", "n_polish", "max_steps", "draws", "chains"):
-            check_whole(self, option, least=1)
-        check_whole(self, "short_steps", least=0)
-        if self.threads is not None:
-            check_whole(self, "threads", least=1)
-        check_positive(self, "tolerance")
-        if self.draws % self.chains:
-            raise InputError(
-                "VB.draws", f"got {self.draws} for {self.chains} chains", "Give a multiple of the number of chains"
-            )
+        check_search(self)
+        check_draws(self)
 
     def check(self, model: FilledMixture, n_features: int) -> None:
-        if not model.proper:
-            flat = model.improper_parts()
-            raise UnsupportedError(
-                "VB",
-                f"Flat() {' and '.join(flat)}",
-                f"Give {' and '.join(flat)} a proper prior, or use EM for maximum likelihood.",
-            )
+        check_proper("VB", model, ", or use EM for maximum likelihood.")
         # Building the prior's factors raises for every part that has none.
         prior_of(model, n_features)
 

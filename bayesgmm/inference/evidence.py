@@ -20,7 +20,7 @@ from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
 from bayesgmm.engines._modes import effective_draws
 from bayesgmm.engines._normal import NormalApproximation
-from bayesgmm.engines._options import check_whole
+from bayesgmm.engines._options import check_proper, check_whole
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Parameters, Problem
@@ -332,13 +332,7 @@ def log_evidence(
     check_seed(random_seed)
     table = as_data(data)
     problem = build_problem(model, table)
-    if not problem.declared.proper:
-        flat = problem.declared.improper_parts()
-        raise UnsupportedError(
-            "log_evidence",
-            f"Flat() {' and '.join(flat)}",
-            f"Evidence is an average over the prior. Give {' and '.join(flat)} a proper one.",
-        )
+    check_proper("log_evidence", problem.declared, ": evidence is an average over it.")
     estimators = _defaults(problem) if estimator is None else _as_list(estimator)
     rng = np.random.default_rng(random_seed)
     found: list[EvidenceRow] = []
