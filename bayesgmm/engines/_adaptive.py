@@ -91,7 +91,7 @@ def adapted(
     joint: list[Array] = []
     for _ in range(_PILOTS):
         points.append(blend.draw(rng, max(_FEWEST, draws // _PILOT_SHARE)))
-        likelihoods, _ = problem.likelihoods(points[-1], progress)
+        likelihoods, _ = problem.likelihoods(points[-1], progress, with_counts=False)
         joint.append(likelihoods + blend.log_prior(points[-1]))
         # Copies far away change all weights alike, so that the density of this one is enough here.
         together = joined(points)
@@ -100,7 +100,7 @@ def adapted(
         blend = Blend((reshaped, *first), np.array([0.5, *[0.5 / len(first)] * len(first)]))
     # Weights of draws that have shaped the proposals would be too small on average: these are new.
     final = blend.draw(rng, draws)
-    likelihoods, _ = problem.likelihoods(final, progress)
+    likelihoods, _ = problem.likelihoods(final, progress, with_counts=False)
     q = over_labels(blend, final, problem.model.keys())
     importance = smoothed(likelihoods + blend.log_prior(final) - q.log_density)
     return Adapted(

@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import gammaln
 
-from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines._curvature import hessian
-from bayesgmm.engines._objective import Coordinates, Objective, log_prior
-from bayesgmm.engines._q import prior_of
+from bayesgmm.engines._objective import Coordinates, Objective
 from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
 
 # Less curvature than this, relative to the complete-data information, cannot be told from none.
@@ -19,25 +17,17 @@ _FLAT = 1e-8
 
 def log_priors(problem: Problem, points: Parameters) -> Array:
     """Log prior density (S,) of the unconstrained coordinates at many points."""
-    model, noise = problem.model, problem.noise
-    S = len(points.means)
+    model, floor = problem.model, problem.model.covariances.floor(problem.n_features)
+    weights, means, covariances = model.weights, model.means, model.covariances
+    at = points.choleskys, points.means
     with np.errstate(all="ignore"):
-        try:
-            # Conjugate priors know their densities at many points at once.
-            prior = prior_of(model, problem.n_features)
-        except UnsupportedError:
-            out = np.array([log_prior(model, points.taken(s), True) for s in range(S)])
-        else:
-            covariances = points.covariances
-            out = prior.means.log_density(points.means, covariances, prior=True)
-            out += prior.covariances.log_density(covariances, prior=True)
-            out += model.covariances.log_jacobians(points.choleskys, points.means)
-            # Own parameters of the weights may be others than the weights.
-            weights = model.weights
-            out += [weights.log_density(each)[0] + weights.log_jacobian(each)[0] for each in points.log_weights]
-        if noise is not None and noise.prior is not None:
-            log_noise = np.broadcast_to(points.log_noise, S)
-            out += [noise.log_prior(float(each), unconstrained=True)[0] for each in log_noise]
+        out = weights.log_densities(points.log_weights) + weights.log_jacobians(points.log_weights)
+        out = out + means.log_densities(points.means, points.choleskys) - means.log_mass(floor)
+        out = out + covariances.log_densities(*at) + covariances.log_jacobians(*at)
+        out = out + means.log_jacobians(points.means, points.choleskys, floor)
+        if problem.noise is not None:
+            log_noise = np.broadcast_to(points.log_noise, len(points.means))
+            out += problem.noise.log_priors(log_noise)
     return np.where(np.isnan(out), -np.inf, out)
 
 

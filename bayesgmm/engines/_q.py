@@ -12,7 +12,7 @@ from bayesgmm.engines._objective import log_prior, row_means, scatter_about
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Approximation, Array, Draws, Parameters, Problem
 from bayesgmm.model import FilledMixture
-from bayesgmm.model._interfaces import WeightsPosterior
+from bayesgmm.model._weights_interface import WeightsPosterior
 from bayesgmm.numerics.linalg import log_det
 from bayesgmm.numerics.passes import Statistics
 

@@ -19,6 +19,9 @@ from bayesgmm.numerics.rows import Rows
 Array = NDArray[np.float64]
 Order = NDArray[np.intp]
 
+# The progress bar moves after so many draws.
+_DRAWS_AT_ONCE = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
@@ -109,6 +112,12 @@ class Noise:
         value, slope = (float(np.ravel(each)[0]) for each in self.prior.log_density(np.array([s])))
         return (value + log_noise, slope * s + 1.0) if unconstrained else (value, slope * s)
 
+    def log_priors(self, log_noise: Array) -> Array:
+        """Log prior densities (S,) of the logarithms of many factors."""
+        if self.prior is None:
+            return np.zeros(len(log_noise))
+        return self.prior.log_density(np.exp(log_noise)[:, None])[0][:, 0] + log_noise
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -195,23 +204,21 @@ class Problem:
         at = parameters.log_weights, parameters.means, parameters.precision_choleskys
         return self.statistics_at(*at, log_noise=parameters.log_noise)
 
-    def likelihoods(self, points: Parameters, progress: Any = None) -> tuple[Array, Array]:
-        """Log-likelihoods (S,) in standard units and expected counts (S, K) at many points."""
+    def likelihoods(self, points: Parameters, progress: Any = None, *, with_counts: bool = True) -> tuple[Array, Array]:
+        """Log-likelihoods (S,) in standard units and expected counts (S, K) at many points; zeros if not asked for."""
         S = len(points.means)
         values, counts = np.full(S, -np.inf), np.zeros(points.means.shape[:2])
         diagonals = np.diagonal(points.choleskys, axis1=-2, axis2=-1)
         # Far out in the tails of an approximation covariances may overflow; nothing of the posterior is there.
-        finite = ((diagonals > 0) & np.isfinite(diagonals)).all(axis=(1, 2))
-        factors = np.zeros_like(points.choleskys)
-        factors[finite] = inverse_lower(points.choleskys[finite])
-        noise = np.broadcast_to(points.log_noise, S)
-        for s in range(S):
-            if finite[s]:
-                at = points.log_weights[s], points.means[s], factors[s]
-                found = self.statistics_at(*at, log_noise=float(noise[s]))
-                values[s], counts[s] = found.log_normaliser, found.counts
+        finite = np.flatnonzero(((diagonals > 0) & np.isfinite(diagonals)).all(axis=(1, 2)))
+        noise = np.exp(2.0 * np.broadcast_to(points.log_noise, S))
+        for begin in range(0, finite.size, _DRAWS_AT_ONCE):
+            some = finite[begin : begin + _DRAWS_AT_ONCE]
+            at = points.log_weights[some], points.means[some], inverse_lower(points.choleskys[some])
+            options = {"noise_factors": noise[some], "n_threads": self.n_threads, "with_counts": with_counts}
+            values[some], counts[some] = self.rows.values_of_many(*at, **options)
             if progress is not None:
-                progress.step("importance weights", s + 1, S)
+                progress.step("importance weights", int(some[-1]) + 1, S)
         return values, counts
 
     def statistics_at(

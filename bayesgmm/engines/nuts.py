@@ -22,7 +22,7 @@ from bayesgmm.engines._python_density import PythonDensity
 from bayesgmm.engines.base import Array, ChainReport, Draws, Engine, Outcome, Parameters, Problem, Sampling, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.densities import log_densities
-from bayesgmm.numerics.passes import counts_of_many
+from bayesgmm.numerics.passes import values_of_many
 
 # Optima this much lower than the best, in nats, serve as starts too.
 _WORTH_A_CHAIN = 10.0
@@ -357,7 +357,7 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
 def _expected_counts(problem: Problem, points: Parameters) -> Array:
     x, factors = problem.rows.whole, points.precision_choleskys
     if x is not None:
-        return counts_of_many(x, points.log_weights, points.means, factors, n_threads=problem.n_threads)
+        return values_of_many(x, points.log_weights, points.means, factors, n_threads=problem.n_threads)[1]
     return np.array([problem.statistics(points.taken(s)).counts for s in range(len(points.means))])
 
 

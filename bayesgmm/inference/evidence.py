@@ -388,7 +388,7 @@ def _weighed(
 
 
 def _log_ratios(problem: Problem, approximation: Approximation, points: Parameters, progress: Progress) -> _Weighed:
-    likelihoods, _ = problem.likelihoods(points, progress)
+    likelihoods, _ = problem.likelihoods(points, progress, with_counts=False)
     q = over_labels(approximation, points, problem.model.keys())
     ratios = likelihoods + approximation.log_prior(points) - q.log_density - problem.log_volume
     return _Weighed(log_ratios=ratios, labels=q.describe(), complete=q.complete)

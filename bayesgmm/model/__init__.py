@@ -1,6 +1,7 @@
 """Declarations: Gaussian mixtures and the priors of their parts."""
 
-from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means, Weights
+from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means
+from bayesgmm.model._weights_interface import Weights
 from bayesgmm.model.covariance_priors import LKJ, InverseWishart
 from bayesgmm.model.fixed_covariances import FixedCovariances
 from bayesgmm.model.flat import Flat

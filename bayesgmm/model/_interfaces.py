@@ -1,4 +1,4 @@
-"""The three seams of a declaration: weights, means and covariances, as the engines see them.
+"""Two of the three seams of a declaration, means and covariances, as the engines see them (`Weights` is beside it).
 
 A part sees statistics and parameters, never data. The parameters are
 
@@ -17,109 +17,8 @@ from typing import Self
 
 import numpy as np
 
-from bayesgmm._errors import UnsupportedError
 from bayesgmm.model._moving import moved, pulled, steps, unit_volume, volume
 from bayesgmm.model._spec import Array, Spec
-from bayesgmm.numerics.simplex import isometric_basis
-
-
-class Weights(Spec):
-    """Prior on the mixture weights."""
-
-    proper: bool = True
-    # Whether `mode` is exact; otherwise it only serves short starts and the quasi-Newton finish does the rest.
-    closed_form: bool = True
-
-    @property
-    def n_groups(self) -> int | None:
-        """For how many groups of rows this has numbers of its own; None if they are the same in all."""
-        return None
-
-    def for_group(self, group: int) -> Weights:
-        """The prior on the weights of one group."""
-        return self
-
-    @abstractmethod
-    def resolved(self, n_components: int) -> Self:
-        """This prior with every number written out for K components."""
-
-    @abstractmethod
-    def keys(self, n_components: int) -> list[Hashable]:
-        """One key a component; the prior does not change when components with equal keys swap places."""
-
-    @abstractmethod
-    def log_density(self, log_weights: Array) -> tuple[float, Array]:
-        """Log density and its gradient with respect to log weights (as K free numbers)."""
-
-    @abstractmethod
-    def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
-        """Log weights that maximise sum counts log w + log density (with Jacobian if `unconstrained`)."""
-
-    @abstractmethod
-    def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
-        """Weights drawn from the prior, shape (size, K)."""
-
-    def posterior(self, counts: Array) -> WeightsPosterior:
-        """The conditional distribution of the weights given expected counts, for conjugate priors."""
-        raise UnsupportedError(f"weights={self}", "engine=VB", "Use Dirichlet, StickBreaking or FixedWeights weights.")
-
-    def bounded(self) -> bool:
-        """Whether the density on the simplex is bounded, so that it has a mode."""
-        return True
-
-    def n_free(self, n_components: int) -> int:
-        """Number of unconstrained coordinates."""
-        return n_components - 1
-
-    def from_free(self, theta: Array, reference: Array) -> Array:
-        """Log weights at coordinates `theta` (..., K - 1), isometric log-ratios, from the reference point."""
-        moved = reference + theta @ isometric_basis(reference.shape[-1]).T
-        return moved - np.logaddexp.reduce(moved, axis=-1, keepdims=True)
-
-    def to_free(self, log_weights: Array, reference: Array) -> Array:
-        """The inverse of `from_free`."""
-        return (log_weights - reference) @ isometric_basis(reference.shape[-1])
-
-    def pullback(self, gradient: Array, log_weights: Array) -> Array:
-        """Gradient in the coordinates from a gradient with respect to K free log weights."""
-        return isometric_basis(log_weights.size).T @ (gradient - np.exp(log_weights) * gradient.sum())
-
-    def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
-        """Log |d weights / d coordinates| and its gradient with respect to log weights."""
-        K = log_weights.size
-        return float(log_weights.sum() + 0.5 * np.log(K)), np.ones(K)
-
-
-class WeightsPosterior(Spec):
-    """A distribution of the weights, as variational Bayes updates it."""
-
-    @abstractmethod
-    def expected_log(self) -> Array:
-        """E[log w], shape (K,)."""
-
-    @abstractmethod
-    def mean(self) -> Array:
-        """E[w], shape (K,)."""
-
-    @abstractmethod
-    def divergence(self) -> float:
-        """Kullback-Leibler divergence from the prior that it came from."""
-
-    @abstractmethod
-    def draw(self, rng: np.random.Generator, size: int) -> Array:
-        """Draws, shape (size, K)."""
-
-    @abstractmethod
-    def given(self, counts: Array) -> Self:
-        """The distribution given other expected counts, from the same prior."""
-
-    @abstractmethod
-    def log_density(self, log_weights: Array, *, prior: bool = False) -> Array:
-        """Log density on the simplex of this distribution, or of its prior, at log weights (..., K)."""
-
-    def summary(self) -> dict[str, Array]:
-        """Its parameters by name, one entry a component."""
-        return {}
 
 
 class Means(Spec):
@@ -168,6 +67,10 @@ class Means(Spec):
         """This prior with so many times its width; None where that has no meaning."""
         return None
 
+    def log_densities(self, means: Array, choleskys: Array) -> Array:
+        """Values of `log_density` at many points (S, K, d) and (S, K, d, d)."""
+        return np.array([self.log_density(*each)[0] for each in zip(means, choleskys, strict=True)])
+
     def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
         """Rows and scatter that this prior adds to each component's covariance update (0 and zeros if none)."""
         K, d = means.shape
@@ -203,6 +106,13 @@ class Means(Spec):
     def log_jacobian(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> tuple[float, Array]:
         """Log |d own parameters / d coordinates|, logs where there are bounds, and its gradient in `theta`."""
         return volume(means, reference, choleskys, floor) if self.free else (0.0, np.zeros(0))
+
+    def log_jacobians(self, means: Array, choleskys: Array, floor: Array) -> Array:
+        """Values of `log_jacobian` at many points (S, K, d) and (S, K, d, d), each its own reference."""
+        if self.free:
+            each = zip(means, choleskys, strict=True)
+            return np.array([self.log_jacobian(at, at, L, floor)[0] for at, L in each])
+        return np.zeros(len(means))
 
     def log_volume(self, reference: Array, choleskys: Array, floor: Array) -> float:
         """Log |d (means, or logs of their distances from a bound) / d coordinates|, a constant of the reference."""
@@ -250,6 +160,14 @@ class CovariancePrior(Spec):
     def variance_log_density(self, variances: Array) -> tuple[float, Array]:
         """Sum over all entries (K, m) of the log density of each variance, and its gradient."""
 
+    def matrix_log_densities(self, choleskys: Array) -> Array:
+        """Values of `matrix_log_density` at many points (S, K, d, d)."""
+        return np.array([self.matrix_log_density(each)[0] for each in choleskys])
+
+    def variance_log_densities(self, variances: Array) -> Array:
+        """Values of `variance_log_density` at many points (S, K, m)."""
+        return np.array([self.variance_log_density(each)[0] for each in variances])
+
     def matrix_volume(self, choleskys: Array) -> tuple[float, Array]:
         """Sum of log |d own parameters / d Sigma_k| and its gradient with respect to Sigma (K, d, d)."""
         return 0.0, np.zeros_like(choleskys)
@@ -257,6 +175,14 @@ class CovariancePrior(Spec):
     def variance_volume(self, variances: Array) -> tuple[float, Array]:
         """Sum of log |d own parameter / d variance| and its gradient with respect to the variances (K, m)."""
         return 0.0, np.zeros_like(variances)
+
+    def matrix_volumes(self, choleskys: Array) -> Array:
+        """Values of `matrix_volume` at many points (S, K, d, d)."""
+        return np.array([self.matrix_volume(each)[0] for each in choleskys])
+
+    def variance_volumes(self, variances: Array) -> Array:
+        """Values of `variance_volume` at many points (S, K, m)."""
+        return np.array([self.variance_volume(each)[0] for each in variances])
 
     @abstractmethod
     def matrix_mode(self, count: Array, scatter: Array) -> Array:
@@ -320,6 +246,10 @@ class Covariances(Spec):
     @abstractmethod
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         """Log |d own parameters / d coordinates from the identity|, and its gradient in those from `reference`."""
+
+    def log_densities(self, choleskys: Array, means: Array) -> Array:
+        """Values of `log_density` at many points (S, K, d, d) and their means (S, K, d)."""
+        return np.array([self.given(at).log_density(L)[0] for L, at in zip(choleskys, means, strict=True)])
 
     def log_jacobians(self, choleskys: Array, means: Array) -> Array:
         """Values of `log_jacobian` at many points (S, K, d, d) and their means (S, K, d)."""

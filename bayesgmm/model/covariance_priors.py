@@ -92,16 +92,33 @@ class InverseWishart(CovariancePrior):
         d = choleskys.shape[-1]
         df, scale = self.numbers()
         precisions = inverse_from_cholesky(choleskys)
-        half = inverse_lower(choleskys) @ np.linalg.cholesky(scale)
-        value = inverse_wishart_log_normaliser(df, np.linalg.slogdet(scale)[1], d) * len(choleskys)
-        value = float(value - 0.5 * (df + d + 1) * log_det(choleskys).sum() - 0.5 * np.square(half).sum())
+        value = float(self.matrix_log_densities(choleskys[None])[0])
         return value, 0.5 * (precisions @ scale @ precisions - (df + d + 1) * precisions)
+
+    def matrix_log_densities(self, choleskys: Array) -> Array:
+        d = choleskys.shape[-1]
+        df, scale = self.numbers()
+        half = inverse_lower(choleskys) @ np.linalg.cholesky(scale)
+        constant = inverse_wishart_log_normaliser(df, np.linalg.slogdet(scale)[1], d)
+        each = constant - 0.5 * (df + d + 1) * log_det(choleskys) - 0.5 * np.square(half).sum(axis=(-2, -1))
+        return each.sum(axis=-1)
 
     def variance_log_density(self, variances: Array) -> tuple[float, Array]:
         df, scale = self.numbers()
+        value = float(self.variance_log_densities(variances[None])[0])
+        return value, 0.5 * (scale / variances - (df + 2)) / variances
+
+    def variance_log_densities(self, variances: Array) -> Array:
+        df, scale = self.numbers()
         constants = inverse_wishart_log_normaliser(df, np.log(scale), 1)
         terms = constants - 0.5 * (df + 2) * np.log(variances) - 0.5 * scale / variances
-        return float(terms.sum()), 0.5 * (scale / variances - (df + 2)) / variances
+        return terms.sum(axis=(-2, -1))
+
+    def matrix_volumes(self, choleskys: Array) -> Array:
+        return np.zeros(len(choleskys))
+
+    def variance_volumes(self, variances: Array) -> Array:
+        return np.zeros(len(variances))
 
     def matrix_mode(self, count: Array, scatter: Array) -> Array:
         df, scale = self.numbers()
@@ -172,29 +189,43 @@ class LKJ(CovariancePrior):
         return uncorrelated and self.scale is not None and self.scale.vanishes_at_zero()
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
-        K, d = choleskys.shape[:2]
+        d = choleskys.shape[-1]
         variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
         s = np.sqrt(variances)
-        logs, slopes = self._scale.log_density(s)
-        log_det_r = log_det(choleskys) - np.log(variances).sum(axis=-1)
-        value = K * lkj_log_normaliser(self.eta, d) + (self.eta - 1) * float(log_det_r.sum()) + float(logs.sum())
-        diagonal = slopes / (2 * s) - (self.eta - 1) / variances
+        diagonal = self._scale.log_density(s)[1] / (2 * s) - (self.eta - 1) / variances
         gradient = (self.eta - 1) * inverse_from_cholesky(choleskys) + diagonal[..., None] * np.eye(d)
-        return value, gradient
+        return float(self.matrix_log_densities(choleskys[None])[0]), gradient
+
+    def matrix_log_densities(self, choleskys: Array) -> Array:
+        variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
+        by_scales = self._scale.log_density(np.sqrt(variances))[0].sum(axis=-1)
+        log_det_r = log_det(choleskys) - np.log(variances).sum(axis=-1)
+        each = lkj_log_normaliser(self.eta, choleskys.shape[-1]) + (self.eta - 1) * log_det_r + by_scales
+        return each.sum(axis=-1)
 
     def variance_log_density(self, variances: Array) -> tuple[float, Array]:
         s = np.sqrt(variances)
         logs, slopes = self._scale.log_density(s)
         return float(logs.sum()), slopes / (2 * s)
 
+    def variance_log_densities(self, variances: Array) -> Array:
+        return self._scale.log_density(np.sqrt(variances))[0].sum(axis=(-2, -1))
+
     def matrix_volume(self, choleskys: Array) -> tuple[float, Array]:
-        K, d = choleskys.shape[:2]
+        d = choleskys.shape[-1]
         variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
-        value = -K * d * np.log(2.0) - 0.5 * d * float(np.log(variances).sum())
-        return value, (-0.5 * d / variances)[..., None] * np.eye(d)
+        return float(self.matrix_volumes(choleskys[None])[0]), (-0.5 * d / variances)[..., None] * np.eye(d)
+
+    def matrix_volumes(self, choleskys: Array) -> Array:
+        K, d = choleskys.shape[-3:-1]
+        logs = np.log(np.diagonal(outer(choleskys), axis1=-2, axis2=-1))
+        return -K * d * np.log(2.0) - 0.5 * d * logs.sum(axis=(-2, -1))
 
     def variance_volume(self, variances: Array) -> tuple[float, Array]:
-        return -float((np.log(2.0) + 0.5 * np.log(variances)).sum()), -0.5 / variances
+        return float(self.variance_volumes(variances[None])[0]), -0.5 / variances
+
+    def variance_volumes(self, variances: Array) -> Array:
+        return -(np.log(2.0) + 0.5 * np.log(variances)).sum(axis=(-2, -1))
 
     def matrix_mode(self, count: Array, scatter: Array) -> Array:
         d = scatter.shape[-1]

@@ -75,6 +75,11 @@ class FixedCovariances(Covariances):
     def log_density(self, choleskys: Array) -> tuple[float, Array]:
         return 0.0, np.zeros_like(choleskys)
 
+    def log_densities(self, choleskys: Array, means: Array) -> Array:
+        return np.zeros(len(choleskys))
+
+    log_jacobians = log_densities
+
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         return 0.0, np.zeros(0)
 

@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from bayesgmm._errors import InputError
-from bayesgmm.model._interfaces import CovariancePrior, Means, Weights
+from bayesgmm.model._interfaces import CovariancePrior, Means
 from bayesgmm.model._spec import Array, Spec
+from bayesgmm.model._weights_interface import Weights
 from bayesgmm.model.covariance_priors import FlatCovariance
 
 

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 
 from bayesgmm._errors import InputError
-from bayesgmm.model._interfaces import Weights, WeightsPosterior
 from bayesgmm.model._spec import Array
+from bayesgmm.model._weights_interface import Weights, WeightsPosterior
 
 # The printed model names the priors of so many groups at most.
 _SHOWN = 4
@@ -58,6 +58,12 @@ class WeightsByGroup(Weights):
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
         found = [each.log_density(own) for each, own in zip(self.groups, log_weights, strict=True)]
         return sum(value for value, _ in found), np.array([slope for _, slope in found])
+
+    def log_densities(self, log_weights: Array) -> Array:
+        return np.sum([each.log_densities(log_weights[:, g]) for g, each in enumerate(self.groups)], axis=0)
+
+    def log_jacobians(self, log_weights: Array) -> Array:
+        return np.sum([each.log_jacobians(log_weights[:, g]) for g, each in enumerate(self.groups)], axis=0)
 
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         with np.errstate(invalid="ignore"):

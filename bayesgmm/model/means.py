@@ -12,7 +12,7 @@ from scipy.special import log_ndtr
 from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import Means
 from bayesgmm.model._spec import Array, Numbers, freeze, rows_as_keys, show
-from bayesgmm.numerics.linalg import inverse_from_cholesky, log_det
+from bayesgmm.numerics.linalg import inverse_from_cholesky, inverse_lower, log_det
 
 _LOG_TWO_PI = float(np.log(2 * np.pi))
 # The prior is as informative as this many rows of a component; its means are 10 component sds wide.
@@ -67,6 +67,16 @@ class ConjugateMeans(Means):
         value -= 0.5 * kappa * float((pulled * delta).sum())
         gradient = -0.5 * precisions + 0.5 * kappa * np.einsum("ki,kj->kij", pulled, pulled)
         return value, -kappa * pulled, gradient
+
+    def log_densities(self, means: Array, choleskys: Array) -> Array:
+        K, d = means.shape[1:]
+        kappa = self.precision_scale
+        pulled = (inverse_lower(choleskys) @ (means - np.asarray(self.loc))[..., None])[..., 0]
+        value = 0.5 * K * d * (np.log(kappa) - _LOG_TWO_PI) - 0.5 * log_det(choleskys).sum(axis=-1)
+        return value - 0.5 * kappa * np.square(pulled).sum(axis=(-2, -1))
+
+    def log_jacobians(self, means: Array, choleskys: Array, floor: Array) -> Array:
+        return super().log_jacobians(means, choleskys, floor) if np.isfinite(floor).any() else np.zeros(len(means))
 
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         n = counts[:, None]
@@ -140,6 +150,15 @@ class NormalMeans(Means):
         )
         return value, -z / np.asarray(self.sigma), np.zeros_like(choleskys)
 
+    def log_densities(self, means: Array, choleskys: Array) -> Array:
+        sigma = np.broadcast_to(np.asarray(self.sigma), means.shape[1:])
+        z = (means - np.asarray(self.mu)) / sigma
+        constant = np.log(sigma).sum() + 0.5 * sigma.size * _LOG_TWO_PI
+        return -0.5 * np.square(z).sum(axis=(-2, -1)) - constant
+
+    def log_jacobians(self, means: Array, choleskys: Array, floor: Array) -> Array:
+        return super().log_jacobians(means, choleskys, floor) if np.isfinite(floor).any() else np.zeros(len(means))
+
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         prior_precision = 1.0 / np.square(np.asarray(self.sigma))
         precisions = counts[:, None, None] * inverse_from_cholesky(choleskys)
@@ -193,6 +212,9 @@ class FixedMeans(Means):
 
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         return 0.0, np.zeros_like(means), np.zeros_like(choleskys)
+
+    def log_densities(self, means: Array, choleskys: Array) -> Array:
+        return np.zeros(len(means))
 
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         return np.asarray(self.values, dtype=float)

@@ -12,8 +12,9 @@ from typing import Self
 import numpy as np
 
 from bayesgmm._errors import InputError
-from bayesgmm.model._interfaces import Covariances, Means, Weights
+from bayesgmm.model._interfaces import Covariances, Means
 from bayesgmm.model._spec import Array, Spec, show
+from bayesgmm.model._weights_interface import Weights
 from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
 from bayesgmm.model.groups import in_groups

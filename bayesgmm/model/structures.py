@@ -46,14 +46,26 @@ class _Structured(Covariances):
     def rescaled(self, scale: Array) -> Self:
         return self._replace(prior=self.prior.rescaled(scale[: self._n_own(scale.size)], separate=self.separate))
 
+    def log_densities(self, choleskys: Array, means: Array) -> Array:
+        if not self.separate:
+            return self.prior.matrix_log_densities(choleskys)
+        return self.prior.variance_log_densities(self._own_variances(choleskys))
+
     def log_jacobians(self, choleskys: Array, means: Array) -> Array:
-        if not isinstance(self.prior, InverseWishart):
-            return super().log_jacobians(choleskys, means)
-        d = choleskys.shape[-1]
-        logs = np.log(np.diagonal(choleskys, axis1=-2, axis2=-1))
         if self.separate:
-            return (np.log(2.0) + 2.0 * logs[..., : self._n_own(d)]).sum(axis=(-2, -1))
-        return (np.log(2.0) + (d + 1.0 - np.arange(d)) * logs).sum(axis=(-2, -1))
+            variances = self._own_variances(choleskys)
+            return self.prior.variance_volumes(variances) + np.log(2.0 * variances).sum(axis=(-2, -1))
+        K, d = choleskys.shape[-3:-1]
+        logs = np.log(np.diagonal(choleskys, axis1=-2, axis2=-1))
+        # |dSigma / dL| = 2^d prod L_jj^(d-j) for j = 0..d-1, and log-diagonal coordinates add one power of L_jj.
+        by_factor = K * d * np.log(2.0) + ((d + 1.0 - np.arange(d)) * logs).sum(axis=(-2, -1))
+        return self.prior.matrix_volumes(choleskys) + by_factor
+
+    def _log_jacobian(self, choleskys: Array) -> float:
+        return float(self.log_jacobians(choleskys[None], np.empty(0))[0])
+
+    def _own_variances(self, choleskys: Array) -> Array:
+        return _variances(choleskys)[..., : self._n_own(choleskys.shape[-1])]
 
     def _n_own(self, n_features: int) -> int:
         return n_features
@@ -79,14 +91,11 @@ class Full(_Structured):
         return self.prior.matrix_log_density(choleskys)
 
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
-        # |dSigma / dL| = 2^d prod L_jj^(d-j) for j = 0..d-1, and log-diagonal coordinates add one power of L_jj.
         K, d = choleskys.shape[:2]
-        powers = d + 1.0 - np.arange(d)
-        value, slope = self.prior.matrix_volume(choleskys)
-        value += K * d * np.log(2.0) + float((np.log(np.diagonal(choleskys, axis1=1, axis2=2)) * powers).sum())
+        slope = self.prior.matrix_volume(choleskys)[1]
         gradient = self.pullback(slope, choleskys, reference).reshape(K, -1)
-        gradient[:, :d] += powers
-        return value, gradient.ravel()
+        gradient[:, :d] += d + 1.0 - np.arange(d)
+        return self._log_jacobian(choleskys), gradient.ravel()
 
     def mode(self, counts: Array, scatter: Array) -> Array:
         return self.prior.matrix_mode(counts, scatter)
@@ -156,8 +165,8 @@ class Diagonal(_Structured):
 
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         variances = _variances(choleskys)
-        value, slope = self.prior.variance_volume(variances)
-        return value + float(np.log(2.0 * variances).sum()), (2.0 + 2.0 * variances * slope).ravel()
+        slope = self.prior.variance_volume(variances)[1]
+        return self._log_jacobian(choleskys), (2.0 + 2.0 * variances * slope).ravel()
 
     def mode(self, counts: Array, scatter: Array) -> Array:
         return diagonal_matrices(self.prior.variance_mode(counts, np.diagonal(scatter, axis1=1, axis2=2)))
@@ -210,9 +219,9 @@ class Spherical(_Structured):
         return value, diagonal_matrices(np.repeat(gradient / d, d, axis=1))
 
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
-        variances = _variances(choleskys)[:, :1]
-        value, slope = self.prior.variance_volume(variances)
-        return value + float(np.log(2.0 * variances).sum()), (2.0 + 2.0 * variances * slope).ravel()
+        variances = self._own_variances(choleskys)
+        slope = self.prior.variance_volume(variances)[1]
+        return self._log_jacobian(choleskys), (2.0 + 2.0 * variances * slope).ravel()
 
     def mode(self, counts: Array, scatter: Array) -> Array:
         d = scatter.shape[-1]
@@ -291,6 +300,9 @@ class Tied(Covariances):
 
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         return self.structure.log_jacobian(choleskys[:1], reference[:1])
+
+    def log_densities(self, choleskys: Array, means: Array) -> Array:
+        return self.structure.log_densities(choleskys[:, :1], means[:, :1])
 
     def log_jacobians(self, choleskys: Array, means: Array) -> Array:
         return self.structure.log_jacobians(choleskys[:, :1], means[:, :1])

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 
 from bayesgmm._errors import InputError
-from bayesgmm.model._interfaces import Weights, WeightsPosterior
 from bayesgmm.model._spec import Array, Numbers, rows_as_keys, show
+from bayesgmm.model._weights_interface import Weights, WeightsPosterior
 from bayesgmm.numerics.special import digamma, log_gamma
 
 # Drawn weights can underflow under small concentrations; their logs must stay finite.
@@ -61,6 +61,15 @@ class Dirichlet(Weights):
         # 0 * log(0) is 0 here: an empty component under a uniform prior has the density of every other point.
         terms = np.where(a == 1.0, 0.0, (a - 1.0) * np.where(a == 1.0, 0.0, log_weights))
         return constant + float(terms.sum()), a - 1.0
+
+    def log_densities(self, log_weights: Array) -> Array:
+        a = self._values(log_weights.shape[-1])
+        with np.errstate(invalid="ignore"):
+            terms = np.where(a == 1.0, 0.0, (a - 1.0) * log_weights)
+        return log_gamma(a.sum()) - log_gamma(a).sum() + terms.sum(axis=-1)
+
+    def log_jacobians(self, log_weights: Array) -> Array:
+        return log_weights.sum(axis=-1) + 0.5 * np.log(log_weights.shape[-1])
 
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         return _log_normalised(np.maximum(counts + self._values(counts.size) - (0.0 if unconstrained else 1.0), 0.0))
@@ -189,6 +198,11 @@ class FixedWeights(Weights):
 
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
         return 0.0, np.zeros_like(log_weights)
+
+    def log_densities(self, log_weights: Array) -> Array:
+        return np.zeros(len(log_weights))
+
+    log_jacobians = log_densities
 
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         return np.log(np.atleast_1d(self.values))

@@ -94,6 +94,21 @@ class BinnedRows:
             r[s], log_density[s] = _normalised(log_scales[s][:, None] + log_mass)
         return r, log_density
 
+    def values_of_many(
+        self,
+        log_scales: Array,
+        means: Array,
+        covariances: Array,
+        factors: Array,
+        noise_factors: Array,
+        n_threads: int,
+        with_counts: bool,
+    ) -> tuple[Array, Array]:
+        """Log-likelihoods (S,) and expected counts (S, K) of all units under S mixtures."""
+        each = zip(log_scales, means, covariances, factors, noise_factors, strict=True)
+        found = [self.statistics(*at, n_threads) for at in each]
+        return np.array([one.log_normaliser for one in found]), np.array([one.counts for one in found])
+
     def add_curvature(
         self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
     ) -> None:

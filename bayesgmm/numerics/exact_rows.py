@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from bayesgmm.numerics import curvature
 from bayesgmm.numerics.linalg import inverse_lower, strictly_lower_mask
-from bayesgmm.numerics.passes import Array, Statistics, expected_statistics, log_constants, n_chunks, rowwise_of_many
+from bayesgmm.numerics.passes import (
+    Array,
+    Statistics,
+    expected_statistics,
+    log_constants,
+    n_chunks,
+    rowwise_of_many,
+    values_of_many,
+)
 
 # Patterns are taken so many at a time, because each has matrices of its own.
 _PATTERNS_AT_ONCE = 512
@@ -171,6 +179,27 @@ class ExactRows(SortedRows):
                 out = r[s], log_density[s]
                 self._sums(patterns, log_scales[s], means[s], inverses, mask, n_threads, out)
         return r, log_density
+
+    def values_of_many(
+        self,
+        log_scales: Array,
+        means: Array,
+        covariances: Array,
+        factors: Array,
+        noise_factors: Array,
+        n_threads: int,
+        with_counts: bool,
+    ) -> tuple[Array, Array]:
+        """Log-likelihoods (S,) and expected counts (S, K) of all units under S mixtures."""
+        if self.observed.all():
+            if self.noise is not None:
+                T = covariances + noise_factors[:, None, None, None] * self.noise
+                factors = inverse_lower(np.linalg.cholesky(T))
+            options = {"row_weights": self.weights, "n_threads": n_threads, "with_counts": with_counts}
+            return values_of_many(self.x, log_scales, means, factors, **options)
+        each = zip(log_scales, means, covariances, factors, noise_factors, strict=True)
+        found = [self.statistics(*at, n_threads) for at in each]
+        return np.array([one.log_normaliser for one in found]), np.array([one.counts for one in found])
 
     def add_curvature(
         self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool

@@ -116,6 +116,38 @@ class NoisyRows(SortedRows):
                 list(pool.map(one, range(S)))
         return r, log_density
 
+    def values_of_many(
+        self,
+        log_scales: Array,
+        means: Array,
+        covariances: Array,
+        factors: Array,
+        noise_factors: Array,
+        n_threads: int,
+        with_counts: bool,
+    ) -> tuple[Array, Array]:
+        """Log-likelihoods (S,) and expected counts (S, K) of all units under S mixtures."""
+        from bayesgmm.numerics import _noise_kernel
+
+        noise_pass: Any = _noise_kernel.noise_pass
+        S, K, d = means.shape
+        n, weights = self.index.size, _NONE if self.weights is None else self.weights
+        values, counts, no_rows = np.empty(S), np.zeros((S, K)), (np.empty((K, 0)), _NONE)
+
+        def some(first: int) -> None:
+            for s in range(first, S, n_threads):
+                at = self._at(log_scales[s], means[s], covariances[s], float(noise_factors[s]))(0, n)
+                m = K if with_counts else 0
+                sums = counts[s, :m], np.zeros((m, d)), np.zeros((m, d, d))
+                values[s] = noise_pass(*at, weights, False, *sums, *no_rows)[0]
+
+        if n_threads == 1:
+            some(0)
+        else:
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(some, range(n_threads)))
+        return values, counts
+
     def add_curvature(
         self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
     ) -> None:

@@ -178,23 +178,41 @@ def rowwise_of_many(
     return r, log_density
 
 
-def counts_of_many(
-    x: Array, log_scales: Array, means: Array, precision_choleskys: Array, *, n_threads: int = 1
-) -> Array:
-    """Expected rows of each component (S, K) under S mixtures; arguments as in `rowwise_of_many`."""
+def values_of_many(
+    x: Array,
+    log_scales: Array,
+    means: Array,
+    precision_choleskys: Array,
+    *,
+    row_weights: Array | None = None,
+    n_threads: int = 1,
+    with_counts: bool = True,
+) -> tuple[Array, Array]:
+    """Sums of log normalisers (S,) and expected counts (S, K) under S mixtures; arguments as in `rowwise_of_many`.
+
+    Counts are zeros unless they are asked for, which costs about half as much again.
+    """
     from bayesgmm.numerics import _kernels
 
     d, n = x.shape
-    K = log_scales.shape[1]
-    counts = np.zeros(log_scales.shape)
-    no_rows = np.empty((K, 0)), np.empty(0)
+    S, K = log_scales.shape
+    values, counts = np.empty(S), np.zeros((S, K))
+    no_rows, none = (np.empty((K, 0)), _NONE), (np.zeros(0), np.zeros((0, d)), np.zeros((0, d, d)))
+    weights = _NONE if row_weights is None else np.ascontiguousarray(row_weights, dtype=float)
 
     def one(s: int, constants: Array, means: Array, factors: Array) -> None:
-        moments = np.zeros((K, d)), np.zeros((K, d, d))
-        _kernels.direct_pass(x, 0, n, constants, means, factors, _NONE, counts[s], *moments, *no_rows)
+        sums = (counts[s], np.zeros((K, d)), np.zeros((K, d, d))) if with_counts else none
+        values[s] = _kernels.direct_pass(x, 0, n, constants, means, factors, weights, *sums, *no_rows)
 
-    _for_all(one, log_scales, means, precision_choleskys, n * K * (d + 1) * (d + 2), n_threads)
-    return counts
+    work = n * K * (d + 1) * (d + 2)
+    if row_weights is None and d >= _SMALLEST_EXPANDED_DIMENSION and work > _WORK_WORTH_EXPANDING:
+        at = log_scales, means, precision_choleskys
+        for s, each in enumerate(zip(*at, strict=True)):
+            found = expected_statistics(x, *each, n_threads=n_threads)
+            values[s], counts[s] = found.log_normaliser, found.counts
+    else:
+        _for_all(one, log_scales, means, precision_choleskys, work, n_threads)
+    return values, counts
 
 
 def _for_all(

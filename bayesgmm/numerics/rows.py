@@ -180,6 +180,29 @@ class Rows:
             r[..., part.index], log_density[:, part.index] = part.rowwise_of_many(own, *at)
         return r, log_density
 
+    def values_of_many(
+        self,
+        log_scales: Array,
+        means: Array,
+        precision_choleskys: Array,
+        *,
+        noise_factors: Array,
+        n_threads: int = 1,
+        with_counts: bool = True,
+    ) -> tuple[Array, Array]:
+        """Log-likelihoods (S,) and expected counts (S, K) under S mixtures; zeros where counts are not asked for.
+
+        `log_scales` may be (S, G, K), with a row for each group.
+        """
+        covariances = means if self.exact else outer(inverse_lower(precision_choleskys))
+        values, counts = np.zeros(len(means)), np.zeros(means.shape[:2])
+        for part in self.parts:
+            own = log_scales[:, part.group] if log_scales.ndim == 3 else log_scales
+            at = own, means, covariances, precision_choleskys, noise_factors, n_threads
+            found = part.values_of_many(*at, with_counts)
+            values, counts = values + found[0], counts + found[1]
+        return values, counts
+
     def conditionals(self, mean: Array, covariance: Array, noise_factor: float = 1.0) -> list[Conditional]:
         """What all rows say about their true values under one component."""
         out = [each for part in self.parts for each in part.conditionals(mean, covariance, noise_factor)]
