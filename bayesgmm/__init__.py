@@ -42,9 +42,13 @@ from bayesgmm.model import (
     InverseWishart,
     LogNormal,
     NormalMeans,
+    ScaledInverseChi,
     Spherical,
     StickBreaking,
     Tied,
+    WarpedCovariances,
+    WarpedMeans,
+    warped_normal,
 )
 from bayesgmm.results.relabel import relabel
 
@@ -79,12 +83,15 @@ __all__ = [
     "LogNormal",
     "NormalMeans",
     "NotConvergedWarning",
+    "ScaledInverseChi",
     "Spherical",
     "Status",
     "StickBreaking",
     "Tied",
     "UnsupportedError",
     "VBBound",
+    "WarpedCovariances",
+    "WarpedMeans",
     "add_log_likelihood",
     "add_posterior_predictive",
     "as_data",
@@ -106,4 +113,5 @@ __all__ = [
     "standard_errors",
     "summary",
     "to_pymc",
+    "warped_normal",
 ]

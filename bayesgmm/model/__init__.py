@@ -8,8 +8,9 @@ from bayesgmm.model.flat import Flat
 from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
-from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal
+from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal, ScaledInverseChi
 from bayesgmm.model.structures import Diagonal, Full, Spherical, Tied
+from bayesgmm.model.warped import WarpedCovariances, WarpedMeans, warped_normal
 from bayesgmm.model.weights import Dirichlet, FixedWeights, StickBreaking
 
 __all__ = [
@@ -35,8 +36,12 @@ __all__ = [
     "LogNormal",
     "Means",
     "NormalMeans",
+    "ScaledInverseChi",
     "Spherical",
     "StickBreaking",
     "Tied",
+    "WarpedCovariances",
+    "WarpedMeans",
     "Weights",
+    "warped_normal",
 ]

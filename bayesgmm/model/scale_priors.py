@@ -160,3 +160,46 @@ class LogNormal(ScalePrior):
 
     def vanishes_at_zero(self) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class ScaledInverseChi(ScalePrior):
+    """What ``df`` degrees of freedom have told of a standard deviation: df scale^2 / s^2 is chi-squared distributed.
+
+    It is the posterior of the standard deviation of Normal errors given a sum of squares df scale^2, under the prior
+    1 / s (Gelman et al. 2013, section 3.2): repeats of other units, a calibration, an instrument's sheet.
+
+    Parameters
+    ----------
+    df : float or one a feature
+        Positive.
+    scale : float or one a feature
+        Positive; the estimate of the standard deviation.
+    """
+
+    df: Numbers
+    scale: Numbers
+    _per_feature = ("df", "scale")
+
+    def __post_init__(self) -> None:
+        self._freeze("df", positive=True, most_axes=1)
+        self._freeze("scale", positive=True, most_axes=1)
+
+    def log_density(self, s: Array) -> tuple[Array, Array]:
+        df, scale = self._values()
+        squares = 0.5 * df * np.square(scale)
+        constant = np.log(2.0) + 0.5 * df * np.log(squares) - log_gamma(0.5 * df)
+        return constant - (df + 1.0) * np.log(s) - squares / np.square(s), (2.0 * squares / np.square(s) - df - 1.0) / s
+
+    def rescaled(self, scale: Array) -> Self:
+        return self._replace(scale=freeze(np.asarray(self.scale) / scale))
+
+    def typical(self) -> Array:
+        return np.asarray(self.scale)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        df, scale = self._values()
+        return scale * np.sqrt(df / rng.chisquare(np.broadcast_to(df, shape)))
+
+    def vanishes_at_zero(self) -> bool:
+        return True
