@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._chains import STATISTICS, run_chains
+from bayesgmm.engines._draws import ChainReport, Draws, Sampling
 from bayesgmm.engines._modes import find_modes, worst_r_hat
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import at_mode
@@ -19,7 +20,7 @@ from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_proper, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._python_density import PythonDensity
-from bayesgmm.engines.base import Array, ChainReport, Draws, Engine, Outcome, Parameters, Problem, Sampling, StartReport
+from bayesgmm.engines.base import Array, Engine, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.densities import log_densities
 from bayesgmm.numerics.passes import counts_of_many
@@ -242,7 +243,7 @@ class _Sample:
 
 def _in_python(problem: Problem) -> bool:
     """Whether the density is computed in Python."""
-    beyond = problem.n_groups is not None or (problem.noise is not None and problem.noise.prior is not None)
+    beyond = problem.n_groups is not None or problem.free_noise
     return beyond or problem.model.means.sampled_in_python or problem.model.covariances.sampled_in_python
 
 
@@ -350,7 +351,7 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
         covariances=at.covariances,
         log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
         expected_counts=_expected_counts(problem, points),
-        noise_scale=None if problem.noise is None or problem.noise.prior is None else np.exp(log_noise),
+        noise_scale=np.exp(log_noise) if problem.free_noise else None,
     )
 
 

@@ -104,9 +104,6 @@ def assess(job: Job) -> Assessed:
     notes: list[str] = []
     if "elbo" in job.criteria:
         try:
-            VB().check(problem.declared, problem.n_features)
-            if problem.noise is not None and problem.noise.prior is not None:
-                raise UnsupportedError("VB", "an unknown factor of all errors", "")
             starts = [problem.units.to_standard(each) for each in job.optima]
             numbers["elbo"], status = VB().follow(problem, starts, quiet)
             if status is not Status.CONVERGED:

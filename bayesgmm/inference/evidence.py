@@ -352,10 +352,8 @@ def log_evidence(
 
 
 def _defaults(problem: Problem) -> list[EvidenceEstimator]:
-    if problem.noise is not None and problem.noise.prior is not None:
-        return [LaplaceEvidence()]
     try:
-        VB().check(problem.declared, problem.n_features)
+        VB().check_problem(problem)
     except UnsupportedError:
         return [LaplaceEvidence()]
     return [VBBound(), LaplaceEvidence()]

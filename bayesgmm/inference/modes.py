@@ -81,7 +81,7 @@ def variables(problem: Problem, at: Parameters) -> Variables:
 
     here = problem.units.to_data(at)
     found = parameters(np.exp(here.log_weights), here.means, here.covariances)
-    if problem.noise is not None and problem.noise.prior is not None:
+    if problem.free_noise:
         found["noise_scale"] = np.exp(np.asarray(here.log_noise, dtype=float))
     return found
 

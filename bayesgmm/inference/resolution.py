@@ -163,8 +163,8 @@ def _error(coordinates: Coordinates, covariance: Array, pair: tuple[int, int]) -
 def _uncertainty(problem: Problem, data: Data, at: Parameters) -> tuple[Coordinates, Array]:
     """Inverse of the expected information of all rows at a point, in the coordinates round it."""
     rows = _expected_rows(problem, data, at)
-    factor, free = float(np.exp(2.0 * at.log_noise)), problem.noise is not None and problem.noise.prior is not None
-    second = rows.curvature(at.log_weights, at.means, at.choleskys, noise_factor=factor, free_noise=free)
+    factor = float(np.exp(2.0 * at.log_noise))
+    second = rows.curvature(at.log_weights, at.means, at.choleskys, noise_factor=factor, free_noise=problem.free_noise)
     # Slopes are 0 on average, but for those in log weights, which are the expected counts: what these bend belongs to
     # the information about weights that sum to one.
     D = n_coordinates(problem.n_features)
