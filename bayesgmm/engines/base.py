@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -19,6 +20,8 @@ from bayesgmm.numerics.rows import Rows
 
 Array = NDArray[np.float64]
 Order = NDArray[np.intp]
+# Of `Parameters`; the last may be one number for many points.
+_PARAMETERS = ("log_weights", "means", "choleskys", "log_noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,18 @@ class Parameters:
     def covariances(self) -> Array:
         """(K, d, d)."""
         return outer(self.choleskys)
+
+    @classmethod
+    def stacked(cls, points: Sequence[Parameters]) -> Parameters:
+        """Many points, from single ones."""
+        return cls(**{name: np.stack([np.asarray(getattr(point, name)) for point in points]) for name in _PARAMETERS})
+
+    @classmethod
+    def joined(cls, several: Sequence[Parameters]) -> Parameters:
+        """Many points, from several lots of many, one after the other."""
+        found = {name: np.concatenate([getattr(each, name) for each in several]) for name in _PARAMETERS[:-1]}
+        log_noise = np.concatenate([np.broadcast_to(each.log_noise, len(each.means)) for each in several])
+        return cls(**found, log_noise=log_noise)
 
     def taken(self, which: Any) -> Parameters:
         """Some of many points."""
@@ -219,6 +234,12 @@ class Problem:
             if progress is not None:
                 progress.step("importance weights", s + 1, S)
         return values, counts
+
+    def responsibilities(self, points: Parameters) -> Array:
+        """Of one unit of every row (S, K, N), at many points."""
+        noise = np.exp(2.0 * np.broadcast_to(points.log_noise, len(points.means)))
+        at = points.log_weights, points.means, points.precision_choleskys
+        return self.rows.rowwise_of_many(*at, noise_factors=noise, n_threads=self.n_threads)[0]
 
     def statistics_at(
         self, log_scales: Array, means: Array, precision_choleskys: Array, *, log_noise: float = 0.0

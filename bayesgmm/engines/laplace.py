@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesgmm._errors import FitError, InputError
 from bayesgmm.engines._draws import Draws
-from bayesgmm.engines._importance import Importance, resampled, smoothed
+from bayesgmm.engines._importance import WORST_PARETO_K, Importance, resampled, smoothed
 from bayesgmm.engines._normal import NormalApproximation
 from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
@@ -20,8 +20,6 @@ from bayesgmm.model import FilledMixture
 
 # Proposals for each draw that is kept.
 _PROPOSALS = 2
-# Vehtari et al. 2024: above, importance weights correct nothing.
-WORST_PARETO_K = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)

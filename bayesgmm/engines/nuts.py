@@ -339,11 +339,7 @@ def _stacked(samples: list[_Sample]) -> dict[str, NDArray[Any]]:
 
 
 def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
-    log_weights = np.concatenate([sample.points.log_weights for sample in samples])
-    means = np.concatenate([sample.points.means for sample in samples])
-    choleskys = np.concatenate([sample.points.choleskys for sample in samples])
-    log_noise = np.concatenate([np.broadcast_to(sample.points.log_noise, len(sample)) for sample in samples])
-    points = Parameters(log_weights=log_weights, means=means, choleskys=choleskys, log_noise=log_noise)
+    points = Parameters.joined([sample.points for sample in samples])
     at = problem.units.to_data(points)
     return Draws(
         weights=np.exp(at.log_weights),
@@ -351,7 +347,7 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
         covariances=at.covariances,
         log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
         expected_counts=_expected_counts(problem, points),
-        noise_scale=np.exp(log_noise) if problem.free_noise else None,
+        noise_scale=np.exp(points.log_noise) if problem.free_noise else None,
     )
 
 

@@ -20,7 +20,6 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start
 from bayesgmm.engines.base import Array, Order, Parameters, Problem, StartReport
-from bayesgmm.engines.laplace import WORST_PARETO_K
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.evidence import bridged, laplace_rows
@@ -121,14 +120,8 @@ def _at_the_optimum(problem: Problem, at: Parameters) -> dict[str, float]:
     """Likelihood and information criteria, which need nothing but the optimum."""
     statistics = problem.statistics(at)
     log_likelihood = statistics.log_normaliser - problem.log_volume
-    factors = at.precision_choleskys[None]
-    noise = np.array([np.exp(2.0 * float(at.log_noise))])
-    rows = problem.rows
-    r = rows.rowwise_of_many(at.log_weights[None], at.means[None], factors, noise_factors=noise)[0][0]
-    units = np.zeros(rows.n_rows)
-    for part in rows.parts:
-        units[part.index] = part.units
-    p, n = problem.n_parameters, rows.units()
+    r = problem.responsibilities(Parameters.stacked([at]))[0]
+    units, p, n = problem.rows.units_by_row(), problem.n_parameters, problem.rows.units()
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -float(np.where(r > 0, r * np.log(r), 0.0).sum(axis=0) @ units)
     certain = float(np.log(r.max(axis=0)) @ units)
@@ -232,7 +225,7 @@ def _at_scales(
         else:
             importance = smoothed(log_weights + _prior_change(problem, means, points))
         values[i], errors[i] = importance.log_mean, importance.log_mean_error
-        fine[i] = not importance.pareto_k > WORST_PARETO_K
+        fine[i] = importance.reliable
     return values, errors, fine
 
 
@@ -260,9 +253,7 @@ def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, f
     for begin in range(0, rows.n_rows, size):
         index = np.arange(begin, min(begin + size, rows.n_rows))
         part = rows.taken(index)
-        weights = np.zeros(index.size)
-        for each in part.parts:
-            weights[each.index] = each.units
+        weights = part.units_by_row()
         # Of a row in which nothing was observed there is nothing to predict.
         some = weights > 0
         log_density = part.rowwise_of_many(*at, noise_factors=factors)[1][:, some] - volumes[index][some]

@@ -24,7 +24,7 @@ from bayesgmm.engines._options import check_proper, check_whole
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Parameters, Problem
-from bayesgmm.engines.laplace import WORST_PARETO_K, Laplace, approximated
+from bayesgmm.engines.laplace import Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference._matched import matched_draws
@@ -164,13 +164,7 @@ def laplace_rows(
     """Laplace's formula at the first mode, and importance sampling from all of them, which are in standard units."""
     mode = modes[0]
     normal = approximated(problem, mode)
-    at = replace(
-        mode,
-        log_weights=mode.log_weights[None],
-        means=mode.means[None],
-        choleskys=mode.choleskys[None],
-        log_noise=np.atleast_1d(mode.log_noise),
-    )
+    at = Parameters.stacked([mode])
     joint = float(problem.likelihoods(at)[0][0] + normal.log_prior(at)[0])
     copies = problem.model.log_symmetries()
     n_copies = round(np.exp(copies))
@@ -192,7 +186,6 @@ def laplace_rows(
                 first.append(approximated(problem, other).with_tails(_TAILS))
         sampled = adapted(problem, first, _TAILS, draws, rng, progress)
         importance = sampled.importance
-        fine = not importance.pareto_k > WORST_PARETO_K
         far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
         found.append(
             EvidenceRow(
@@ -202,8 +195,8 @@ def laplace_rows(
                 error=importance.log_mean_error,
                 labels=sampled.labels,
                 pareto_k=importance.pareto_k,
-                reliable=fine and sampled.complete and not note,
-                note=note or (far if not fine else "" if sampled.complete else _TOO_MANY_COPIES),
+                reliable=importance.reliable and sampled.complete and not note,
+                note=note or (far if not importance.reliable else "" if sampled.complete else _TOO_MANY_COPIES),
             )
         )
     return found, sampled
