@@ -16,7 +16,7 @@ from bayesgmm.engines._draws import ChainReport, Draws, Sampling
 from bayesgmm.engines._modes import find_modes, worst_r_hat
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import at_mode
-from bayesgmm.engines._optima import Search
+from bayesgmm.engines._optima import WORTH_A_LOOK, Search
 from bayesgmm.engines._options import check_positive, check_proper, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._python_density import PythonDensity
@@ -25,8 +25,6 @@ from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.densities import log_densities
 from bayesgmm.numerics.passes import counts_of_many
 
-# Optima this much lower than the best, in nats, serve as starts too.
-_WORTH_A_CHAIN = 10.0
 # Log densities at rows of the data that differ by less belong to the same optimum.
 _SAME_DENSITY = 0.05
 # Chains start this wide round the mode, in units of its curvature.
@@ -270,7 +268,7 @@ def _origins(problem: Problem, reports: list[StartReport], best: int, n_chains: 
         gap = reports[best].end_value - reports[i].end_value
         # A start that was not followed to the very end is near enough for a chain to begin there.
         proper = reports[i].status.usable or reports[i].status is Status.SCREENED_OUT
-        if proper and reports[i].end is not None and gap < _WORTH_A_CHAIN:
+        if proper and reports[i].end is not None and gap < WORTH_A_LOOK:
             here = densities(reports[i])
             if all(np.abs(here - other).max() > _SAME_DENSITY for other in found):
                 found.append(here)

@@ -177,8 +177,7 @@ class VB(Engine):
         prior = prior_of(problem.model, problem.n_features)
         climbs = []
         for at in starts:
-            start = Start(method="given", at=at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
-            climb = self._begin(problem, prior, start)
+            climb = self._begin(problem, prior, Start.given(at))
             self._climb(problem, climb, min(_FIRST_STEPS, self.max_steps))
             climbs.append(climb)
         best = self._simplified(problem, prior, max(climbs, key=lambda climb: climb.bound))

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective
-from bayesgmm.engines._polish import approach, finish
+from bayesgmm.engines._polish import climbed
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start
 from bayesgmm.engines.base import Parameters
@@ -86,8 +86,7 @@ def _replicate(mode: Mode, rng: np.random.Generator) -> tuple[Parameters | None,
     parts = [replace(part, weights=part.units * (there / drawn)[part.group]) for part in parts]
     again = replace(problem, rows=replace(problem.rows, parts=parts))
     objective = Objective(again, unconstrained=mode.unconstrained)
-    start = Start(method="bootstrap", at=mode.at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
-    limits = {"max_steps": mode.max_steps, "floor": mode.floor}
-    climb = approach(objective, start, em_steps=1, **limits)
-    report = finish(objective, climb, tolerance=_TOLERANCE, **limits)
+    start = Start.given(mode.at, "bootstrap")
+    how = {"max_steps": mode.max_steps, "tolerance": _TOLERANCE, "floor": mode.floor}
+    report = climbed(objective, start, em_steps=1, **how)
     return (report.end if report.status.usable else None), report.status

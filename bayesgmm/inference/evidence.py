@@ -20,6 +20,7 @@ from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
 from bayesgmm.engines._modes import effective_draws
 from bayesgmm.engines._normal import NormalApproximation
+from bayesgmm.engines._optima import distinct
 from bayesgmm.engines._options import check_proper, check_whole
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
@@ -38,8 +39,8 @@ BOUND, ESTIMATE, EXACT = "bound", "estimate", "exact"
 # Degrees of freedom of proposals. Log variances have exponential tails, which those of a Normal do not cover.
 _TAILS = 6.0
 _TAILS_OF_BRIDGE = 10.0
-# Further optima that get proposals of their own: at most so many, so far apart and so little below the best, in nats.
-_MOST_MODES, _SAME_OPTIMUM, _WORTH_DRAWS = 5, 1e-2, 10.0
+# So many optima get proposals of their own.
+_MOST_MODES = 5
 _TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
 
 
@@ -142,20 +143,9 @@ class LaplaceEvidence(EvidenceEstimator):
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         outcome = replace(self.engine, draws=4, chains=1, resample=False).run(problem, rng, progress)
         note = "" if outcome.status is Status.CONVERGED else outcome.status.value
-        modes = [problem.units.to_standard(mode) for mode in _modes(outcome)]
+        best = distinct(outcome.starts, _MOST_MODES)
+        modes = [problem.units.to_standard(each.end) for each in best if each.end is not None]
         return laplace_rows(problem, modes, self.draws, rng, progress, note)[0]
-
-
-def _modes(outcome: Outcome) -> list[Parameters]:
-    """The best optimum and others that are not much lower."""
-    best = outcome.starts[outcome.best_start].end_value
-    ends = sorted((start for start in outcome.starts if start.status.usable), key=lambda start: -start.end_value)
-    found, last = [outcome.point], best
-    for start in ends:
-        if start.end is not None and last - start.end_value > _SAME_OPTIMUM and best - start.end_value < _WORTH_DRAWS:
-            found.append(start.end)
-            last = start.end_value
-    return found[:_MOST_MODES]
 
 
 def laplace_rows(
