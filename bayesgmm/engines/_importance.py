@@ -41,8 +41,11 @@ class Importance:
         """Monte-Carlo standard error of the log of the mean weight.
 
         Where Pareto k is above 1/2 the weights have no variance, and errors fall as S^(k - 1) in place of S^(-1/2)
-        (Vehtari et al. 2024); the error of the smoothed weights is raised by the ratio.
+        (Vehtari et al. 2024); the error of the smoothed weights is raised by the ratio. From 1 on they have no mean
+        either, and the error is infinite.
         """
+        if self.pareto_k >= 1.0:
+            return np.inf
         weights = self.shares * self.log_weights.size
         slower = 1.0 if np.isnan(self.pareto_k) else weights.size ** max(0.0, self.pareto_k - 0.5)
         return float(slower * np.sqrt(weights.var(ddof=1) / weights.size))

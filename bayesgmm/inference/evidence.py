@@ -158,38 +158,37 @@ def laplace_rows(
     joint = float(problem.likelihoods(at)[0][0] + normal.log_prior(at)[0])
     copies = problem.model.log_symmetries()
     n_copies = round(np.exp(copies))
-    found = [
-        EvidenceRow(
-            name="Laplace",
-            kind=ESTIMATE,
-            value=normal.log_integral(joint) + copies - problem.log_volume,
-            labels=f"{n_copies} copies of the mode, taken as separate" if n_copies > 1 else "one copy of the mode",
-            reliable=not note,
-            note=note or "its error is unknown",
-        )
-    ]
-    sampled = None
-    if draws:
-        first = [normal.with_tails(_TAILS)]
-        for other in modes[1:]:
-            with suppress(FitError):  # a mode that is no hill adds nothing
-                first.append(approximated(problem, other).with_tails(_TAILS))
-        sampled = adapted(problem, first, _TAILS, draws, rng, progress)
-        importance = sampled.importance
-        far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
-        found.append(
-            EvidenceRow(
-                name="Laplace, importance sampling",
-                kind=ESTIMATE,
-                value=importance.log_mean - problem.log_volume,
-                error=importance.log_mean_error,
-                labels=sampled.labels,
-                pareto_k=importance.pareto_k,
-                reliable=importance.reliable and sampled.complete and not note,
-                note=note or (far if not importance.reliable else "" if sampled.complete else _TOO_MANY_COPIES),
-            )
-        )
-    return found, sampled
+    plain = EvidenceRow(
+        name="Laplace",
+        kind=ESTIMATE,
+        value=normal.log_integral(joint) + copies - problem.log_volume,
+        labels=f"{n_copies} copies of the mode, taken as separate" if n_copies > 1 else "one copy of the mode",
+        reliable=not note,
+        note=note or "its error is unknown",
+    )
+    if not draws:
+        return [plain], None
+    first = [normal.with_tails(_TAILS)]
+    for other in modes[1:]:
+        with suppress(FitError):  # a mode that is no hill adds nothing
+            first.append(approximated(problem, other).with_tails(_TAILS))
+    sampled = adapted(problem, first, _TAILS, draws, rng, progress)
+    importance = sampled.importance
+    far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
+    if not importance.reliable:
+        # What proposals with heavier tails that have learnt do not cover, the Normal is further from.
+        plain = replace(plain, reliable=False, note=note or "a guess: the posterior is far from a Normal")
+    corrected = EvidenceRow(
+        name="Laplace, importance sampling",
+        kind=ESTIMATE,
+        value=importance.log_mean - problem.log_volume,
+        error=importance.log_mean_error,
+        labels=sampled.labels,
+        pareto_k=importance.pareto_k,
+        reliable=importance.reliable and sampled.complete and not note,
+        note=note or (far if not importance.reliable else "" if sampled.complete else _TOO_MANY_COPIES),
+    )
+    return [plain, corrected], sampled
 
 
 @dataclass(frozen=True, kw_only=True)

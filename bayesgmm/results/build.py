@@ -112,9 +112,11 @@ def build_result(
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
-    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason", names.CAVEAT)
-    facts += (names.PARETO_K, names.CORRECTION)
+    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason")
+    facts += (names.CAVEAT, names.CORRECTION)
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
+    if names.PARETO_K in outcome.notes:
+        attrs[names.PARETO_K] = float(outcome.notes[names.PARETO_K])
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
     tree.attrs.update(attrs)
     return tree

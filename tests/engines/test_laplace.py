@@ -319,7 +319,8 @@ def test_draws_agree_with_nuts():
 
 def test_far_from_a_normal():
     result = fit(bg.GaussianMixture(6), bg.datasets.load_galaxies(), bg.Laplace(threads=1, n_init=8, n_polish=2))
-    assert float(result.attrs["pareto_k"]) > 0.7
+    assert isinstance(result.attrs["pareto_k"], float)
+    assert result.attrs["pareto_k"] > 0.7
     assert result.attrs["correction"].startswith("none: Pareto k is")
     # As they were drawn, with their weights beside them.
     assert np.unique(result["posterior"]["weights"].to_numpy().reshape(-1, 6), axis=0).shape[0] == 1000
