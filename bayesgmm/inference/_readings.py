@@ -49,8 +49,8 @@ def choices(comparison: xr.Dataset) -> dict[str, tuple[str, str]]:
     return out
 
 
-def readings(comparison: xr.Dataset) -> list[str]:
-    """Sentences about a comparison, the disagreements first."""
+def readings(comparison: xr.Dataset, *, by_likelihood: bool) -> list[str]:
+    """Sentences about a comparison, the disagreements first; `by_likelihood` says that no part has a prior."""
     chosen = choices(comparison)
     by_choice: dict[str, list[str]] = {}
     for title, (choice, _) in chosen.items():
@@ -66,6 +66,8 @@ def readings(comparison: xr.Dataset) -> list[str]:
         "BIC, ELBO and evidence count Gaussians, and choose more of them the more rows there are if clusters are not "
         "Gaussian; ICL counts separate clusters; AIC and LOO look for the best prediction."
     )
+    if not by_likelihood:
+        lines.append("BIC, AIC and ICL are taken at the mode under the declared priors, not at maximum likelihood.")
     if "posterior_probability" in comparison:
         lines.append(_posterior(comparison))
     if "elpd_loo" in comparison:
