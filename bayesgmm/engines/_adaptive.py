@@ -27,7 +27,7 @@ class Blend(Approximation):
 
     def draw(self, rng: np.random.Generator, size: int) -> Parameters:
         sizes = rng.multinomial(size, self.shares)
-        return joined([part.draw(rng, n) for part, n in zip(self.parts, sizes, strict=True) if n])
+        return Parameters.joined([part.draw(rng, n) for part, n in zip(self.parts, sizes, strict=True) if n])
 
     def log_density(self, points: Parameters) -> Array:
         each = [part.log_density(points) for part in self.parts]
@@ -94,7 +94,7 @@ def adapted(
         likelihoods, _ = problem.likelihoods(points[-1], progress, with_counts=False)
         joint.append(likelihoods + blend.log_prior(points[-1]))
         # Copies far away change all weights alike, so that the density of this one is enough here.
-        together = joined(points)
+        together = Parameters.joined(points)
         importance = smoothed(np.concatenate(joint) - blend.log_density(together))
         reshaped = first[0].moved(together, importance.shares, df, _DRAWS_PER_COORDINATE)
         blend = Blend((reshaped, *first), np.array([0.5, *[0.5 / len(first)] * len(first)]))
@@ -110,14 +110,4 @@ def adapted(
         points=final,
         log_likelihoods=likelihoods,
         log_q=q.log_density,
-    )
-
-
-def joined(points: list[Parameters]) -> Parameters:
-    """Many points one after the other."""
-    return Parameters(
-        log_weights=np.concatenate([each.log_weights for each in points]),
-        means=np.concatenate([each.means for each in points]),
-        choleskys=np.concatenate([each.choleskys for each in points]),
-        log_noise=np.concatenate([np.broadcast_to(each.log_noise, len(each.means)) for each in points]),
     )

@@ -12,6 +12,8 @@ from bayesgmm.engines.base import Array
 _FEWEST = 100
 # Weights that differ by less are the same.
 _SAME = 1e-8  # nats
+# Vehtari et al. 2024: above, importance weights correct nothing and their mean is a guess.
+WORST_PARETO_K = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +41,19 @@ class Importance:
         """Monte-Carlo standard error of the log of the mean weight.
 
         Where Pareto k is above 1/2 the weights have no variance, and errors fall as S^(k - 1) in place of S^(-1/2)
-        (Vehtari et al. 2024); the error of the smoothed weights is raised by the ratio.
+        (Vehtari et al. 2024); the error of the smoothed weights is raised by the ratio. From 1 on they have no mean
+        either, and the error is infinite.
         """
+        if self.pareto_k >= 1.0:
+            return np.inf
         weights = self.shares * self.log_weights.size
         slower = 1.0 if np.isnan(self.pareto_k) else weights.size ** max(0.0, self.pareto_k - 0.5)
         return float(slower * np.sqrt(weights.var(ddof=1) / weights.size))
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the mean weight may be trusted; of few draws nothing is known against it."""
+        return not self.pareto_k > WORST_PARETO_K
 
     @property
     def shares(self) -> Array:

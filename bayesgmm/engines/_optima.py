@@ -12,7 +12,7 @@ from bayesgmm._status import Status
 from bayesgmm.engines._boundary import SMALLEST
 from bayesgmm.engines._moves import moves
 from bayesgmm.engines._objective import Objective
-from bayesgmm.engines._polish import Climb, approach, finish
+from bayesgmm.engines._polish import Climb, approach, climbed, finish
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start, sample, short_run, short_runs
 from bayesgmm.engines.base import Parameters, Problem, StartReport
@@ -24,6 +24,8 @@ _MOVES = 16
 _MOVES_APPROACHED = 5
 _NEARLY_AS_GOOD = 2.0  # nats
 _SAME_OPTIMUM = 1e-2  # nats
+# Lower optima than this, in nats below the best, hold too little of a posterior to matter.
+WORTH_A_LOOK = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,14 +162,25 @@ class Search:
                 rest.append(StartReport(method=report.method, status=status, short_value=np.nan, passes=0))
                 continue
             last = report.end_value
-            start = Start(
-                method=report.method, at=report.end, value=np.nan, statistics=None, status=Status.SCREENED_OUT
-            )
-            climb = approach(objective, start, em_steps=_BURN_IN, **limits)
-            finished.append(finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits))
+            start = Start.given(report.end, report.method)
+            how = {**limits, "tolerance": self.tolerance, "supported": self.supported}
+            finished.append(climbed(objective, start, em_steps=_BURN_IN, **how))
             proper += finished[-1].status.usable
             progress.step("all rows", proper, self.n_polish)
         return sorted(finished + rest, key=_order)
+
+
+def distinct(reports: Sequence[StartReport], most: int) -> list[StartReport]:
+    """The best usable end and further ones within 10 nats that differ in value, best first; at most so many."""
+    out: list[StartReport] = []
+    for report in sorted(reports, key=_order):
+        if not report.status.usable or report.end is None:
+            continue
+        if not out or (
+            out[-1].end_value - report.end_value > _SAME_OPTIMUM and out[0].end_value - report.end_value < WORTH_A_LOOK
+        ):
+            out.append(report)
+    return out[:most]
 
 
 def _order(report: StartReport) -> tuple[bool, float]:

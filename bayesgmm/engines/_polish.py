@@ -125,6 +125,21 @@ def finish(
     )
 
 
+def climbed(
+    objective: Objective,
+    start: Start,
+    *,
+    em_steps: int,
+    max_steps: int,
+    tolerance: float,
+    floor: float,
+    supported: bool = True,
+) -> StartReport:
+    """Follow a start all the way, as `approach` and `finish` do."""
+    climb = approach(objective, start, em_steps=em_steps, max_steps=max_steps, floor=floor)
+    return finish(objective, climb, max_steps=max_steps, tolerance=tolerance, floor=floor, supported=supported)
+
+
 def _to_the_top(
     objective: Objective, point: Point, end: int, tolerance: float, floor: float, trace: list[float]
 ) -> tuple[Point, float, Status]:

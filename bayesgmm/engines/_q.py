@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesgmm.engines._covariance_factors import CovarianceFactor, covariance_factor
+from bayesgmm.engines._draws import Draws
 from bayesgmm.engines._mean_factors import MeanFactor, mean_factor
 from bayesgmm.engines._objective import log_prior, row_means, scatter_about
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Approximation, Array, Draws, Parameters, Problem
+from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
 from bayesgmm.model import FilledMixture
 from bayesgmm.model._weights_interface import WeightsPosterior
 from bayesgmm.numerics.linalg import log_det

@@ -31,6 +31,11 @@ class Start:
     statistics: Statistics | None
     status: Status
 
+    @classmethod
+    def given(cls, at: Parameters, method: str = "given") -> Start:
+        """A point of which nothing else is known yet."""
+        return cls(method=method, at=at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
+
 
 def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
     """Whether a free covariance is below the floor relative to the data covariance."""

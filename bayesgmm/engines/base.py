@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._status import Status
+from bayesgmm.engines._draws import Draws, Sampling
 from bayesgmm.model import FilledMixture
 from bayesgmm.model.scale_priors import ScalePrior
 from bayesgmm.numerics.linalg import inverse_lower, outer
@@ -18,6 +20,8 @@ from bayesgmm.numerics.rows import Rows
 
 Array = NDArray[np.float64]
 Order = NDArray[np.intp]
+# Of `Parameters`; the last may be one number for many points.
+_PARAMETERS = ("log_weights", "means", "choleskys", "log_noise")
 
 # The progress bar moves after so many draws.
 _DRAWS_AT_ONCE = 100
@@ -45,6 +49,18 @@ class Parameters:
     def covariances(self) -> Array:
         """(K, d, d)."""
         return outer(self.choleskys)
+
+    @classmethod
+    def stacked(cls, points: Sequence[Parameters]) -> Parameters:
+        """Many points, from single ones."""
+        return cls(**{name: np.stack([np.asarray(getattr(point, name)) for point in points]) for name in _PARAMETERS})
+
+    @classmethod
+    def joined(cls, several: Sequence[Parameters]) -> Parameters:
+        """Many points, from several lots of many, one after the other."""
+        found = {name: np.concatenate([getattr(each, name) for each in several]) for name in _PARAMETERS[:-1]}
+        log_noise = np.concatenate([np.broadcast_to(each.log_noise, len(each.means)) for each in several])
+        return cls(**found, log_noise=log_noise)
 
     def taken(self, which: Any) -> Parameters:
         """Some of many points."""
@@ -166,9 +182,14 @@ class Problem:
         return replace(self, rows=self.rows.taken(index), x=np.ascontiguousarray(self.x[:, index]))
 
     @property
+    def free_noise(self) -> bool:
+        """Whether the factor of all errors is unknown."""
+        return self.noise is not None and self.noise.prior is not None
+
+    @property
     def n_parameters(self) -> int:
         """Free numbers, as information criteria count them."""
-        return self.model.n_parameters(self.n_features) + (self.noise is not None and self.noise.prior is not None)
+        return self.model.n_parameters(self.n_features) + self.free_noise
 
     @property
     def typical_log_noise(self) -> float:
@@ -221,6 +242,12 @@ class Problem:
                 progress.step("importance weights", int(some[-1]) + 1, S)
         return values, counts
 
+    def responsibilities(self, points: Parameters) -> Array:
+        """Of one unit of every row (S, K, N), at many points."""
+        noise = np.exp(2.0 * np.broadcast_to(points.log_noise, len(points.means)))
+        at = points.log_weights, points.means, points.precision_choleskys
+        return self.rows.rowwise_of_many(*at, noise_factors=noise, n_threads=self.n_threads)[0]
+
     def statistics_at(
         self, log_scales: Array, means: Array, precision_choleskys: Array, *, log_noise: float = 0.0
     ) -> Statistics:
@@ -254,72 +281,6 @@ class StartReport:
             trace=self.trace + shift,
             end=None if self.end is None else problem.units.to_data(self.end),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draws:
-    """Posterior draws in the data's units; the leading axis runs over draws, those of one chain after the other.
-
-    `log_joint` and `log_proposal` are log p(x, parameters) and log q(parameters), with respect to the same measure;
-    draws of a Markov chain have no proposal. `noise_scale` holds the factors of all errors where they are not known.
-    """
-
-    weights: Array
-    means: Array
-    covariances: Array
-    log_joint: Array
-    log_proposal: Array | None = None
-    expected_counts: Array
-    noise_scale: Array | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainReport:
-    """How one Markov chain went.
-
-    Attributes
-    ----------
-    start : int
-        Number of the start in whose optimum it began.
-    mode : int
-        Number of the mode that it sampled, 0 for that with the highest mean log density.
-    mean_lp : float
-    gap, gap_error : float
-        Nats by which its mode's mean log density is below that of mode 0, and the standard error of that.
-    kept : bool
-        Whether its draws are among the posterior ones.
-    """
-
-    start: int
-    mode: int
-    mean_lp: float
-    gap: float
-    gap_error: float
-    kept: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """What Markov chains leave behind besides the draws.
-
-    Attributes
-    ----------
-    chains : list of ChainReport
-        Of all chains, those whose draws were kept and those left out.
-    statistics : dict of (kept chains, draws) arrays
-        By ArviZ's names.
-    invariants : (kept chains, draws, M) array
-        Log densities at M rows of the data, which do not depend on labels.
-    left_out : Draws, optional
-        Of the chains that were not kept.
-    left_out_statistics : dict of (chains left out, draws) arrays
-    """
-
-    chains: list[ChainReport]
-    statistics: dict[str, NDArray[Any]]
-    invariants: Array
-    left_out: Draws | None = None
-    left_out_statistics: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Approximation(ABC):

@@ -8,19 +8,18 @@ from typing import ClassVar
 import numpy as np
 
 from bayesgmm._errors import FitError, InputError
-from bayesgmm.engines._importance import Importance, resampled, smoothed
+from bayesgmm.engines._draws import Draws
+from bayesgmm.engines._importance import WORST_PARETO_K, Importance, resampled, smoothed
 from bayesgmm.engines._normal import NormalApproximation
 from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_draws, check_proper, check_search
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Draws, Engine, Order, Outcome, Parameters, Problem
+from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem
 from bayesgmm.model import FilledMixture
 
 # Proposals for each draw that is kept.
 _PROPOSALS = 2
-# Vehtari et al. 2024: above, importance weights correct nothing.
-WORST_PARETO_K = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,6 @@ class Laplace(Engine):
         kept = resampled(importance, self.draws, rng) if corrected else np.arange(self.draws)
         objective, shift = at_mode(problem, report.end, report.end_value, True)
         at = problem.units.to_data(points.taken(kept))
-        free_noise = problem.noise is not None and problem.noise.prior is not None
         draws = Draws(
             weights=np.exp(at.log_weights),
             means=at.means,
@@ -109,7 +107,7 @@ class Laplace(Engine):
             # Units of the parameters change both densities, those of the data only that of the posterior.
             log_proposal=None if corrected else log_q[kept] + shift + problem.log_volume,
             expected_counts=counts[kept],
-            noise_scale=np.exp(at.log_noise) if free_noise else None,
+            noise_scale=np.exp(at.log_noise) if problem.free_noise else None,
         )
         return Outcome(
             point=problem.units.to_data(report.end),

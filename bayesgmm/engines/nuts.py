@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._chains import STATISTICS, run_chains
+from bayesgmm.engines._draws import ChainReport, Draws, Sampling
 from bayesgmm.engines._modes import find_modes, worst_r_hat
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import at_mode
-from bayesgmm.engines._optima import Search
+from bayesgmm.engines._optima import WORTH_A_LOOK, Search
 from bayesgmm.engines._options import check_positive, check_proper, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._python_density import PythonDensity
-from bayesgmm.engines.base import Array, ChainReport, Draws, Engine, Outcome, Parameters, Problem, Sampling, StartReport
+from bayesgmm.engines.base import Array, Engine, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.densities import log_densities
 from bayesgmm.numerics.passes import values_of_many
 
-# Optima this much lower than the best, in nats, serve as starts too.
-_WORTH_A_CHAIN = 10.0
 # Log densities at rows of the data that differ by less belong to the same optimum.
 _SAME_DENSITY = 0.05
 # Chains start this wide round the mode, in units of its curvature.
@@ -242,7 +241,7 @@ class _Sample:
 
 def _in_python(problem: Problem) -> bool:
     """Whether the density is computed in Python."""
-    beyond = problem.n_groups is not None or (problem.noise is not None and problem.noise.prior is not None)
+    beyond = problem.n_groups is not None or problem.free_noise
     return beyond or problem.model.means.sampled_in_python or problem.model.covariances.sampled_in_python
 
 
@@ -269,7 +268,7 @@ def _origins(problem: Problem, reports: list[StartReport], best: int, n_chains: 
         gap = reports[best].end_value - reports[i].end_value
         # A start that was not followed to the very end is near enough for a chain to begin there.
         proper = reports[i].status.usable or reports[i].status is Status.SCREENED_OUT
-        if proper and reports[i].end is not None and gap < _WORTH_A_CHAIN:
+        if proper and reports[i].end is not None and gap < WORTH_A_LOOK:
             here = densities(reports[i])
             if all(np.abs(here - other).max() > _SAME_DENSITY for other in found):
                 found.append(here)
@@ -338,11 +337,7 @@ def _stacked(samples: list[_Sample]) -> dict[str, NDArray[Any]]:
 
 
 def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
-    log_weights = np.concatenate([sample.points.log_weights for sample in samples])
-    means = np.concatenate([sample.points.means for sample in samples])
-    choleskys = np.concatenate([sample.points.choleskys for sample in samples])
-    log_noise = np.concatenate([np.broadcast_to(sample.points.log_noise, len(sample)) for sample in samples])
-    points = Parameters(log_weights=log_weights, means=means, choleskys=choleskys, log_noise=log_noise)
+    points = Parameters.joined([sample.points for sample in samples])
     at = problem.units.to_data(points)
     return Draws(
         weights=np.exp(at.log_weights),
@@ -350,7 +345,7 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
         covariances=at.covariances,
         log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
         expected_counts=_expected_counts(problem, points),
-        noise_scale=None if problem.noise is None or problem.noise.prior is None else np.exp(log_noise),
+        noise_scale=np.exp(points.log_noise) if problem.free_noise else None,
     )
 
 

@@ -98,10 +98,15 @@ class VB(Engine):
         # Building the prior's factors raises for every part that has none.
         prior_of(model, n_features)
 
-    def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
-        if problem.noise is not None and problem.noise.prior is not None:
+    def check_problem(self, problem: Problem) -> None:
+        """The same for a declaration with its data, whose errors must be known."""
+        if problem.free_noise:
             what = "as_data(noise_scale=...), an unknown factor of all errors"
-            raise UnsupportedError("VB", what, "Use NUTS for its posterior, or EM for its mode.")
+            raise UnsupportedError("VB", what, "Use Laplace or NUTS for its posterior, or EM for its mode.")
+        self.check(problem.declared, problem.n_features)
+
+    def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
+        self.check_problem(problem)
         prior = prior_of(problem.model, problem.n_features)
         part = sample(problem, rng)
         # Dirichlet concentrations below 1 have no mode on the simplex; on log-ratios they have.
@@ -168,11 +173,11 @@ class VB(Engine):
 
     def follow(self, problem: Problem, starts: Sequence[Parameters], progress: Progress) -> tuple[float, Status]:
         """The highest bound that is reached from given points, in the data's units, and how that climb ended."""
+        self.check_problem(problem)
         prior = prior_of(problem.model, problem.n_features)
         climbs = []
         for at in starts:
-            start = Start(method="given", at=at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
-            climb = self._begin(problem, prior, start)
+            climb = self._begin(problem, prior, Start.given(at))
             self._climb(problem, climb, min(_FIRST_STEPS, self.max_steps))
             climbs.append(climb)
         best = self._simplified(problem, prior, max(climbs, key=lambda climb: climb.bound))

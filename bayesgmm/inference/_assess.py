@@ -14,13 +14,12 @@ from bayesgmm.engines._importance import Importance, smoothed
 from bayesgmm.engines._moves import splits
 from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._objective import Objective
-from bayesgmm.engines._optima import Search
-from bayesgmm.engines._polish import approach, finish
+from bayesgmm.engines._optima import Search, distinct
+from bayesgmm.engines._polish import climbed
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start
 from bayesgmm.engines.base import Array, Order, Parameters, Problem, StartReport
-from bayesgmm.engines.laplace import WORST_PARETO_K
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.evidence import bridged, laplace_rows
@@ -31,11 +30,13 @@ from bayesgmm.numerics.linalg import inverse_lower
 # Below so many units a search costs little; beyond, optima are fewer and every pass is longer.
 _THOROUGH_UP_TO = 2_000
 _QUICK = {"n_init": 12, "n_polish": 2, "approached": 2, "rounds": 1}
+# From an optimum of the one density to that of the other. Components need no rows of their own for that.
+_CLIMB = {"max_steps": 400, "tolerance": 1e-4, "floor": 1e-12, "supported": False}
 # How many draws leave-one-out needs, and how many numbers are held for it at once.
 _DRAWS_FOR_LOO = 1000
 _NUMBERS_AT_ONCE = 20_000_000
-# Further optima of the posterior that get proposals of their own, and how far below the best they may be.
-_FURTHER, _NEAR, _SAME_OPTIMUM = 3, 10.0, 1e-2
+# Further optima of the posterior that get proposals of their own.
+_FURTHER = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +83,7 @@ def optima(
         found = search.run(problem, rng, progress, given)
     except FitError:
         return []
-    best = found.reports[found.best].end_value
-    out: list[StartReport] = []
-    for report in sorted((each for each in found.reports if each.status.usable), key=lambda each: -each.end_value):
-        far = not out or out[-1].end_value - report.end_value > _SAME_OPTIMUM
-        if report.end is not None and far and best - report.end_value < _NEAR:
-            out.append(report)
-    return out[: 1 + _FURTHER]
+    return distinct(found.reports, 1 + _FURTHER)
 
 
 def assess(job: Job) -> Assessed:
@@ -104,9 +99,6 @@ def assess(job: Job) -> Assessed:
     notes: list[str] = []
     if "elbo" in job.criteria:
         try:
-            VB().check(problem.declared, problem.n_features)
-            if problem.noise is not None and problem.noise.prior is not None:
-                raise UnsupportedError("VB", "an unknown factor of all errors", "")
             starts = [problem.units.to_standard(each) for each in job.optima]
             numbers["elbo"], status = VB().follow(problem, starts, quiet)
             if status is not Status.CONVERGED:
@@ -124,14 +116,8 @@ def _at_the_optimum(problem: Problem, at: Parameters) -> dict[str, float]:
     """Likelihood and information criteria, which need nothing but the optimum."""
     statistics = problem.statistics(at)
     log_likelihood = statistics.log_normaliser - problem.log_volume
-    factors = at.precision_choleskys[None]
-    noise = np.array([np.exp(2.0 * float(at.log_noise))])
-    rows = problem.rows
-    r = rows.rowwise_of_many(at.log_weights[None], at.means[None], factors, noise_factors=noise)[0][0]
-    units = np.zeros(rows.n_rows)
-    for part in rows.parts:
-        units[part.index] = part.units
-    p, n = problem.n_parameters, rows.units()
+    r = problem.responsibilities(Parameters.stacked([at]))[0]
+    units, p, n = problem.rows.units_by_row(), problem.n_parameters, problem.rows.units()
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -float(np.where(r > 0, r * np.log(r), 0.0).sum(axis=0) @ units)
     certain = float(np.log(r.max(axis=0)) @ units)
@@ -151,16 +137,9 @@ def _by_importance(problem: Problem, job: Job, out: Assessed, notes: list[str], 
     """Evidence and leave-one-out from draws round the modes of the unconstrained density."""
     quiet = Progress(False)
     objective = Objective(problem, unconstrained=True)
-    modes: list[StartReport] = []
-    for each in job.optima:
-        at = problem.units.to_standard(each)
-        start = Start(method="given", at=at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
-        options = {"max_steps": 400, "floor": 1e-12}
-        climb = approach(objective, start, em_steps=0, **options)  # type: ignore[arg-type]
-        report = finish(objective, climb, tolerance=1e-4, supported=False, **options)  # type: ignore[arg-type]
-        if report.status.usable and report.end is not None:
-            modes.append(report)
-    modes.sort(key=lambda report: -report.end_value)
+    starts = [Start.given(problem.units.to_standard(each)) for each in job.optima]
+    reports = [climbed(objective, start, em_steps=0, **_CLIMB) for start in starts]  # type: ignore[arg-type]
+    modes = sorted((each for each in reports if each.status.usable), key=lambda each: -each.end_value)
     ends = [each.end for each in modes if each.end is not None]
     if not ends:
         return replace(out, notes=(*notes, "evidence: the posterior has no mode that was found"))
@@ -235,7 +214,7 @@ def _at_scales(
         else:
             importance = smoothed(log_weights + _prior_change(problem, means, points))
         values[i], errors[i] = importance.log_mean, importance.log_mean_error
-        fine[i] = not importance.pareto_k > WORST_PARETO_K
+        fine[i] = importance.reliable
     return values, errors, fine
 
 
@@ -263,9 +242,7 @@ def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, f
     for begin in range(0, rows.n_rows, size):
         index = np.arange(begin, min(begin + size, rows.n_rows))
         part = rows.taken(index)
-        weights = np.zeros(index.size)
-        for each in part.parts:
-            weights[each.index] = each.units
+        weights = part.units_by_row()
         # Of a row in which nothing was observed there is nothing to predict.
         some = weights > 0
         log_density = part.rowwise_of_many(*at, noise_factors=factors)[1][:, some] - volumes[index][some]

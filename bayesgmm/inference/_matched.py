@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from bayesgmm.engines.base import Array, Outcome, Parameters, Problem
-from bayesgmm.numerics.relabelling import permuted, relabelling
+from bayesgmm.numerics.relabelling import Relabelling, permuted, relabelling
 
-# Labels are told apart by so many rows as well as by all.
-_ROWS_FOR_LABELS = 1000
+# Allocation probabilities of so many rows tell labels apart as well as those of all.
+_MOST_ROWS = 1000
 _DRAWS_AT_ONCE = 200
+
+
+def matched(problem: Problem, reference: Parameters, points: Parameters) -> tuple[Parameters, Relabelling]:
+    """Many points with the labels of a reference, and what had to be done; all are in standard units."""
+    n, keys = problem.n_obs, problem.model.keys()
+    if n > _MOST_ROWS:
+        # The same rows in every call, so that the same draws get the same labels.
+        problem = problem.part(np.sort(np.random.default_rng(0).choice(n, _MOST_ROWS, replace=False)))
+
+    def allocations() -> Iterator[Array]:
+        for begin in range(0, len(points.means), _DRAWS_AT_ONCE):
+            yield problem.responsibilities(points.taken(slice(begin, begin + _DRAWS_AT_ONCE)))
+
+    pivot = problem.responsibilities(Parameters.stacked([reference]))[0]
+    classes = np.array([keys.index(key) for key in keys])
+    found = relabelling(allocations, pivot, classes, n_draws=len(points.means), row_weight=n / problem.n_obs)
+    moved = replace(
+        points,
+        log_weights=permuted(points.log_weights, found.orders, axis=-1),
+        means=permuted(points.means, found.orders),
+        choleskys=permuted(points.choleskys, found.orders),
+    )
+    return moved, found
 
 
 def matched_draws(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:
@@ -26,27 +50,6 @@ def matched_draws(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:
             log_noise=np.zeros(len(draws.means)) if draws.noise_scale is None else np.log(draws.noise_scale),
         )
     points = problem.units.to_standard(points)
-    chains = int(outcome.notes["n_chains"])
-    if outcome.sampling is None or problem.K == 1:
-        return points, chains
-    n = problem.n_obs
-    some = problem if n <= _ROWS_FOR_LABELS else problem.part(np.linspace(0, n - 1, _ROWS_FOR_LABELS).astype(np.intp))
-    at = problem.units.to_standard(outcome.point)
-    pivot = some.rows.rowwise_of_many(at.log_weights[None], at.means[None], at.precision_choleskys[None])[0][0]
-    keys = problem.model.keys()
-
-    def allocations() -> Iterator[Array]:
-        for begin in range(0, len(points.means), _DRAWS_AT_ONCE):
-            part = points.taken(slice(begin, begin + _DRAWS_AT_ONCE))
-            where = part.log_weights, part.means, part.precision_choleskys
-            yield some.rows.rowwise_of_many(*where, noise_factors=np.exp(2.0 * part.log_noise))[0]
-
-    classes = np.array([keys.index(key) for key in keys])
-    orders = relabelling(allocations, pivot, classes, n_draws=len(points.means), row_weight=n / some.rows.n_rows).orders
-    moved = Parameters(
-        log_weights=permuted(points.log_weights, orders, axis=-1),
-        means=permuted(points.means, orders),
-        choleskys=permuted(points.choleskys, orders),
-        log_noise=points.log_noise,
-    )
-    return moved, chains
+    if outcome.sampling is not None:
+        points, _ = matched(problem, problem.units.to_standard(outcome.point), points)
+    return points, int(outcome.notes["n_chains"])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesgmm.engines._importance import WORST_PARETO_K
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -26,10 +28,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "smallest_component": ("expected rows of the smallest component", "none"),
     "elbo": (_GAUSSIANS + "; a bound on the evidence, one copy of the mode", _MORE),
     "laplace": (_GAUSSIANS + "; the formula at the mode", _MORE),
-    "pareto_k": ("nothing: above 0.7 the evidence is a guess", "none"),
+    "pareto_k": (f"nothing: above {WORST_PARETO_K} the evidence is a guess", "none"),
     "elpd_loo": ("components for predicting a new row; differences within their errors mean nothing", _MORE),
     "elpd_loo_se": ("standard error of elpd_loo", "none"),
-    "loo_pareto_k": ("nothing: above 0.7 elpd_loo is unreliable", "none"),
+    "loo_pareto_k": (f"nothing: above {WORST_PARETO_K} elpd_loo is unreliable", "none"),
 }
 _LOWEST = {"bic": "BIC", "aic": "AIC", "icl": "ICL"}
 
@@ -47,8 +49,8 @@ def choices(comparison: xr.Dataset) -> dict[str, tuple[str, str]]:
     return out
 
 
-def readings(comparison: xr.Dataset) -> list[str]:
-    """Sentences about a comparison, the disagreements first."""
+def readings(comparison: xr.Dataset, *, by_likelihood: bool) -> list[str]:
+    """Sentences about a comparison, the disagreements first; `by_likelihood` says that no part has a prior."""
     chosen = choices(comparison)
     by_choice: dict[str, list[str]] = {}
     for title, (choice, _) in chosen.items():
@@ -64,6 +66,8 @@ def readings(comparison: xr.Dataset) -> list[str]:
         "BIC, ELBO and evidence count Gaussians, and choose more of them the more rows there are if clusters are not "
         "Gaussian; ICL counts separate clusters; AIC and LOO look for the best prediction."
     )
+    if not by_likelihood:
+        lines.append("BIC, AIC and ICL are taken at the mode under the declared priors, not at maximum likelihood.")
     if "posterior_probability" in comparison:
         lines.append(_posterior(comparison))
     if "elpd_loo" in comparison:
@@ -108,7 +112,9 @@ def _leave_one_out(comparison: xr.Dataset) -> str:
     best = float(elpd.to_numpy().ravel()[flat])
     near = _places(comparison, best - elpd < 2.0)
     worst = float(comparison["loo_pareto_k"].max())
-    trust = f" Its worst Pareto k is {worst:.2f}: some rows are not predicted reliably." if worst > 0.7 else ""
+    trust = ""
+    if worst > WORST_PARETO_K:
+        trust = f" Its worst Pareto k is {worst:.2f}: some rows are not predicted reliably."
     error = float(errors.to_numpy().ravel()[flat])
     return f"LOO: {best:.1f} (error {error:.1f}) at best; within 2 of it: {near}.{trust}"
 

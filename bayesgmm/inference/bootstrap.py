@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective
-from bayesgmm.engines._polish import approach, finish
+from bayesgmm.engines._polish import climbed
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start
 from bayesgmm.engines.base import Parameters
+from bayesgmm.inference._matched import matched
 from bayesgmm.inference.information import Shape
 from bayesgmm.inference.modes import Errors, Mode, no_errors, variables
 from bayesgmm.inference.prediction import interval, interval_convention
-from bayesgmm.numerics.linalg import inverse_lower
-from bayesgmm.numerics.relabelling import permuted, relabelling
-
-Array = NDArray[np.float64]
 
 # Replicates need no more digits than a small part of their own spread.
 _TOLERANCE = 1e-3
 _WORTH_A_WARNING, _MOST_COLLAPSED = 0.05, 0.2
-# Allocation probabilities of so many rows tell labels apart as well as those of all.
-_MOST_ROWS = 1000
-_AT_ONCE = 500
-# exp(-3) = 1/20: another labelling of such a replicate is nearly as good.
-_AMBIGUOUS = 3.0
 
 
 def bootstrap(mode: Mode, n_bootstrap: int, rng: np.random.Generator, progress: Progress) -> Errors:
@@ -58,8 +48,8 @@ def bootstrap(mode: Mode, n_bootstrap: int, rng: np.random.Generator, progress: 
     if n_bootstrap - n_used > _MOST_COLLAPSED * n_bootstrap or n_used < 2:
         message = f"No standard errors: {collapsed[0].lower()}{collapsed[1:]}. Use a proper covariance prior."
         return no_errors(here, how, message, facts)
-    replicates, relabelled, ambiguous = _aligned(mode, _stacked(ends))
-    facts |= {"n_relabelled": relabelled, "n_ambiguous": ambiguous}
+    replicates, labels = matched(mode.problem, mode.at, Parameters.stacked(ends))
+    facts |= {"n_relabelled": labels.n_switched, "n_ambiguous": labels.n_ambiguous}
     draws = variables(mode.problem, replicates)
     draws = {name: np.broadcast_to(value, (n_used, *here[name].shape)) for name, value in draws.items()}
     limits = {name: interval(value, "eti", probability) for name, value in draws.items()}
@@ -70,8 +60,8 @@ def bootstrap(mode: Mode, n_bootstrap: int, rng: np.random.Generator, progress: 
         sentences.append(f"{facts['n_not_converged']} replicates did not converge and are used as they are.")
     if facts["n_boundary"]:
         sentences.append(f"{facts['n_boundary']} replicates ended at the boundary, without spread in some direction.")
-    if ambiguous:
-        sentences.append(f"In {ambiguous} replicates another labelling is nearly as good.")
+    if labels.n_ambiguous:
+        sentences.append(f"In {labels.n_ambiguous} replicates another labelling is nearly as good.")
     return Errors(
         # What is the same in all replicates must have an error of exactly 0, whatever rounding does to the mean.
         se={name: np.where(np.ptp(value, axis=0) > 0, value.std(axis=0, ddof=1), 0.0) for name, value in draws.items()},
@@ -96,41 +86,7 @@ def _replicate(mode: Mode, rng: np.random.Generator) -> tuple[Parameters | None,
     parts = [replace(part, weights=part.units * (there / drawn)[part.group]) for part in parts]
     again = replace(problem, rows=replace(problem.rows, parts=parts))
     objective = Objective(again, unconstrained=mode.unconstrained)
-    start = Start(method="bootstrap", at=mode.at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
-    limits = {"max_steps": mode.max_steps, "floor": mode.floor}
-    climb = approach(objective, start, em_steps=1, **limits)
-    report = finish(objective, climb, tolerance=_TOLERANCE, **limits)
+    start = Start.given(mode.at, "bootstrap")
+    how = {"max_steps": mode.max_steps, "tolerance": _TOLERANCE, "floor": mode.floor}
+    report = climbed(objective, start, em_steps=1, **how)
     return (report.end if report.status.usable else None), report.status
-
-
-def _stacked(points: list[Parameters]) -> Parameters:
-    own = {name: np.stack([getattr(point, name) for point in points]) for name in ("log_weights", "means", "choleskys")}
-    return Parameters(**own, log_noise=np.array([float(point.log_noise) for point in points]))
-
-
-def _aligned(mode: Mode, points: Parameters) -> tuple[Parameters, int, int]:
-    """Replicates with the labels of the fit, how many had others, and how many could nearly have others."""
-    rows, keys = mode.problem.rows, mode.problem.model.keys()
-    n = rows.n_rows
-    if n > _MOST_ROWS:
-        rows = rows.taken(np.sort(np.random.default_rng(0).choice(n, _MOST_ROWS, replace=False)))
-
-    def allocations(at: Parameters) -> Array:
-        noise = np.broadcast_to(np.exp(2.0 * np.asarray(at.log_noise)), len(at.means))
-        factors = inverse_lower(at.choleskys)
-        return rows.rowwise_of_many(at.log_weights, at.means, factors, noise_factors=noise)[0]
-
-    def sweep() -> Iterator[Array]:
-        for begin in range(0, len(points.means), _AT_ONCE):
-            yield allocations(points.taken(slice(begin, begin + _AT_ONCE)))
-
-    classes = np.array([keys.index(key) for key in keys])
-    pivot = allocations(_stacked([mode.at]))[0]
-    found = relabelling(sweep, pivot, classes, n_draws=len(points.means), row_weight=n / rows.n_rows)
-    relabelled = int((found.orders != np.arange(len(keys))).any(axis=1).sum())
-    own = {
-        "log_weights": permuted(points.log_weights, found.orders, axis=-1),
-        "means": permuted(points.means, found.orders),
-        "choleskys": permuted(points.choleskys, found.orders),
-    }
-    return replace(points, **own), relabelled, int((found.margins < _AMBIGUOUS).sum())

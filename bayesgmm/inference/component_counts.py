@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from bayesgmm.inference._assess import Assessed, Job, assess, optima
 from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference._readings import ALWAYS, CRITERIA, MEANINGS, readings
 from bayesgmm.inference.fitting import check_seed
-from bayesgmm.model import Diagonal, Full, GaussianMixture, InverseWishart, Spherical, Tied
+from bayesgmm.model import Diagonal, FilledMixture, Full, GaussianMixture, InverseWishart, Spherical, Tied
 from bayesgmm.model._interfaces import Covariances
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ def compare_components(
         `Flat`), ``n_parameters``, ``bic``, ``aic``, ``icl`` (lower is better), ``entropy`` of the responsibilities,
         ``smallest_component`` (expected rows), ``status`` of the optimisation, ``n_optima`` that were found within 10
         nats; ``elbo``, a bound; ``laplace``, the formula at the mode; ``log_evidence`` with ``log_evidence_error`` by
-        ``mean_scale``, whether it is ``reliable``, and ``posterior_probability`` of the number of components (NaN where
-        the evidence is not known; the others are what they are without it); ``elpd_loo``, ``elpd_loo_se`` and the worst
-        ``loo_pareto_k``; ``note``. Attributes: what each variable ``counts`` and what it does ``under_misfit``, and the
-        ``reading`` of the whole in sentences.
+        ``mean_scale``, whether it is ``reliable``, and ``posterior_probability`` of the number of components, or of
+        structures and numbers together (NaN where the evidence is not known; the others are what they are without it);
+        ``elpd_loo``, ``elpd_loo_se`` and the worst ``loo_pareto_k``; ``note``. Attributes: what each variable
+        ``counts`` and what it does ``under_misfit``, and the ``reading`` of the whole in sentences.
 
     Raises
     ------
@@ -136,12 +137,15 @@ def compare_components(
         raise InputError("draws", f"got {draws!r}", "Give a whole number of at least 100")
     prior_of_numbers = _prior(prior, len(numbers))
     cores = check_cores(cores)
-    proper = _check_models(own, numbers, table)
+    filled = _check_models(own, numbers, table)
+    proper = all(each.proper for each in filled)
+    by_likelihood = table.noise_scale is None and all(len(each.improper_parts()) == 3 for each in filled)
     if criteria is not None and not proper and wanted:
         raise UnsupportedError(
             f"criteria={sorted(wanted)}", "Flat() parts", "They average over the prior: give every part a proper one."
         )
-    seeds = np.random.SeedSequence(random_seed)
+    entropy = np.random.SeedSequence(random_seed).entropy
+    seeds = [[_seeds(entropy, name, K) for K in numbers] for name in names or [""]]
     shared = {
         "data": table,
         "criteria": frozenset(wanted),
@@ -154,23 +158,29 @@ def compare_components(
         jobs = _jobs(own, numbers, seeds, shared, found_optima, progress)
         total = len(own) * len(numbers)
         found = run_parallel(_assess_or_not, jobs, total=total, cores=cores, progress=progress, what="criteria")
-    return _dataset(found, found_optima, names, numbers, scales, prior_of_numbers, model, engine, random_seed)
+    out = _dataset(found, found_optima, names, numbers, scales, prior_of_numbers, model, engine, random_seed)
+    out.attrs["reading"] = "\n".join(readings(out, by_likelihood=by_likelihood))
+    return out
+
+
+def _seeds(entropy: Any, structure: str, K: int) -> list[np.random.SeedSequence]:
+    """Of the search and of the draws: the same whatever else is asked for."""
+    return np.random.SeedSequence(entropy, spawn_key=(zlib.crc32(structure.encode()), K)).spawn(2)
 
 
 def _jobs(
     models: list[GaussianMixture],
     numbers: list[int],
-    seeds: np.random.SeedSequence,
+    seeds: list[list[list[np.random.SeedSequence]]],
     shared: dict[str, Any],
     found_optima: list[int],
     progress: Progress,
 ) -> Iterator[Job]:
     """One job after the other: each number of components starts from the optimum of the one before as well."""
     done = 0
-    for model, of_model in zip(models, seeds.spawn(len(models)), strict=True):
+    for model, of_model in zip(models, seeds, strict=True):
         smaller: tuple[int, Parameters] | None = None
-        for K, seed in zip(numbers, of_model.spawn(len(numbers)), strict=True):
-            search_seed, own_seed = seed.spawn(2)
+        for K, (search_seed, own_seed) in zip(numbers, of_model, strict=True):
             declared = model._replace(n_components=K, component_names=None)
             problem = build_problem(declared, shared["data"], n_threads=1)
             given = smaller[1] if smaller is not None and smaller[0] == K - 1 else None
@@ -233,12 +243,14 @@ def _dataset(
         if name in MEANINGS:
             counts, under_misfit = MEANINGS[str(name)]
             out[name].attrs = {"counts": counts, "under_misfit": under_misfit}
+    if "posterior_probability" in out:
+        together = "structures (equal before the data) and numbers of components together"
+        out["posterior_probability"].attrs = {"over": "numbers of components" if names is None else together}
     out.attrs = {
         "model": model.to_json(),
         "draws_from": "importance sampling round the modes" if engine is None else "NUTS, bridge sampling",
         "random_seed": "none" if random_seed is None else str(random_seed),
     }
-    out.attrs["reading"] = "\n".join(readings(out))
     return out
 
 
@@ -324,17 +336,16 @@ def _prior(prior: Any, n: int) -> Array:
     return given / given.sum()
 
 
-def _check_models(models: list[GaussianMixture], numbers: list[int], data: Data) -> bool:
-    """Raise for declarations that cannot have every number of components; whether all priors are proper."""
-    proper = True
+def _check_models(models: list[GaussianMixture], numbers: list[int], data: Data) -> list[FilledMixture]:
+    """Raise for declarations that cannot have every number of components; the filled ones."""
+    filled = []
     for model in models:
         for K in (numbers[0], numbers[-1]):
             try:
-                declared = build_problem(model._replace(n_components=K, component_names=None), data).declared
+                filled.append(build_problem(model._replace(n_components=K, component_names=None), data).declared)
             except InputError as error:
                 if error.argument in ("data", "n_components"):
                     raise
                 hint = "Its priors are for each component by itself; give priors that all share"
                 raise InputError("model", f"cannot have {K} components: {error}", hint) from error
-            proper = proper and declared.proper
-    return proper
+    return filled

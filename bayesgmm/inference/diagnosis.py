@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
-from bayesgmm.engines._importance import smoothed
+from bayesgmm.engines._importance import WORST_PARETO_K, smoothed
 from bayesgmm.inference.chain_checks import chain_checks
 from bayesgmm.inference.merging import clusters_check
 from bayesgmm.inference.resolution import resolution_check
@@ -17,8 +17,6 @@ from bayesgmm.inference.summaries import units_of
 if TYPE_CHECKING:
     import xarray as xr
 
-# Yao et al. 2018: above, importance weights have no usable mean.
-_WORST_K_HAT = 0.7
 _FEWEST_DRAWS = 100
 # Share of the draws that the importance weights are worth above which there is nothing to correct.
 _ALL_BUT_EQUAL = 0.98
@@ -129,11 +127,11 @@ def _correction(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     k, done = float(fit.attrs[names.PARETO_K]), fit.attrs[names.CORRECTION]
     if np.isnan(k):
         return "k_hat", k, False, f"How near the Normal is to the posterior stays unknown. Correction: {done}."
-    if k <= _WORST_K_HAT:
+    if k <= WORST_PARETO_K:
         text = f"Pareto k of the importance weights is {k:.2f}: the Normal is near the posterior. Correction: {done}."
         return "k_hat", k, True, text
     text = (
-        f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: the posterior is far from a Normal "
+        f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: the posterior is far from a Normal "
         "round its mode. Intervals are those of the Normal and not calibrated; fit with NUTS instead."
     )
     return "k_hat", k, False, text
@@ -155,11 +153,11 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
         # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
         text = f"q is all but the posterior: the importance weights are worth {share:.2%} of the draws."
         return "k_hat", k, True, text
-    if k <= _WORST_K_HAT:
+    if k <= WORST_PARETO_K:
         text = f"Pareto k of the importance weights is {k:.2f}: draws from q are usable, reweighted where it matters."
         return "k_hat", k, True, text
     text = (
-        f"Pareto k of the importance weights is {k:.2f}, above {_WORST_K_HAT}: q is far from the posterior (often too "
-        "narrow, or blind to relabelled or further modes). Do not trust its intervals; fit with NUTS instead."
+        f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: q is far from the posterior (often "
+        "too narrow, or blind to relabelled or further modes). Do not trust its intervals; fit with NUTS instead."
     )
     return "k_hat", k, False, text

@@ -20,11 +20,12 @@ from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
 from bayesgmm.engines._modes import effective_draws
 from bayesgmm.engines._normal import NormalApproximation
+from bayesgmm.engines._optima import distinct
 from bayesgmm.engines._options import check_proper, check_whole
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Parameters, Problem
-from bayesgmm.engines.laplace import WORST_PARETO_K, Laplace, approximated
+from bayesgmm.engines.laplace import Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference._matched import matched_draws
@@ -38,8 +39,8 @@ BOUND, ESTIMATE, EXACT = "bound", "estimate", "exact"
 # Degrees of freedom of proposals. Log variances have exponential tails, which those of a Normal do not cover.
 _TAILS = 6.0
 _TAILS_OF_BRIDGE = 10.0
-# Further optima that get proposals of their own: at most so many, so far apart and so little below the best, in nats.
-_MOST_MODES, _SAME_OPTIMUM, _WORTH_DRAWS = 5, 1e-2, 10.0
+# So many optima get proposals of their own.
+_MOST_MODES = 5
 _TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
 
 
@@ -142,20 +143,9 @@ class LaplaceEvidence(EvidenceEstimator):
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         outcome = replace(self.engine, draws=4, chains=1, resample=False).run(problem, rng, progress)
         note = "" if outcome.status is Status.CONVERGED else outcome.status.value
-        modes = [problem.units.to_standard(mode) for mode in _modes(outcome)]
+        best = distinct(outcome.starts, _MOST_MODES)
+        modes = [problem.units.to_standard(each.end) for each in best if each.end is not None]
         return laplace_rows(problem, modes, self.draws, rng, progress, note)[0]
-
-
-def _modes(outcome: Outcome) -> list[Parameters]:
-    """The best optimum and others that are not much lower."""
-    best = outcome.starts[outcome.best_start].end_value
-    ends = sorted((start for start in outcome.starts if start.status.usable), key=lambda start: -start.end_value)
-    found, last = [outcome.point], best
-    for start in ends:
-        if start.end is not None and last - start.end_value > _SAME_OPTIMUM and best - start.end_value < _WORTH_DRAWS:
-            found.append(start.end)
-            last = start.end_value
-    return found[:_MOST_MODES]
 
 
 def laplace_rows(
@@ -164,49 +154,41 @@ def laplace_rows(
     """Laplace's formula at the first mode, and importance sampling from all of them, which are in standard units."""
     mode = modes[0]
     normal = approximated(problem, mode)
-    at = replace(
-        mode,
-        log_weights=mode.log_weights[None],
-        means=mode.means[None],
-        choleskys=mode.choleskys[None],
-        log_noise=np.atleast_1d(mode.log_noise),
-    )
+    at = Parameters.stacked([mode])
     joint = float(problem.likelihoods(at)[0][0] + normal.log_prior(at)[0])
     copies = problem.model.log_symmetries()
     n_copies = round(np.exp(copies))
-    found = [
-        EvidenceRow(
-            name="Laplace",
-            kind=ESTIMATE,
-            value=normal.log_integral(joint) + copies - problem.log_volume,
-            labels=f"{n_copies} copies of the mode, taken as separate" if n_copies > 1 else "one copy of the mode",
-            reliable=not note,
-            note=note or "its error is unknown",
-        )
-    ]
-    sampled = None
-    if draws:
-        first = [normal.with_tails(_TAILS)]
-        for other in modes[1:]:
-            with suppress(FitError):  # a mode that is no hill adds nothing
-                first.append(approximated(problem, other).with_tails(_TAILS))
-        sampled = adapted(problem, first, _TAILS, draws, rng, progress)
-        importance = sampled.importance
-        fine = not importance.pareto_k > WORST_PARETO_K
-        far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
-        found.append(
-            EvidenceRow(
-                name="Laplace, importance sampling",
-                kind=ESTIMATE,
-                value=importance.log_mean - problem.log_volume,
-                error=importance.log_mean_error,
-                labels=sampled.labels,
-                pareto_k=importance.pareto_k,
-                reliable=fine and sampled.complete and not note,
-                note=note or (far if not fine else "" if sampled.complete else _TOO_MANY_COPIES),
-            )
-        )
-    return found, sampled
+    plain = EvidenceRow(
+        name="Laplace",
+        kind=ESTIMATE,
+        value=normal.log_integral(joint) + copies - problem.log_volume,
+        labels=f"{n_copies} copies of the mode, taken as separate" if n_copies > 1 else "one copy of the mode",
+        reliable=not note,
+        note=note or "its error is unknown",
+    )
+    if not draws:
+        return [plain], None
+    first = [normal.with_tails(_TAILS)]
+    for other in modes[1:]:
+        with suppress(FitError):  # a mode that is no hill adds nothing
+            first.append(approximated(problem, other).with_tails(_TAILS))
+    sampled = adapted(problem, first, _TAILS, draws, rng, progress)
+    importance = sampled.importance
+    far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
+    if not importance.reliable:
+        # What proposals with heavier tails that have learnt do not cover, the Normal is further from.
+        plain = replace(plain, reliable=False, note=note or "a guess: the posterior is far from a Normal")
+    corrected = EvidenceRow(
+        name="Laplace, importance sampling",
+        kind=ESTIMATE,
+        value=importance.log_mean - problem.log_volume,
+        error=importance.log_mean_error,
+        labels=sampled.labels,
+        pareto_k=importance.pareto_k,
+        reliable=importance.reliable and sampled.complete and not note,
+        note=note or (far if not importance.reliable else "" if sampled.complete else _TOO_MANY_COPIES),
+    )
+    return [plain, corrected], sampled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -352,10 +334,8 @@ def log_evidence(
 
 
 def _defaults(problem: Problem) -> list[EvidenceEstimator]:
-    if problem.noise is not None and problem.noise.prior is not None:
-        return [LaplaceEvidence()]
     try:
-        VB().check(problem.declared, problem.n_features)
+        VB().check_problem(problem)
     except UnsupportedError:
         return [LaplaceEvidence()]
     return [VBBound(), LaplaceEvidence()]

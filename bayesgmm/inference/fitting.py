@@ -11,15 +11,15 @@ from threadpoolctl import threadpool_limits
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm._status import Status
-from bayesgmm.data import Data, as_data
+from bayesgmm.data import as_data
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Engine
+from bayesgmm.engines.base import Engine, Problem
 from bayesgmm.engines.em import EM
 from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.prediction import assignments
-from bayesgmm.model import FilledMixture, GaussianMixture
+from bayesgmm.model import GaussianMixture
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -100,7 +100,7 @@ def fit(
     table = as_data(data)
     problem = build_problem(model, table, n_threads=None if engine is None else getattr(engine, "threads", None))
     if engine is None:
-        engine, reason = choose_engine(problem.declared, table)
+        engine, reason = choose_engine(problem)
     else:
         reason = "asked for by name"
         engine.check(problem.declared, table.n_features)
@@ -144,29 +144,25 @@ def check_seed(random_seed: Any) -> None:
         raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
 
 
-def choose_engine(model: FilledMixture, data: Data) -> tuple[Engine, str]:
-    """The default engine for a filled declaration and data, and the reason in one sentence."""
-    n_features = data.n_features
+def choose_engine(problem: Problem) -> tuple[Engine, str]:
+    """The default engine for a declaration and data, and the reason in a sentence or two."""
+    model, n_features = problem.declared, problem.n_features
     try:
-        if data.noise_scale is not None:
-            raise UnsupportedError("VB", "an unknown factor of all errors", "Use Laplace or NUTS.")
-        if not data.exact:
-            # Its intervals would be too narrow.
-            raise UnsupportedError("VB", "well with missing values, errors or bins", "Use Laplace or NUTS.")
-        VB().check(model, n_features)
+        VB().check_problem(problem)
     except UnsupportedError as error:
-        why = str(error)
+        why = f"VB cannot: {error}"
     else:
-        return VB(), "the declaration is conjugate, so VB gives draws and a bound on the evidence"
+        if problem.rows.exact:
+            return VB(), "the declaration is conjugate, so VB gives draws and a bound on the evidence"
+        why = "VB's intervals would be too narrow where values are missing, have errors or are in bins."
     try:
         Laplace().check(model, n_features)
     except UnsupportedError as error:
-        why = f"{why} Laplace cannot: {error}"
+        why = f"{why} Laplace cannot either: {error}"
     else:
-        return Laplace(), f"VB cannot: {why}"
+        return Laplace(), why
     try:
         EM().check(model, n_features)
     except UnsupportedError as error:
-        engine = EM(density="unconstrained")
-        return engine, f"VB cannot: {why} EM on the parameters' own density cannot either: {error}"
-    return EM(), f"VB cannot: {why}"
+        return EM(density="unconstrained"), f"{why} EM on the parameters' own density cannot either: {error}"
+    return EM(), why

@@ -16,6 +16,7 @@ from bayesgmm.engines.base import Parameters
 from bayesgmm.engines.em import EM
 from bayesgmm.inference._lrt_fits import Compared, Hypotheses, compare, simulated
 from bayesgmm.inference._parallel import check_cores, run_parallel
+from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import FixedWeights, GaussianMixture
 from bayesgmm.numerics.sinh_arcsinh import SinhArcsinh
 
@@ -154,8 +155,7 @@ def bootstrap_lrt(
     _check_numbers(**{name: value for name, value in given.items() if value is not None})
     if stop_after is not None:
         _check_numbers(stop_after=stop_after)
-    if random_seed is not None:
-        _check_numbers(least=0, random_seed=random_seed)
+    check_seed(random_seed)
     if cores is not None:
         check_cores(cores)
     table = as_data(data)
@@ -167,10 +167,10 @@ def bootstrap_lrt(
     return _result(model, hypotheses, observed, statistics, n_without, n_bootstrap, stop_after, random_seed)
 
 
-def _check_numbers(least: int = 1, **numbers: Any) -> None:
+def _check_numbers(**numbers: Any) -> None:
     for argument, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise InputError(argument, f"got {value!r}", "Give a whole number of at least 1")
 
 
 def _hypotheses(model: Any, data: Data, null: Any, n_init: int | None, n_polish: int | None) -> Hypotheses:

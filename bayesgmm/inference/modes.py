@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm.engines._boundary import SMALLEST
-from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters, Problem
-from bayesgmm.model import GaussianMixture
+from bayesgmm.inference._stored import stored_problem
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,24 +49,11 @@ class Errors:
 
 def mode_of(fit: xr.DataTree) -> Mode:
     """Read a fit by EM, and build again what was maximised."""
-    from bayesgmm.results import read_result, stored_data
-
-    fitted = read_result(fit)
     options = json.loads(fit.attrs[names.ENGINE_OPTIONS])
-    problem = build_problem(
-        GaussianMixture.from_json(fit.attrs[names.MODEL]), stored_data(fit), n_threads=options["threads"]
-    )
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(fitted.point.weights[0])
-    at = Parameters(
-        log_weights=log_weights,
-        means=fitted.point.means[0],
-        choleskys=np.linalg.cholesky(fitted.point.covariances[0]),
-        log_noise=float(np.log(fitted.point.noise_scale[0])),
-    )
+    problem, _, at = stored_problem(fit, n_threads=options["threads"])
     return Mode(
         problem=problem,
-        at=problem.units.to_standard(at),
+        at=at,
         unconstrained=options["density"] == "unconstrained",
         status=Status[fit.attrs[names.STATUS]],
         max_steps=options["max_steps"],
@@ -81,7 +67,7 @@ def variables(problem: Problem, at: Parameters) -> Variables:
 
     here = problem.units.to_data(at)
     found = parameters(np.exp(here.log_weights), here.means, here.covariances)
-    if problem.noise is not None and problem.noise.prior is not None:
+    if problem.free_noise:
         found["noise_scale"] = np.exp(np.asarray(here.log_noise, dtype=float))
     return found
 

@@ -22,10 +22,9 @@ from bayesgmm import _schema as names
 from bayesgmm.data import Data, rows_in_units
 from bayesgmm.engines._curvature import pulled_back
 from bayesgmm.engines._objective import Coordinates
-from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.inference._lrt_fits import simulated
-from bayesgmm.model import GaussianMixture
+from bayesgmm.inference._stored import stored_problem
 from bayesgmm.numerics.curvature import n_coordinates
 from bayesgmm.numerics.exact_rows import ExactRows
 from bayesgmm.numerics.rows import Rows
@@ -80,24 +79,12 @@ class Resolution:
 
 def resolution(fit: xr.DataTree) -> Resolution | None:
     """Of the point estimate of a fit; None where means do not move freely or no two components have rows."""
-    from bayesgmm.results import read_result, stored_data
-
-    fitted = read_result(fit)
-    model = GaussianMixture.from_json(fit.attrs[names.MODEL])
-    data = stored_data(fit)
-    problem = build_problem(model, data, n_threads=1)
+    problem, data, at = stored_problem(fit)
     free = problem.model.means.free and not problem.model.means.ordered and not problem.model.covariances.linked
     if problem.K < 2 or not free:
         return None
-    with np.errstate(divide="ignore"):
-        log_weights = np.maximum(np.log(fitted.point.weights[0]), -700.0)
-    at = Parameters(
-        log_weights=log_weights,
-        means=fitted.point.means[0],
-        choleskys=np.linalg.cholesky(fitted.point.covariances[0]),
-        log_noise=float(np.log(fitted.point.noise_scale[0])),
-    )
-    at = problem.units.to_standard(at)
+    # The information has logs of weights in it.
+    at = replace(at, log_weights=np.maximum(at.log_weights, -700.0))
     counts = np.exp(problem.pooled(at.log_weights)) * problem.rows.units()
     occupied = np.flatnonzero(counts > problem.n_features + 1)
     if occupied.size < 2:
@@ -163,8 +150,8 @@ def _error(coordinates: Coordinates, covariance: Array, pair: tuple[int, int]) -
 def _uncertainty(problem: Problem, data: Data, at: Parameters) -> tuple[Coordinates, Array]:
     """Inverse of the expected information of all rows at a point, in the coordinates round it."""
     rows = _expected_rows(problem, data, at)
-    factor, free = float(np.exp(2.0 * at.log_noise)), problem.noise is not None and problem.noise.prior is not None
-    second = rows.curvature(at.log_weights, at.means, at.choleskys, noise_factor=factor, free_noise=free)
+    factor = float(np.exp(2.0 * at.log_noise))
+    second = rows.curvature(at.log_weights, at.means, at.choleskys, noise_factor=factor, free_noise=problem.free_noise)
     # Slopes are 0 on average, but for those in log weights, which are the expected counts: what these bend belongs to
     # the information about weights that sum to one.
     D = n_coordinates(problem.n_features)

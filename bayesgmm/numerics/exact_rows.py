@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm.numerics import curvature
-from bayesgmm.numerics.linalg import inverse_lower, strictly_lower_mask
+from bayesgmm.numerics.linalg import inverse_lower, outer, strictly_lower_mask
 from bayesgmm.numerics.passes import (
     Array,
     Statistics,
@@ -100,6 +100,15 @@ class SortedRows:
             edges=np.searchsorted(chosen, self.edges),
             weights=None if self.weights is None else self.weights[chosen],
         )
+
+
+def one_mixture(
+    log_scales: Array, means: Array, choleskys: Array, noise_factor: float
+) -> tuple[tuple[Array, ...], Array, Array]:
+    """Arguments of `rowwise_of_many` for one mixture, its covariances, and inverses of their Choleskys."""
+    covariances, inverses = outer(choleskys), inverse_lower(choleskys)
+    at = log_scales[None], means[None], covariances[None], inverses[None], np.array([noise_factor])
+    return at, covariances, inverses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +215,7 @@ class ExactRows(SortedRows):
     ) -> None:
         """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`."""
         K, d = means.shape
-        covariances, inverses = choleskys @ np.swapaxes(choleskys, -1, -2), inverse_lower(choleskys)
-        at = log_scales[None], means[None], covariances[None], inverses[None], np.array([noise_factor])
+        at, covariances, inverses = one_mixture(log_scales, means, choleskys, noise_factor)
         size = curvature.rows_at_once(K, d)
         noise = None if self.noise is None or not free_noise else 2.0 * noise_factor * self.noise
         # In units of each component.

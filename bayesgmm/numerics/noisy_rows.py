@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm.numerics import curvature
-from bayesgmm.numerics.exact_rows import Conditional, SortedRows
-from bayesgmm.numerics.linalg import inverse_lower, lower_indices, strictly_lower_mask
+from bayesgmm.numerics.exact_rows import Conditional, SortedRows, one_mixture
+from bayesgmm.numerics.linalg import lower_indices, strictly_lower_mask
 from bayesgmm.numerics.passes import Array, Statistics, n_chunks
 
 # How many times the work of the plain pass this one is, for the choice of threads.
@@ -153,8 +153,7 @@ class NoisyRows(SortedRows):
     ) -> None:
         """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`."""
         K, d = means.shape
-        covariances, inverses = choleskys @ np.swapaxes(choleskys, -1, -2), inverse_lower(choleskys)
-        at = log_scales[None], means[None], covariances[None], inverses[None], np.array([noise_factor])
+        at, covariances, inverses = one_mixture(log_scales, means, choleskys, noise_factor)
         r = self.rowwise_of_many(*at, 1)[0][0]
         for p, mask in enumerate(self.observed):
             both = mask[:, None] & mask

@@ -23,6 +23,8 @@ Allocations = Callable[[], Iterator[Array]]
 _SMALLEST_PROBABILITY = 1e-300
 # Gains below this, relative to the largest cost, are rounding: the order stays, so that ties cannot make it cycle.
 _SMALLEST_GAIN = 1e-13
+# exp(-3) = 1/20: another labelling of such a draw is nearly as good.
+AMBIGUOUS = 3.0  # nats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,16 @@ class Relabelling:
     margins: Array
     rounds: int
     converged: bool
+
+    @property
+    def n_switched(self) -> int:
+        """How many draws had other labels."""
+        return int((self.orders != np.arange(self.orders.shape[1])).any(axis=1).sum())
+
+    @property
+    def n_ambiguous(self) -> int:
+        """How many draws could nearly have others."""
+        return int((self.margins < AMBIGUOUS).sum())
 
 
 def relabelling(

@@ -68,6 +68,13 @@ class Rows:
         """Number of units that were observed at least in part."""
         return sum(float(part.units.sum()) for part in self.parts)
 
+    def units_by_row(self) -> Array:
+        """How many units each row of the table stands for, (N,); none where nothing was observed."""
+        out = np.zeros(self.n_rows)
+        for part in self.parts:
+            out[part.index] = part.units
+        return out
+
     def group_units(self, n_groups: int) -> Array:
         """The same of each group, (G,)."""
         out = np.zeros(n_groups)

@@ -99,7 +99,7 @@ def _criteria(ax: Axes, table: xr.Dataset, depth: float) -> None:
             continue
         behind = loss - np.nanmin(loss)
         y, color = -np.minimum(behind, depth), PALETTE[i % len(PALETTE)]
-        error = _errors(table, name, int(np.nanargmin(loss)))
+        error = _errors(table, name)
         x = numbers + offset
         ax.plot(
             x, y, marker=MARKERS[i % len(MARKERS)], linestyle=LINES[i % len(LINES)], color=color, label=label, alpha=0.9
@@ -124,7 +124,7 @@ def _mark_edge(ax: Axes, depth: float) -> None:
     ax.set_yticks([*inside, -depth], [f"{tick:g}".replace("-", "−") for tick in inside] + [f"≤ −{depth:g}"])
 
 
-def _errors(table: xr.Dataset, name: str, best: int) -> np.ndarray | None:
+def _errors(table: xr.Dataset, name: str) -> np.ndarray | None:
     if name == "log_evidence":
         return table["log_evidence_error"].sel(mean_scale=1.0).to_numpy()
     return None

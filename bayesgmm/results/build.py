@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
-from bayesgmm.engines.base import ChainReport, Draws, Engine, Order, Outcome, Parameters, Problem, Sampling, StartReport
+from bayesgmm.engines._draws import ChainReport, Draws, Sampling
+from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import outer
@@ -111,9 +112,11 @@ def build_result(
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
-    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason", names.CAVEAT)
-    facts += (names.PARETO_K, names.CORRECTION)
+    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason")
+    facts += (names.CAVEAT, names.CORRECTION)
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
+    if names.PARETO_K in outcome.notes:
+        attrs[names.PARETO_K] = float(outcome.notes[names.PARETO_K])
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
     tree.attrs.update(attrs)
     return tree
@@ -121,8 +124,7 @@ def build_result(
 
 def _free_noise(problem: Problem, point: Parameters) -> dict[str, Array]:
     """The factor of all errors, where it was fitted."""
-    free = problem.noise is not None and problem.noise.prior is not None
-    return {"noise_scale": np.exp(np.asarray(point.log_noise))} if free else {}
+    return {"noise_scale": np.exp(np.asarray(point.log_noise))} if problem.free_noise else {}
 
 
 def _observation(

@@ -13,7 +13,7 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.data import rows_in_units
 from bayesgmm.engines._modes import worst_r_hat
-from bayesgmm.numerics.relabelling import permuted, relabelling
+from bayesgmm.numerics.relabelling import AMBIGUOUS, permuted, relabelling
 from bayesgmm.numerics.rows import Rows
 from bayesgmm.results.build import dataset, parameters
 from bayesgmm.results.read import FittedMixture, Mixtures, read_result, stored_data
@@ -28,8 +28,6 @@ _MOST_ROWS = 1000
 # Allocation probabilities are kept between rounds where they fit into so many numbers, and computed again otherwise.
 _KEPT_NUMBERS = 40_000_000
 _DRAWS_AT_ONCE = 200
-# exp(-3) = 1/20: another labelling of such a draw is nearly as good.
-AMBIGUOUS = 3.0
 _COMPARED = ("weights", "means", "sds")
 
 
@@ -97,8 +95,8 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
             "rows": x.n_rows,
             "rounds": found.rounds,
             "converged": str(found.converged),
-            "switched_draws": int((found.orders != np.arange(orders.shape[2])).any(axis=1).sum()),
-            "ambiguous_draws": int((found.margins < AMBIGUOUS).sum()),
+            "switched_draws": found.n_switched,
+            "ambiguous_draws": found.n_ambiguous,
             "ambiguous_below_nats": AMBIGUOUS,
             "r_hat_before": _worst_r_hat(before),
             "r_hat_after": _worst_r_hat(posterior),

@@ -139,14 +139,18 @@ def measurements(
     _check_df(error_df, error)
     if isinstance(errors, np.ndarray):
         if (repeats > 1).any():
-            raise InputError("error", "got one for each value of repeats", "Give repeats, or one value each with errors")
+            raise InputError(
+                "error", "got one for each value of repeats", "Give repeats, or one value each with errors"
+            )
         errors = _positive(errors[seen], labels)
         typical = float(np.sqrt(np.mean(np.square(errors))))
         df = np.inf if error_df is None else float(error_df)
         return Measurements(**common, errors=errors, error_sd=typical, error_df=df)
     sd, df = _pooled(squares, repeats, errors, error_df)
     if np.ptp(means) == 0:
-        raise InputError("data", f"all individuals have the mean {means[0]:g}", "A trait that does not vary has no types")
+        raise InputError(
+            "data", f"all individuals have the mean {means[0]:g}", "A trait that does not vary has no types"
+        )
     return Measurements(**common, errors=sd / np.sqrt(repeats), error_sd=sd, error_df=df)
 
 
@@ -166,7 +170,9 @@ def _table(
     wanted = [*columns, *([individual] if individual is not None else []), *([error] if isinstance(error, str) else [])]
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
-        raise InputError("data", f"has no column {absent[0]!r}", f"Its columns are {', '.join(map(repr, frame.columns))}")
+        raise InputError(
+            "data", f"has no column {absent[0]!r}", f"Its columns are {', '.join(map(repr, frame.columns))}"
+        )
     values = as_data(frame.select(columns).to_native()).values
     trait = columns[0] if len(columns) == 1 else _shared_name(columns)
     errors = error
@@ -198,9 +204,7 @@ def _table(
     return wide, labels, trait, errors
 
 
-def _array(
-    data: Any, value: Any, individual: Any, error: Any
-) -> tuple[Array, NDArray[Any], str, Array | float | None]:
+def _array(data: Any, value: Any, individual: Any, error: Any) -> tuple[Array, NDArray[Any], str, Array | float | None]:
     for name, given in (("value", value), ("individual", individual)):
         if given is not None:
             raise InputError(name, f"got {given!r} for data without named columns", "Give a dataframe, or leave it out")

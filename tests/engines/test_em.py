@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 
 import bayesgmm as bg
+from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters
 from bayesgmm.inference.fitting import choose_engine
 from tests import contract
@@ -281,9 +282,7 @@ def test_the_unconstrained_density_is_the_fallback():
     ids=["default", "sparse", "lkj", "flat"],
 )
 def test_the_engine_that_is_chosen(model, name):
-    engine, reason = choose_engine(
-        contract.filled(model.filled(np.zeros(2), np.eye(2)), 2), bg.as_data(np.zeros((1, 2)))
-    )
+    engine, reason = choose_engine(build_problem(model, bg.as_data(faithful())))
     assert engine.name == name
     assert getattr(engine, "density", "parameters") == "parameters"
     assert len(reason) > 20

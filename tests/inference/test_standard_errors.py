@@ -7,8 +7,6 @@ from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
 import bayesgmm as bg
-from bayesgmm.inference.bootstrap import _aligned, _stacked
-from bayesgmm.inference.modes import mode_of
 from tests.inference.conftest import FLAT, fit, two_groups
 from tests.shared_data import table as shared_table
 
@@ -215,17 +213,6 @@ def test_errors_of_measurement_widen_standard_errors():
     blurred = rows + np.random.default_rng(1).normal(size=rows.shape)
     wide = errors(fit(bg.GaussianMixture(2), bg.as_data(blurred, noise=1.0), EM))
     assert (wide["means_se"] > 1.2 * sharp["means_se"]).all()
-
-
-def test_labels_are_aligned():
-    result = fit(bg.GaussianMixture(3, **TIED), bg.datasets.load_faithful(), EM)
-    mode = mode_of(result)
-    points = [mode.at, mode.at.reordered(np.array([2, 0, 1])), mode.at.reordered(np.array([1, 0, 2]))]
-    aligned, relabelled, ambiguous = _aligned(mode, _stacked(points))
-    assert (relabelled, ambiguous) == (2, 0)
-    for name in ("log_weights", "means", "choleskys"):
-        for value in getattr(aligned, name):
-            np.testing.assert_array_equal(value, getattr(mode.at, name))
 
 
 def test_information_of_a_map_fit_is_that_of_the_posterior():
