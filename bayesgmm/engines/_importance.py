@@ -12,6 +12,9 @@ from bayesgmm.engines.base import Array
 _FEWEST = 100
 # Weights that differ by less are the same.
 _SAME = 1e-8  # nats
+# Weights so far below the largest count for nothing. Far proposals have log weights of -1e20 and less, which would take
+# all digits from a constant.
+_NOTHING = 500.0  # nats
 # Vehtari et al. 2024: above, importance weights correct nothing and their mean is a guess.
 WORST_PARETO_K = 0.7
 
@@ -77,7 +80,7 @@ def smoothed(log_weights: Array) -> Importance:
 
     # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives. What it returns sums
     # to one; the smallest weight is not in the tail, so that it gives the constant back.
-    floored = np.where(finite, log_weights, log_weights[finite].min() - 100.0)
+    floored = np.maximum(log_weights, log_weights.max() - _NOTHING)
     found, k = array_stats.psislw(-floored)
     least = int(floored.argmin())
     k = float(np.squeeze(k))

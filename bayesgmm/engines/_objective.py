@@ -9,7 +9,6 @@ import numpy as np
 from bayesgmm.engines.base import Array, Noise, Parameters, Problem
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
-from bayesgmm.numerics.simplex import isometric_basis
 
 # Weights of empty components are kept this far from 0 (as logs) so that coordinates stay finite.
 _SMALLEST_LOG_WEIGHT = -60.0
@@ -47,7 +46,7 @@ class Coordinates:
         self.covariance_scale = 1.0 / np.sqrt(model.covariances.information(rows, d))
         if noise is not None:
             self.covariance_scale = self.covariance_scale * model.covariances.stretch(reference.choleskys, self.wide)
-        self.weight_map = _weight_map(log_weights, counts) if self._split[0] else np.zeros((0, 0))
+        self.weight_map = model.weights.information_map(log_weights, counts)
         self._covariances_end = int(self._split[1] + self.covariance_scale.size)
         # The logarithm of an unknown factor of all errors comes last.
         free_noise = noise is not None and noise.prior is not None
@@ -119,21 +118,6 @@ class Coordinates:
         scaled = [means_slope * self.mean_scale, covariances_slope * self.covariance_scale]
         beside = np.zeros(0 if self.noise_scale is None else 1)
         return by_means + by_covariances, np.concatenate([np.zeros(self._split[0]), *scaled, beside])
-
-
-def _weight_map(log_weights: Array, counts: Array) -> Array:
-    """From coordinates of unit information to isometric log-ratios; with groups (G, K) one block for each."""
-    V = isometric_basis(log_weights.shape[-1])
-    n = V.shape[1]
-    if log_weights.ndim == 1:
-        w = np.exp(log_weights)
-        information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(n)
-        return np.linalg.inv(np.linalg.cholesky(information)).T
-    out = np.zeros((len(log_weights) * n, len(log_weights) * n))
-    for g, own in enumerate(zip(log_weights, counts, strict=True)):
-        block = slice(g * n, (g + 1) * n)
-        out[block, block] = _weight_map(*own)
-    return out
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -242,7 +242,8 @@ class _Sample:
 def _in_python(problem: Problem) -> bool:
     """Whether the density is computed in Python."""
     beyond = problem.n_groups is not None or problem.free_noise
-    return beyond or problem.model.means.sampled_in_python or problem.model.covariances.sampled_in_python
+    parts = problem.model.weights, problem.model.means, problem.model.covariances
+    return beyond or any(part.sampled_in_python for part in parts)
 
 
 def _end(report: StartReport) -> Parameters:

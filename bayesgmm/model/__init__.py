@@ -5,6 +5,7 @@ from bayesgmm.model._weights_interface import Weights
 from bayesgmm.model.covariance_priors import LKJ, InverseWishart
 from bayesgmm.model.fixed_covariances import FixedCovariances
 from bayesgmm.model.flat import Flat
+from bayesgmm.model.hardy_weinberg import HardyWeinberg
 from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
@@ -32,6 +33,7 @@ __all__ = [
     "Gamma",
     "GaussianMixture",
     "HalfNormal",
+    "HardyWeinberg",
     "InverseWishart",
     "LogNormal",
     "Means",

@@ -19,6 +19,8 @@ class Weights(Spec):
     proper: bool = True
     # Whether `mode` is exact; otherwise it only serves short starts and the quasi-Newton finish does the rest.
     closed_form: bool = True
+    # Whether `NUTS` computes the density in Python. Other parts without code in its kernel are sampled by PyMC.
+    sampled_in_python: bool = False
 
     @property
     def n_groups(self) -> int | None:
@@ -73,6 +75,13 @@ class Weights(Spec):
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         """Gradient in the coordinates from a gradient with respect to K free log weights."""
         return isometric_basis(log_weights.size).T @ (gradient - np.exp(log_weights) * gradient.sum())
+
+    def information_map(self, log_weights: Array, counts: Array) -> Array:
+        """From coordinates in which the complete data have unit information at log weights to those of `from_free`."""
+        V = isometric_basis(log_weights.size)
+        w = np.exp(log_weights)
+        information = counts.sum() * (V.T @ (w[:, None] * V) - np.outer(V.T @ w, w @ V)) + np.eye(V.shape[1])
+        return np.linalg.inv(np.linalg.cholesky(information)).T
 
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
         """Log |d weights / d coordinates| and its gradient with respect to log weights."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from bayesgmm._errors import InputError
 from bayesgmm.model._spec import Array
@@ -97,6 +98,10 @@ class WeightsByGroup(Weights):
         return np.concatenate(
             [each.pullback(slope, own) for each, slope, own in zip(self.groups, gradient, log_weights, strict=True)]
         )
+
+    def information_map(self, log_weights: Array, counts: Array) -> Array:
+        each = zip(self.groups, log_weights, counts, strict=True)
+        return block_diag(*(group.information_map(own, n) for group, own, n in each))
 
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
         found = [each.log_jacobian(own) for each, own in zip(self.groups, log_weights, strict=True)]

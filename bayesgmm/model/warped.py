@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -178,7 +179,9 @@ class WarpedMeans(Means):
         x = means[..., 0]
         K = x.shape[-1]
         logs = np.log(np.diff(x, axis=-1)) - np.log(_distance(K))
-        out = np.concatenate([x[..., [K // 2]], logs @ np.linalg.pinv(self._design(K)).T], axis=-1)
+        out = np.concatenate(
+            [x[..., [K // 2]], logs @ _reader(self.skew is not None, self.tails is not None, K).T], axis=-1
+        )
         if self.tails is not None:
             out[..., -1] = np.log1p(2.0 * out[..., -1])
         return out
@@ -222,13 +225,7 @@ class WarpedMeans(Means):
         return self.scale
 
     def _design(self, K: int) -> Array:
-        """What logarithms of distances are of log scale, skew and c, at the places between the nodes."""
-        z = _nodes(K)
-        between = 0.5 * (z[1:] + z[:-1])
-        columns = [np.ones_like(between)]
-        columns += [between] if self.skew is not None else []
-        columns += [np.square(between)] if self.tails is not None else []
-        return np.stack(columns, axis=1)
+        return _design(self.skew is not None, self.tails is not None, K)
 
     def _distances(self, own: Array, K: int) -> Array:
         by_design = own[..., 1:].copy()
@@ -358,12 +355,31 @@ def _shares(K: int) -> Array:
     return density / density.sum()
 
 
+@cache
+def _design(skewed: bool, tailed: bool, K: int) -> Array:
+    """What logarithms of distances are of log scale, skew and c, at the places between the nodes."""
+    z = _nodes(K)
+    between = 0.5 * (z[1:] + z[:-1])
+    columns = [np.ones_like(between)]
+    columns += [between] if skewed else []
+    columns += [np.square(between)] if tailed else []
+    return np.stack(columns, axis=1)
+
+
+@cache
+def _reader(skewed: bool, tailed: bool, K: int) -> Array:
+    """The inverse of `_design`."""
+    return np.linalg.pinv(_design(skewed, tailed, K))
+
+
+@cache
 def _from_the_middle(K: int) -> Array:
     """What places relative to the middle node are of distances, (K, K - 1)."""
     before, after = np.tril(np.ones((K, K)), -1)[:, : K - 1], np.arange(K - 1) < K // 2
     return before - after
 
 
+@cache
 def _neighbours(K: int) -> Array:
     """Logarithms of slopes at nodes from those between them, (K, K - 1); carried on at both ends."""
     out = np.zeros((K, K - 1))

@@ -225,6 +225,9 @@ class FixedWeights(Weights):
     def pullback(self, gradient: Array, log_weights: Array) -> Array:
         return np.zeros(0)
 
+    def information_map(self, log_weights: Array, counts: Array) -> Array:
+        return np.zeros((0, 0))
+
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
         return 0.0, np.zeros_like(log_weights)
 

@@ -67,10 +67,10 @@ class Measurements:
         return bool((self.repeats > 1).any())
 
     def to_data(self) -> Data:
-        """The means with their errors, for `fit`; an error that was estimated keeps its uncertainty (``noise_scale``)."""
+        """The means with their errors, for `fit`. An estimated error keeps its uncertainty (``noise_scale``)."""
         prior = None if np.isinf(self.error_df) else ScaledInverseChi(self.error_df, self.error_sd)
         units = self.errors if prior is None else self.errors / self.error_sd
-        return as_data(self.means[:, None], noise=units[:, None], noise_scale=prior)
+        return as_data({self.trait: self.means}, noise=units[:, None], noise_scale=prior)
 
     def taken(self, which: NDArray[Any]) -> Measurements:
         """Some individuals; the error is still what all of them have told."""
@@ -140,7 +140,7 @@ def measurements(
     if isinstance(errors, np.ndarray):
         if (repeats > 1).any():
             raise InputError(
-                "error", "got one for each value of repeats", "Give repeats, or one value each with errors"
+                "error", "got one for each of several repeats", "Give repeats, or single values with errors"
             )
         errors = _positive(errors[seen], labels)
         typical = float(np.sqrt(np.mean(np.square(errors))))

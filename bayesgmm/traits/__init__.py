@@ -1,0 +1,8 @@
+"""Discrete or continuous? Tests of hypotheses on traits, with measurement error."""
+
+from bayesgmm.traits._discreteness import discreteness
+from bayesgmm.traits._measurements import Measurements, measurements
+from bayesgmm.traits._models import one_locus
+from bayesgmm.traits._repeatability import repeatability
+
+__all__ = ["Measurements", "discreteness", "measurements", "one_locus", "repeatability"]

@@ -1,0 +1,130 @@
+"""The hypotheses about a trait, in the declared form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.model import (
+    LKJ,
+    EvenlySpacedMeans,
+    FixedCovariances,
+    GaussianMixture,
+    HalfNormal,
+    HardyWeinberg,
+    NormalMeans,
+    warped_normal,
+)
+from bayesgmm.traits._measurements import Measurements
+
+DISCRETE, MIXED, CONTINUOUS = "discrete", "mixed", "continuous"
+CLASSES = (DISCRETE, MIXED, CONTINUOUS)
+NORMAL = "continuous, Normal"
+
+# A spread within types of so many standard errors stands for none: it changes each variance by 1e-8 of itself.
+_NO_SPREAD = 1e-4
+# Widths of the priors in units of the trait's scale: means of types (and medians), spreads within types and the spread
+# of a single population.
+_MEANS, _WITHIN, _ALL = 1.0, 0.5, 1.0
+# Prior standard deviations of the shapes of a single population.
+_SKEW, _TAILS = 0.5, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """A model and what it says of the trait."""
+
+    name: str
+    kind: str
+    model: GaussianMixture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Which hypotheses are compared, and the centre and scale that their priors have.
+
+    Attributes
+    ----------
+    n_types : tuple of int
+    centre, scale : float
+        Of the trait, in its units.
+    one_locus : bool
+        Whether three types of one locus in Hardy-Weinberg proportions are among them.
+    """
+
+    n_types: tuple[int, ...]
+    centre: float
+    scale: float
+    one_locus: bool = False
+
+    def hypotheses(self, known: Measurements) -> list[Hypothesis]:
+        """All of them."""
+        none = FixedCovariances(float(np.square(_NO_SPREAD * known.errors.min())))
+        within = LKJ(1.0, scale=HalfNormal(_WITHIN * self.scale))
+        means = NormalMeans(self.centre, _MEANS * self.scale)
+        out = []
+        for kind, covariances in ((DISCRETE, none), (MIXED, within)):
+            for K in self.n_types:
+                model = GaussianMixture(K, means=means, covariances=covariances)
+                out.append(Hypothesis(name=f"{kind}, {K} types", kind=kind, model=model))
+            if self.one_locus:
+                for name, model in one_locus(covariances, self.centre, self.scale).items():
+                    out.append(Hypothesis(name=f"{kind}, {name}", kind=kind, model=model))
+        loc, scale = (self.centre, _MEANS * self.scale), HalfNormal(_ALL * self.scale)
+        one = GaussianMixture(1, means=means, covariances=LKJ(1.0, scale=scale))
+        skewed = warped_normal(loc=loc, scale=scale, skew=_SKEW)
+        tailed = warped_normal(loc=loc, scale=scale, skew=_SKEW, tails=_TAILS)
+        for name, model in ((NORMAL, one), ("continuous, skewed", skewed), ("continuous, heavy-tailed", tailed)):
+            out.append(Hypothesis(name=name, kind=CONTINUOUS, model=model))
+        return out
+
+    def wider(self, factor: float) -> Question:
+        """With priors so many times as wide."""
+        return replace(self, scale=factor * self.scale)
+
+    @classmethod
+    def about(
+        cls,
+        known: Measurements,
+        n_types: int | tuple[int, ...],
+        centre: float | None,
+        scale: float | None,
+        one_locus: bool,
+    ) -> Question:
+        """With the centre and scale of the data where none are given."""
+        listed = (n_types,) if isinstance(n_types, (int, np.integer)) else tuple(n_types)
+        fine = all(isinstance(K, (int, np.integer)) and not isinstance(K, bool) and K >= 2 for K in listed)
+        if not listed or not fine:
+            raise InputError("n_types", f"got {n_types!r}", "Give whole numbers of at least 2, such as (2, 3)")
+        for name, given in (("centre", centre), ("scale", scale)):
+            number = isinstance(given, (int, float, np.number)) and not isinstance(given, bool) and np.isfinite(given)
+            if given is not None and (not number or (name == "scale" and given <= 0)):
+                hint = "Give a number" if name == "centre" else "Give a positive number"
+                raise InputError(name, f"got {given!r}", f"{hint} in the units of the trait, or leave it out")
+        return cls(
+            n_types=tuple(sorted({int(K) for K in listed})),
+            centre=float(known.means.mean() if centre is None else centre),
+            scale=float(known.means.std() if scale is None else scale),
+            one_locus=one_locus,
+        )
+
+
+def one_locus(covariances: object, centre: float, scale: float) -> dict[str, GaussianMixture]:
+    """Types of one locus with two alleles: additive (three means at equal distances), dominant, or neither."""
+    wide = NormalMeans((centre, scale), (_MEANS * scale, _MEANS * scale))
+    return {
+        "one locus, additive": GaussianMixture(
+            3,
+            weights=HardyWeinberg(),
+            means=EvenlySpacedMeans(wide),
+            covariances=covariances,  # type: ignore[arg-type]
+        ),
+        "one locus, dominant": GaussianMixture(
+            2,
+            weights=HardyWeinberg(dominant=True),
+            means=NormalMeans(centre, _MEANS * scale),
+            covariances=covariances,  # type: ignore[arg-type]
+        ),
+    }
