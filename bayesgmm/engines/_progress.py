@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,20 +15,32 @@ class Progress:
     """Context manager; `step` reports how far a named piece of work is."""
 
     def __init__(self, enabled: bool) -> None:
-        self.enabled = enabled
+        self._wanted = enabled
         self._began = time.monotonic()
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
 
+    @cached_property
+    def enabled(self) -> bool:
+        """Whether a bar was asked for and somebody can see it: a file would be left with blank lines."""
+        return self._wanted and (self._console.is_terminal or self._console.is_jupyter)
+
+    @cached_property
+    def _console(self) -> Any:
+        from rich.console import Console
+
+        return Console(stderr=True)
+
     def step(self, what: str, done: int, total: int) -> None:
         """Report that `done` of `total` units of `what` are finished."""
-        if not self.enabled or (self._bar is None and time.monotonic() - self._began < _PATIENCE_S):
+        if not self._wanted or (self._bar is None and time.monotonic() - self._began < _PATIENCE_S):
+            return
+        if not self.enabled:
             return
         if self._bar is None:
-            from rich.console import Console
             from rich.progress import Progress as RichProgress
 
-            self._bar = RichProgress(console=Console(stderr=True), transient=True)
+            self._bar = RichProgress(console=self._console, transient=True)
             self._bar.start()
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=total)

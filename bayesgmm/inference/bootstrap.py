@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayesgmm._status import Status
+from bayesgmm._words import counted
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._polish import climbed
 from bayesgmm.engines._progress import Progress
@@ -57,11 +58,12 @@ def bootstrap(mode: Mode, n_bootstrap: int, rng: np.random.Generator, progress: 
     if n_used < n_bootstrap:
         sentences.append(f"{collapsed} and they are left out, so the true uncertainty is larger.")
     if facts["n_not_converged"]:
-        sentences.append(f"{facts['n_not_converged']} replicates did not converge and are used as they are.")
+        sentences.append(f"{counted(facts['n_not_converged'], 'replicate')} did not converge; used all the same.")
     if facts["n_boundary"]:
-        sentences.append(f"{facts['n_boundary']} replicates ended at the boundary, without spread in some direction.")
+        at_boundary = counted(facts["n_boundary"], "replicate")
+        sentences.append(f"{at_boundary} ended at the boundary, without spread in some direction.")
     if labels.n_ambiguous:
-        sentences.append(f"In {labels.n_ambiguous} replicates another labelling is nearly as good.")
+        sentences.append(f"In {counted(labels.n_ambiguous, 'replicate')} another labelling is nearly as good.")
     return Errors(
         # What is the same in all replicates must have an error of exactly 0, whatever rounding does to the mean.
         se={name: np.where(np.ptp(value, axis=0) > 0, value.std(axis=0, ddof=1), 0.0) for name, value in draws.items()},

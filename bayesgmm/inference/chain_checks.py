@@ -32,24 +32,28 @@ def _modes(fit: xr.DataTree) -> Check:
     mode, kept = chains["mode"].to_numpy(), chains["kept"].to_numpy()
     n_modes = int(mode.max()) + 1
     if n_modes == 1:
-        return "modes", 1.0, True, f"All {mode.size} chains sampled the same mode."
+        several = f"All {mode.size} chains sampled the same mode."
+        return "modes", 1.0, True, several if mode.size > 1 else "There is one chain, so one mode."
     sentences = []
     for number in range(1, n_modes):
         members = np.flatnonzero(mode == number)
         gap, error = float(chains["gap"][members[0]]), float(chains["gap_error"][members[0]])
-        listed = ", ".join(map(str, members))
-        what = f"chain{'s' if members.size > 1 else ''} {listed} sampled another mode, its mean log density {gap:.3g}"
+        what = f"{_chains(members).lower()} sampled another mode, its mean log density {gap:.3g}"
         what += f" (+- {error:.2g}) nats lower"
         what += "; kept and pooled" if kept[members[0]] else f"; left out of the posterior, in '{names.LEFT_OUT}'"
         sentences.append(what)
-    first = ", ".join(map(str, np.flatnonzero(mode == 0)))
     pooled = np.unique(mode[kept]).size > 1
-    message = f"Chains {first} sampled the mode of the highest mean log density; " + "; ".join(sentences) + "."
+    message = f"{_chains(np.flatnonzero(mode == 0))} sampled the mode of the highest mean log density; "
+    message += "; ".join(sentences) + "."
     if pooled:
         message += " Pooled draws weigh modes by numbers of chains, not by their probability."
     elif Status[fit.attrs[names.STATUS]] is Status.MULTIMODAL:
         message += " The modes are of similar density, so what was left out may hold a share of the posterior."
     return "modes", float(n_modes), False, message
+
+
+def _chains(members: np.ndarray) -> str:
+    return f"Chain{'s' if members.size > 1 else ''} {', '.join(map(str, members))}"
 
 
 def _divergences(stats: xr.Dataset) -> Check:

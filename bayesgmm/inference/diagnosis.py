@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K, smoothed
 from bayesgmm.inference.chain_checks import chain_checks
 from bayesgmm.inference.merging import clusters_check
@@ -61,8 +62,9 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     singular, spurious = int(search.attrs["n_singular"]), int(search.attrs["n_spurious"])
     if singular + spurious:
         message = (
-            f"{singular} starts ended in a collapsed component and {spurious} in one with at most d + 1 rows. The "
-            "objective is unbounded there; the best proper optimum is reported. A proper covariance prior avoids this."
+            f"{counted(singular, 'start')} ended in a collapsed component and {spurious} in one with at most d + 1 "
+            "rows. The objective is unbounded there; the best proper optimum is reported. A proper covariance prior "
+            "avoids this."
         )
     else:
         message = "No start collapsed."
@@ -92,7 +94,7 @@ def _starts(search: xr.Dataset) -> tuple[str, float, bool, str]:
     reached, optima = int(search.attrs["times_best_reached"]), int(search.attrs["n_optima"])
     finished = int((search["optimum"] >= 0).sum())
     kinds = f"{optima} distinct optim{'um' if optima == 1 else 'a'}"
-    many = f"{search.sizes[names.START]} starts, {finished} followed to the end: {kinds}"
+    many = f"{counted(search.sizes[names.START], 'start')}, {finished} followed to the end: {kinds}"
     # One component has one partition to start from, and one optimum.
     if search.sizes[names.COMPONENT] == 1 or reached >= min(finished, _REACHED_OFTEN) > 1:
         return "starts", float(reached), True, f"{many}; {reached} reached the best one."
@@ -111,7 +113,8 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     smallest = float(rows.min())
     which = rows[names.COMPONENT].to_numpy()[int(rows.to_numpy().argmin())]
     enough = smallest > d + 1
-    message = f"Component {which} holds {smallest:.3g} expected rows"
+    number = f"{smallest:.3g}"
+    message = f"Component {which} holds {number} expected row{'' if number == '1' else 's'}"
     message += "." if enough else f", no more than d + 1 = {d + 1}: its covariance rests on the prior."
     n = units.sum().item()
     unsure = ((assigned["responsibilities"].max(names.COMPONENT) < _CERTAIN) * units).sum().item()

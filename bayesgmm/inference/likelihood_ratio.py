@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._words import counted
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
@@ -324,21 +325,22 @@ def _monte_carlo_interval(n_large: int, n: int, stopped: bool) -> tuple[float, f
 
 
 def _words(n_components: int) -> str:
-    return "1 Gaussian component" if n_components == 1 else f"{n_components} Gaussian components"
+    return counted(n_components, "Gaussian component")
 
 
 def _reading(hypotheses: Hypotheses, observed: Compared, p: float, n: int, n_failed: int, stopped: bool) -> str:
     """The result in a sentence, at the level of 5 %."""
     K = hypotheses.null.n_components
-    left = "One skewed population" if hypotheses.skewed else f"{K} component{'s' if K > 1 else ''}"
+    left = "One skewed population" if hypotheses.skewed else counted(K, "component")
     right = "two Gaussians" if hypotheses.skewed else f"{K + 1}"
     verb = ("is" if K == 1 else "are") + ("" if p <= 0.05 else " not")
-    sets = f"{n} simulated data set{'s' if n > 1 else ''}" + (", stopped early" if stopped else "")
+    sets = counted(n, "simulated data set") + (", stopped early" if stopped else "")
     text = f"{left} {verb} rejected against {right} (p = {f'{p:.2g}'.lstrip('0')}, {sets})"
     if not hypotheses.skewed and p <= 0.05:
         text += f"; {_COUNTS_GAUSSIANS}" if K == 1 else f"; {_COUNTS_GAUSSIANS.partition(':')[0]}"
     if not observed.found:
         text += f"; in the data every start with {K + 1} components collapsed, so that they are no better than {K}"
     if n_failed:
-        text += f"; {n_failed} data sets had no proper optimum and count against rejection"
+        verb = "counts" if n_failed == 1 else "count"
+        text += f"; {counted(n_failed, 'data set')} had no proper optimum and {verb} against rejection"
     return text + "."

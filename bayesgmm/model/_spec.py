@@ -119,6 +119,8 @@ def show(value: Any) -> str:
         return f"{float(array):.4g}"
     if array.ndim == 1 and array.size > 1 and np.all(array == array[0]):
         return f"({show(array[0])}, ..., {show(array[0])})" if array.size > 3 else f"({', '.join(map(show, array))})"
+    if array.shape == (1,):
+        return show(array[0])
     opening, closing = ("(", ")") if array.ndim == 1 else ("[", "]")
     return opening + ", ".join(show(item) for item in array) + closing
 

@@ -104,7 +104,7 @@ class SortedRows:
 
 def one_mixture(
     log_scales: Array, means: Array, choleskys: Array, noise_factor: float
-) -> tuple[tuple[Array, ...], Array, Array]:
+) -> tuple[tuple[Array, Array, Array, Array, Array], Array, Array]:
     """Arguments of `rowwise_of_many` for one mixture, its covariances, and inverses of their Choleskys."""
     covariances, inverses = outer(choleskys), inverse_lower(choleskys)
     at = log_scales[None], means[None], covariances[None], inverses[None], np.array([noise_factor])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm._words import counted
 from bayesgmm.plots._style import GREY, PALETTE, add_legend, axes_or_new
 from bayesgmm.results.read import check_result
 
@@ -144,9 +145,11 @@ def _title(search: xr.Dataset, top: float) -> str:
     reached, optima = int(search.attrs["times_best_reached"]), int(search.attrs["n_optima"])
     finished = int((search["optimum"] >= 0).sum())
     number = f"{top:.2f}".replace("-", "−")
+    followed = f"{counted(finished, 'start')} that {'was' if finished == 1 else 'were'} followed to the end"
     title = (
-        f"{reached} of {finished} starts that were followed to the end reached {number}\n"
-        f"{search.sizes[names.START]} starts, {optima} distinct {'optimum' if optima == 1 else 'optima'}"
+        f"{reached} of {followed} reached {number}\n"
+        f"{counted(search.sizes[names.START], 'start')}, "
+        f"{optima} distinct {'optimum' if optima == 1 else 'optima'}"
     )
     improper = int(search.attrs["n_singular"]) + int(search.attrs["n_spurious"])
     return f"{title}, {improper} improper end{'s' if improper > 1 else ''}" if improper else title

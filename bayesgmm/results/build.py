@@ -97,7 +97,7 @@ def build_result(
         axes = {key: names.dims_of(key, grouped=grouped).index(names.COMPONENT) for key in outcome.variational}
         variational = {key: np.take(value, order, axes[key]) for key, value in outcome.variational.items()}
         tables[names.VARIATIONAL] = dataset(variational, coords)
-    attrs = {
+    attrs: dict[str, Any] = {
         names.MODEL: problem.declared.to_json(),
         names.DECLARED: declared.to_json(),
         names.ENGINE: engine.name,

@@ -168,6 +168,8 @@ def test_printed_lines(model, wanted):
 
 def test_long_equal_vectors_are_printed_short():
     assert str(Dirichlet(np.ones(50))) == "Dirichlet((1, ..., 1))"
+    assert str(HalfNormal([2.0])) == "HalfNormal(2)"
+    assert str(HalfNormal([1.0, 2.0])) == "HalfNormal((1, 2))"
 
 
 # ---- symmetries and counts -------------------------------------------------------------------------------------
