@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ _DRAWS_PER_COORDINATE = 2.0
 class Blend(Approximation):
     """A mixture of approximations in given shares."""
 
-    parts: tuple[NormalApproximation, ...]
+    parts: tuple[Approximation, ...]
     shares: Array
 
     def draw(self, rng: np.random.Generator, size: int) -> Parameters:
@@ -65,11 +66,12 @@ class Adapted:
 
 def adapted(
     problem: Problem,
-    first: list[NormalApproximation],
+    first: Sequence[NormalApproximation],
     df: float,
     draws: int,
     rng: np.random.Generator,
     progress: Progress,
+    further: Sequence[Approximation] = (),
 ) -> Adapted:
     """Integrate the posterior density from proposals at its modes.
 
@@ -79,14 +81,17 @@ def adapted(
     Parameters
     ----------
     problem : Problem
-    first : list of NormalApproximation
+    first : sequence of NormalApproximation
         Proposals of the first round, in equal shares, the best mode first.
     df : float
         Degrees of freedom of the further proposal.
     draws : int
         Beside the pilots.
+    further : sequence of Approximation
+        Proposals that are for places off the modes.
     """
-    blend = Blend(tuple(first), np.full(len(first), 1.0 / len(first)))
+    fixed = (*first, *further)
+    blend = Blend(fixed, np.full(len(fixed), 1.0 / len(fixed)))
     points: list[Parameters] = []
     joint: list[Array] = []
     for _ in range(_PILOTS):
@@ -97,7 +102,7 @@ def adapted(
         together = Parameters.joined(points)
         importance = smoothed(np.concatenate(joint) - blend.log_density(together))
         reshaped = first[0].moved(together, importance.shares, df, _DRAWS_PER_COORDINATE)
-        blend = Blend((reshaped, *first), np.array([0.5, *[0.5 / len(first)] * len(first)]))
+        blend = Blend((reshaped, *fixed), np.array([0.5, *[0.5 / len(fixed)] * len(fixed)]))
     # Weights of draws that have shaped the proposals would be too small on average: these are new.
     final = blend.draw(rng, draws)
     likelihoods, _ = problem.likelihoods(final, progress, with_counts=False)

@@ -56,11 +56,7 @@ class NormalApproximation(Approximation):
         self._factor = factor
         self._df = df
         volume = np.linalg.slogdet(factor)[1] + coordinates.log_volume
-        p = center.size
-        if df is None:
-            self._constant = -0.5 * p * np.log(2.0 * np.pi) - volume
-        else:
-            self._constant = float(gammaln(0.5 * (df + p)) - gammaln(0.5 * df) - 0.5 * p * np.log(df * np.pi)) - volume
+        self._constant = _constant(center.size, df) - volume
 
     @classmethod
     def at_mode(cls, problem: Problem, mode: Parameters) -> NormalApproximation:
@@ -121,10 +117,16 @@ class NormalApproximation(Approximation):
 
     def log_density(self, points: Parameters) -> Array:
         u = self._coordinates.coordinates(points) - self._center
-        square = np.square(np.linalg.solve(self._factor, u.T)).sum(axis=0)
-        if self._df is None:
-            return self._constant - 0.5 * square
-        return self._constant - 0.5 * (self._df + u.shape[1]) * np.log1p(square / self._df)
+        return self._constant + _kernel(np.linalg.solve(self._factor, u.T).T, self._df)
+
+    def log_density_without(self, points: Parameters, components: tuple[int, ...]) -> Array:
+        """Marginal density of everything but the covariances of some components."""
+        place, volume = self._coordinates.covariances_of(components)
+        rest = np.delete(np.arange(self._center.size), place)
+        u = (self._coordinates.coordinates(points) - self._center)[:, rest]
+        factor = np.linalg.cholesky((self._factor @ self._factor.T)[np.ix_(rest, rest)])
+        volume = np.linalg.slogdet(factor)[1] + self._coordinates.log_volume - volume
+        return _constant(rest.size, self._df) - volume + _kernel(np.linalg.solve(factor, u.T).T, self._df)
 
     def log_prior(self, points: Parameters) -> Array:
         return log_priors(self._problem, points)
@@ -132,3 +134,16 @@ class NormalApproximation(Approximation):
     def log_integral(self, log_density_at_center: float) -> float:
         """Laplace's approximation to the integral of a density with this mode and curvature."""
         return log_density_at_center - self._constant
+
+
+def _constant(p: int, df: float | None) -> float:
+    """Log density at the centre of a standard Normal, or Student t, of p dimensions."""
+    if df is None:
+        return -0.5 * p * float(np.log(2.0 * np.pi))
+    return float(gammaln(0.5 * (df + p)) - gammaln(0.5 * df) - 0.5 * p * np.log(df * np.pi))
+
+
+def _kernel(z: Array, df: float | None) -> Array:
+    """Log density at points (S, p), less that at the centre."""
+    square = np.square(z).sum(axis=1)
+    return -0.5 * square if df is None else -0.5 * (df + z.shape[1]) * np.log1p(square / df)

@@ -94,6 +94,15 @@ class Coordinates:
         out += float(np.linalg.slogdet(self.weight_map)[1])
         return out if self.noise_scale is None else out + float(np.log(self.noise_scale))
 
+    def covariances_of(self, components: tuple[int, ...]) -> tuple[Array, float]:
+        """Places of the coordinates of some components' covariances, and what these add to `log_volume`."""
+        covariances, reference = self.model.covariances, self.reference.choleskys
+        m = self.covariance_scale.size
+        each = m if covariances.tied else m // len(reference)
+        own = np.concatenate([np.arange(k * each, (k + 1) * each) for k in components])
+        volume = covariances.log_volume(reference[list(components)]) + float(np.log(self.covariance_scale[own]).sum())
+        return own + int(self._split[1]), volume
+
     def carried(self, point: Parameters) -> Array:
         """The reference's Choleskys, carried to the means of a point."""
         return self.model.covariances.carried(self.reference.choleskys, self.reference.means, point.means)

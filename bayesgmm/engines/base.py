@@ -237,10 +237,11 @@ class Problem:
             some = finite[begin : begin + _DRAWS_AT_ONCE]
             at = points.log_weights[some], points.means[some], inverse_lower(points.choleskys[some])
             options = {"noise_factors": noise[some], "n_threads": self.n_threads, "with_counts": with_counts}
-            values[some], counts[some] = self.rows.values_of_many(*at, **options)
+            with np.errstate(all="ignore"):
+                values[some], counts[some] = self.rows.values_of_many(*at, **options)
             if progress is not None:
                 progress.step("importance weights", int(some[-1]) + 1, S)
-        return values, counts
+        return np.where(np.isnan(values), -np.inf, values), counts
 
     def responsibilities(self, points: Parameters) -> Array:
         """Of one unit of every row (S, K, N), at many points."""

@@ -62,6 +62,10 @@ class Means(Spec):
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
         """Means drawn from the prior given covariance Choleskys (size, K, d, d), shape (size, K, d)."""
 
+    def cut(self, n_components: int) -> Self | None:
+        """This prior for the first components only; None where that has no meaning."""
+        return None
+
     def widened(self, factor: float) -> Self | None:
         """This prior with so many times its width; None where that has no meaning."""
         return None
@@ -297,6 +301,10 @@ class Covariances(Spec):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free numbers, as information criteria count them."""
         return self.n_free(n_components, n_features)
+
+    def cut(self, n_components: int) -> Self | None:
+        """This structure for the first components only; None where that has no meaning."""
+        return None
 
     def recentred(self, center: Array) -> Self:
         """This structure in units z = x - center."""

@@ -51,6 +51,10 @@ class Weights(Spec):
     def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
         """Weights drawn from the prior, shape (size, K)."""
 
+    def cut(self, n_components: int) -> Self | None:
+        """This prior for the first components only; None where that has no meaning."""
+        return None
+
     def posterior(self, counts: Array) -> WeightsPosterior:
         """The conditional distribution of the weights given expected counts, for conjugate priors."""
         raise UnsupportedError(f"weights={self}", "engine=VB", "Use Dirichlet, StickBreaking or FixedWeights weights.")

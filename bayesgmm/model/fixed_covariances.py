@@ -69,6 +69,9 @@ class FixedCovariances(Covariances):
     def rescaled(self, scale: Array) -> Self:
         return self._replace(values=freeze(np.asarray(self.values) / np.outer(scale, scale)))
 
+    def cut(self, n_components: int) -> Self:
+        return self._replace(values=np.asarray(self.values)[:n_components])
+
     def keys(self, n_components: int) -> list[Hashable]:
         return rows_as_keys(np.asarray(self.values).reshape(n_components, -1))
 

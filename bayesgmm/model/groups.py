@@ -101,7 +101,7 @@ class WeightsByGroup(Weights):
 
     def information_map(self, log_weights: Array, counts: Array) -> Array:
         each = zip(self.groups, log_weights, counts, strict=True)
-        return block_diag(*(group.information_map(own, n) for group, own, n in each))
+        return np.asarray(block_diag(*(group.information_map(own, n) for group, own, n in each)))
 
     def log_jacobian(self, log_weights: Array) -> tuple[float, Array]:
         found = [each.log_jacobian(own) for each, own in zip(self.groups, log_weights, strict=True)]

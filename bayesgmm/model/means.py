@@ -82,6 +82,9 @@ class ConjugateMeans(Means):
         n = counts[:, None]
         return (self.precision_scale * np.asarray(self.loc) + n * row_means) / (self.precision_scale + n)
 
+    def cut(self, n_components: int) -> Self:
+        return self
+
     def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
         delta = means - np.asarray(self.loc)
         return 1.0, self.precision_scale * np.einsum("ki,kj->kij", delta, delta)
@@ -128,6 +131,10 @@ class NormalMeans(Means):
         shape = (n_components, n_features)
         mu, sigma = (self._shaped(name, shape, "(n_components, n_features)") for name in ("mu", "sigma"))
         return self._replace(mu=freeze(mu), sigma=freeze(sigma))
+
+    def cut(self, n_components: int) -> Self:
+        rows = {name: np.asarray(getattr(self, name)) for name in ("mu", "sigma")}
+        return self._replace(**{n: each[:n_components] if each.ndim == 2 else each for n, each in rows.items()})
 
     def widened(self, factor: float) -> Self:
         return self._replace(sigma=freeze(factor * np.asarray(self.sigma)))

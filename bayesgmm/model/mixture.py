@@ -184,6 +184,14 @@ class FilledMixture(GaussianMixture):
         K = self.n_components
         return list(zip(self.weights.keys(K), self.means.keys(K), self.covariances.keys(K), strict=True))
 
+    def cut(self, n_components: int) -> FilledMixture | None:
+        """The first components only, each with the prior that it has here; None where that has no meaning."""
+        parts = [part.cut(n_components) for part in (self.weights, self.means, self.covariances)]
+        if any(part is None for part in parts):
+            return None
+        named = dict(zip(("weights", "means", "covariances"), parts, strict=True))
+        return FilledMixture(n_components=n_components, **named)  # type: ignore[arg-type]
+
     def log_symmetries(self) -> float:
         """Log of the number of permutations of components that leave the prior unchanged."""
         return sum(math.lgamma(count + 1) for count in Counter(self.keys()).values())

@@ -67,6 +67,9 @@ class _Structured(Covariances):
     def _own_variances(self, choleskys: Array) -> Array:
         return _variances(choleskys)[..., : self._n_own(choleskys.shape[-1])]
 
+    def cut(self, n_components: int) -> Self:
+        return self
+
     def _n_own(self, n_features: int) -> int:
         return n_features
 
@@ -289,6 +292,9 @@ class Tied(Covariances):
 
     def rescaled(self, scale: Array) -> Self:
         return self._replace(structure=self.structure.rescaled(scale))
+
+    def cut(self, n_components: int) -> Self:
+        return self
 
     def common_scale(self) -> bool:
         return self.structure.common_scale()

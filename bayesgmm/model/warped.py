@@ -369,7 +369,7 @@ def _design(skewed: bool, tailed: bool, K: int) -> Array:
 @cache
 def _reader(skewed: bool, tailed: bool, K: int) -> Array:
     """The inverse of `_design`."""
-    return np.linalg.pinv(_design(skewed, tailed, K))
+    return np.asarray(np.linalg.pinv(_design(skewed, tailed, K)), dtype=float)
 
 
 @cache

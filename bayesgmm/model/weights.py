@@ -74,6 +74,11 @@ class Dirichlet(Weights):
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         return _log_normalised(np.maximum(counts + self._values(counts.size) - (0.0 if unconstrained else 1.0), 0.0))
 
+    def cut(self, n_components: int) -> Self | None:
+        if self.n_groups is not None:
+            return None
+        return self._replace(concentration=np.atleast_1d(self.concentration)[:n_components])
+
     def bounded(self) -> bool:
         return bool(np.min(self.concentration) >= 1.0)
 

@@ -1,4 +1,4 @@
-"""Is a trait discrete or continuous, given how well it can be measured?"""
+"""Whether a trait is discrete or continuous, given how well it can be measured."""
 
 from __future__ import annotations
 

@@ -68,9 +68,8 @@ class Measurements:
 
     def to_data(self) -> Data:
         """The means with their errors, for `fit`. An estimated error keeps its uncertainty (``noise_scale``)."""
-        prior = None if np.isinf(self.error_df) else ScaledInverseChi(self.error_df, self.error_sd)
-        units = self.errors if prior is None else self.errors / self.error_sd
-        return as_data({self.trait: self.means}, noise=units[:, None], noise_scale=prior)
+        prior = None if np.isinf(self.error_df) else ScaledInverseChi(self.error_df, 1.0)
+        return as_data({self.trait: self.means}, noise=self.errors[:, None], noise_scale=prior)
 
     def taken(self, which: NDArray[Any]) -> Measurements:
         """Some individuals; the error is still what all of them have told."""
@@ -175,7 +174,7 @@ def _table(
         )
     values = as_data(frame.select(columns).to_native()).values
     trait = columns[0] if len(columns) == 1 else _shared_name(columns)
-    errors = error
+    errors: Any = error
     if isinstance(error, str):
         errors = as_data(frame.select([error]).to_native()).values[:, 0]
     elif error is not None and np.ndim(error):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
 from bayesgmm.engines._adaptive import adapted
+from bayesgmm.engines._beyond_modes import newborn, unseen
 from bayesgmm.engines._importance import resampled, smoothed
 from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._optima import Search, distinct
@@ -107,7 +108,8 @@ def weigh(
     for other in modes[1:]:
         with suppress(FitError):  # a mode that is no hill adds nothing
             proposals.append(approximated(problem, other).with_tails(_TAILS))
-    sampled = adapted(problem, proposals, _TAILS, draws, rng, quiet)
+    further = [*unseen(problem, proposals[0]), *newborn(problem, rng)]
+    sampled = adapted(problem, proposals, _TAILS, draws, rng, quiet, further)
     weights = [sampled.importance]
     own = log_priors(problem, sampled.points)
     for model in models[1:]:
