@@ -15,6 +15,7 @@ from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
 from bayesgmm.engines._adaptive import Adapted, adapted
+from bayesgmm.engines._beyond_modes import newborn, unseen
 from bayesgmm.engines._bridge import WORST_PARETO_K_OF_DRAWS, bridge, relative_error
 from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
@@ -41,6 +42,10 @@ _TAILS = 6.0
 _TAILS_OF_BRIDGE = 10.0
 # So many optima get proposals of their own.
 _MOST_MODES = 5
+# Places beyond the modes overlap with all copies of them, of which there are too many with more components.
+_MOST_BEYOND = 5
+# Above, weights have no variance.
+_FINE = 0.5
 _TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
 
 
@@ -173,6 +178,11 @@ def laplace_rows(
         with suppress(FitError):  # a mode that is no hill adds nothing
             first.append(approximated(problem, other).with_tails(_TAILS))
     sampled = adapted(problem, first, _TAILS, draws, rng, progress)
+    if sampled.importance.pareto_k > _FINE and problem.K <= _MOST_BEYOND:
+        # Most of the time because a component may be empty, or be narrower than errors let one see.
+        further = [*unseen(problem, first[0]), *newborn(problem, rng)]
+        again = adapted(problem, first, _TAILS, draws, rng, progress, further)
+        sampled = min(sampled, again, key=lambda each: each.importance.pareto_k)
     importance = sampled.importance
     far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
     if not importance.reliable:
