@@ -90,6 +90,20 @@ def adapted(
     further : sequence of Approximation
         Proposals that are for places off the modes.
     """
+    # Far out in the tails of a proposal numbers may overflow; nothing of the posterior is there.
+    with np.errstate(all="ignore"):
+        return _adapted(problem, first, df, draws, rng, progress, further)
+
+
+def _adapted(
+    problem: Problem,
+    first: Sequence[NormalApproximation],
+    df: float,
+    draws: int,
+    rng: np.random.Generator,
+    progress: Progress,
+    further: Sequence[Approximation],
+) -> Adapted:
     fixed = (*first, *further)
     blend = Blend(fixed, np.full(len(fixed), 1.0 / len(fixed)))
     points: list[Parameters] = []
@@ -100,14 +114,14 @@ def adapted(
         joint.append(likelihoods + blend.log_prior(points[-1]))
         # Copies far away change all weights alike, so that the density of this one is enough here.
         together = Parameters.joined(points)
-        importance = smoothed(np.concatenate(joint) - blend.log_density(together))
+        importance = smoothed(log_weights(np.concatenate(joint), blend.log_density(together)))
         reshaped = first[0].moved(together, importance.shares, df, _DRAWS_PER_COORDINATE)
         blend = Blend((reshaped, *fixed), np.array([0.5, *[0.5 / len(fixed)] * len(fixed)]))
     # Weights of draws that have shaped the proposals would be too small on average: these are new.
     final = blend.draw(rng, draws)
     likelihoods, _ = problem.likelihoods(final, progress, with_counts=False)
     q = over_labels(blend, final, problem.model.keys())
-    importance = smoothed(likelihoods + blend.log_prior(final) - q.log_density)
+    importance = smoothed(log_weights(likelihoods + blend.log_prior(final), q.log_density))
     return Adapted(
         importance=importance,
         labels=q.describe(),
@@ -116,3 +130,8 @@ def adapted(
         log_likelihoods=likelihoods,
         log_q=q.log_density,
     )
+
+
+def log_weights(log_joint: Array, log_q: Array) -> Array:
+    """Log p - log q, and no weight where p is 0, whatever became of q there."""
+    return np.where(np.isfinite(log_joint), log_joint - log_q, -np.inf)

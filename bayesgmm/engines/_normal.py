@@ -100,6 +100,9 @@ class NormalApproximation(Approximation):
         Its covariance is shrunk towards this one's, the more the fewer draws the weights are worth: half way where that
         is `least` for each coordinate.
         """
+        # Draws without weight may lie where coordinates overflow.
+        counted = np.flatnonzero(shares > 0)
+        draws, shares = draws.taken(counted), shares[counted]
         u = self._coordinates.coordinates(draws)
         center = shares @ u
         away = u - center

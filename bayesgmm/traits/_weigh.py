@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
-from bayesgmm.engines._adaptive import adapted
+from bayesgmm.engines._adaptive import adapted, log_weights
 from bayesgmm.engines._beyond_modes import newborn, unseen
 from bayesgmm.engines._importance import resampled, smoothed
 from bayesgmm.engines._normal import log_priors
@@ -111,11 +111,9 @@ def weigh(
     further = [*unseen(problem, proposals[0]), *newborn(problem, rng)]
     sampled = adapted(problem, proposals, _TAILS, draws, rng, quiet, further)
     weights = [sampled.importance]
-    own = log_priors(problem, sampled.points)
     for model in models[1:]:
-        change = log_priors(build_problem(model, data, n_threads=1), sampled.points) - own
-        raw = sampled.log_likelihoods + own - sampled.log_q
-        weights.append(smoothed(np.where(np.isnan(change), -np.inf, raw + change)))
+        other = sampled.log_likelihoods + log_priors(build_problem(model, data, n_threads=1), sampled.points)
+        weights.append(smoothed(log_weights(other, sampled.log_q)))
     kept = sampled.points.taken(resampled(sampled.importance, keep, rng))
     return Weighed(
         log_evidence=np.array([each.log_mean for each in weights]) - problem.log_volume,
