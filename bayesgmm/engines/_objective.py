@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayesgmm.engines.base import Array, Noise, Parameters, Problem
+from bayesgmm.engines.base import Array, Noise, Order, Parameters, Problem
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
 
@@ -94,7 +94,7 @@ class Coordinates:
         out += float(np.linalg.slogdet(self.weight_map)[1])
         return out if self.noise_scale is None else out + float(np.log(self.noise_scale))
 
-    def covariances_of(self, components: tuple[int, ...]) -> tuple[Array, float]:
+    def covariances_of(self, components: tuple[int, ...]) -> tuple[Order, float]:
         """Places of the coordinates of some components' covariances, and what these add to `log_volume`."""
         covariances, reference = self.model.covariances, self.reference.choleskys
         m = self.covariance_scale.size

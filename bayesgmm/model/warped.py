@@ -346,7 +346,7 @@ def _distance(K: int) -> float:
 
 
 def _nodes(K: int) -> Array:
-    return _distance(K) * (np.arange(K) - K // 2)
+    return _distance(K) * (np.arange(float(K)) - K // 2)
 
 
 def _shares(K: int) -> Array:
