@@ -32,7 +32,8 @@ class Blend(Approximation):
 
     def log_density(self, points: Parameters) -> Array:
         each = [part.log_density(points) for part in self.parts]
-        return np.logaddexp.reduce(np.array(each) + np.log(self.shares)[:, None], axis=0)
+        found = np.array(each) + np.log(self.shares)[:, None]
+        return np.logaddexp.reduce(np.where(np.isnan(found), -np.inf, found), axis=0)
 
     def log_prior(self, points: Parameters) -> Array:
         return self.parts[0].log_prior(points)
@@ -133,5 +134,5 @@ def _adapted(
 
 
 def log_weights(log_joint: Array, log_q: Array) -> Array:
-    """Log p - log q, and no weight where p is 0, whatever became of q there."""
-    return np.where(np.isfinite(log_joint), log_joint - log_q, -np.inf)
+    """Log p - log q, and no weight where p is 0 or q cannot be computed, so far out is the point."""
+    return np.where(np.isfinite(log_joint) & np.isfinite(log_q), log_joint - log_q, -np.inf)

@@ -21,6 +21,7 @@ from bayesgmm._errors import InputError
 from bayesgmm.engines._progress import Progress
 
 _LOOK_AGAIN_S = 0.5
+_NICER = 5
 _GUARD = (
     "The jobs use names that the script itself defines, so every new process has to run the script again to find them. "
     "Put the code that starts the work under `if __name__ == '__main__':`, or give cores=1."
@@ -148,6 +149,9 @@ def _shared_out(
 def _as_worker() -> None:
     """One thread for each process, and interrupts are the business of the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        # What the first process hands out it may have to compute, and all others wait for that.
+        os.nice(_NICER)
     for name in _THREAD_SETTINGS:  # of libraries that are loaded later
         os.environ[f"{name}_NUM_THREADS"] = "1"
     threadpool_limits(limits=1, user_api="blas")

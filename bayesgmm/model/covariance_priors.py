@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -89,19 +90,27 @@ class InverseWishart(CovariancePrior):
         return True
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
-        d = choleskys.shape[-1]
         df, scale = self.numbers()
-        precisions = inverse_from_cholesky(choleskys)
-        value = float(self.matrix_log_densities(choleskys[None])[0])
-        return value, 0.5 * (precisions @ scale @ precisions - (df + d + 1) * precisions)
+        inverses = inverse_lower(choleskys)
+        precisions = np.swapaxes(inverses, -1, -2) @ inverses
+        gradient = 0.5 * (precisions @ scale @ precisions - (df + choleskys.shape[-1] + 1) * precisions)
+        return float(self._matrix_logs(choleskys, inverses).sum()), gradient
 
     def matrix_log_densities(self, choleskys: Array) -> Array:
-        d = choleskys.shape[-1]
+        return self._matrix_logs(choleskys, inverse_lower(choleskys)).sum(axis=-1)
+
+    def _matrix_logs(self, choleskys: Array, inverses: Array) -> Array:
+        """Log density at each of many matrices."""
+        root, constant = self._of_scale
+        powers = 0.5 * (self.numbers()[0] + choleskys.shape[-1] + 1)
+        return constant - powers * log_det(choleskys) - 0.5 * np.square(inverses @ root).sum(axis=(-2, -1))
+
+    @cached_property
+    def _of_scale(self) -> tuple[Array, float]:
+        """Cholesky factor of the scale matrix, and the log normaliser."""
         df, scale = self.numbers()
-        half = inverse_lower(choleskys) @ np.linalg.cholesky(scale)
-        constant = inverse_wishart_log_normaliser(df, np.linalg.slogdet(scale)[1], d)
-        each = constant - 0.5 * (df + d + 1) * log_det(choleskys) - 0.5 * np.square(half).sum(axis=(-2, -1))
-        return each.sum(axis=-1)
+        constant = inverse_wishart_log_normaliser(df, np.linalg.slogdet(scale)[1], len(scale))
+        return np.linalg.cholesky(scale), float(constant)
 
     def variance_log_density(self, variances: Array) -> tuple[float, Array]:
         df, scale = self.numbers()
@@ -136,6 +145,10 @@ class InverseWishart(CovariancePrior):
 
     def numbers(self) -> tuple[float, Array]:
         """Degrees of freedom and scale as an array."""
+        return self._numbers
+
+    @cached_property
+    def _numbers(self) -> tuple[float, Array]:
         return float(self.df or 0.0), np.asarray(self.scale, dtype=float)
 
 
