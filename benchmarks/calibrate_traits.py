@@ -47,7 +47,7 @@ def probabilities(x: Array, seed: np.random.SeedSequence, **known: float) -> lis
     """Of the classes, and seconds of the processor."""
     began = time.process_time()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("default")
         data = measurements(x, **{name: known[name] for name in ("error", "error_df") if name in known})
         question = Question.about(data, N_TYPES, known.get("centre"), known.get("scale"), False)
         table = compare(data, question, checked_odds(None), draws=DRAWS, seed=seed)
