@@ -23,6 +23,8 @@ SCALES = {DECLARED: 1.0, NARROWER: 0.5, WIDER: 2.0}
 _EXTREME = 0.01
 # Sums of squares of repeats that are equal to the last digit, relative to the mean sum of squares.
 _SMALLEST_SQUARE = 1e-3
+# Standard errors by which the variance of log variances must exceed that of equal errors.
+_CLEARLY = 2.0
 _STEPS = 50
 
 
@@ -48,7 +50,7 @@ def with_own_errors(known: Measurements) -> Measurements | None:
     variances = np.maximum(known.squares[seen] / df[seen], _SMALLEST_SQUARE * pooled)
     logs = np.log(variances) - digamma(0.5 * df[seen]) + np.log(0.5 * df[seen])
     between = logs.var(ddof=1) - polygamma(1, 0.5 * df[seen]).mean()
-    if between <= 0:
+    if between <= _CLEARLY * np.sqrt(np.var(np.square(logs - logs.mean())) / logs.size):
         return None
     prior_df = 2.0 * _inverse_trigamma(float(between))
     prior = float(np.exp(logs.mean() + digamma(0.5 * prior_df) - np.log(0.5 * prior_df)))
