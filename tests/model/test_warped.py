@@ -1,5 +1,7 @@
 """Warped Normals as mixtures: their shapes against the densities that they stand for, priors, units, refusals."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -99,7 +101,7 @@ def test_very_light_tails_are_uniform():
 def dip(parts):
     """How deep the deepest valley between two peaks is, relative to the height of the highest."""
     _, m, s = parts
-    between = [np.linspace(a, b, 40) for a, b in zip(m[:-1], m[1:], strict=True)]
+    between = [np.linspace(a, b, 40) for a, b in pairwise(m)]
     p = density(np.unique(np.concatenate([*between, *(m + z * s for z in np.linspace(-3, 3, 31))])), parts)
     top = p.argmax()
     left, right = p[: top + 1], p[top:][::-1]
