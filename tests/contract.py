@@ -33,6 +33,7 @@ from bayesgmm.model import (
     InverseWishart,
     LogNormal,
     NormalMeans,
+    ScaledInverseChi,
     Spherical,
     StickBreaking,
     Tied,
@@ -79,6 +80,7 @@ SCALES: dict[str, Callable[[int], object]] = {
     "gamma": lambda m: Gamma(alpha=2.5, beta=1.0 + 0.2 * np.arange(m)),
     "exponential": lambda m: Exponential(0.7 + 0.1 * np.arange(m)),
     "lognormal": lambda m: LogNormal(mu=-0.3 + 0.1 * np.arange(m), sigma=0.6),
+    "inversechi": lambda m: ScaledInverseChi(df=4.5, scale=0.8 + 0.1 * np.arange(m)),
 }
 PRIORS: dict[str, Callable[[int, bool], object]] = {
     "iw": lambda m, separate: InverseWishart(m + 3.5, 0.4 + 0.3 * np.arange(m) if separate else a_scale_matrix(m)),
@@ -347,6 +349,9 @@ def scale_by_scipy(prior: object) -> object:
             return stats.expon(scale=1 / np.array(prior.lam))
         case LogNormal():
             return stats.lognorm(s=np.array(prior.sigma), scale=np.exp(prior.mu))
+        case ScaledInverseChi():
+            half_df = np.array(prior.df) / 2
+            return stats.gengamma(half_df, -2.0, scale=np.array(prior.scale) * np.sqrt(half_df))
     raise AssertionError(prior)
 
 

@@ -32,6 +32,7 @@ from bayesgmm.model import (
     InverseWishart,
     LogNormal,
     NormalMeans,
+    ScaledInverseChi,
     Spherical,
     StickBreaking,
     Tied,
@@ -303,6 +304,11 @@ def _(prior: Gamma, n_features: int) -> tuple[int, Array]:
 @encode_scale.register
 def _(prior: LogNormal, n_features: int) -> tuple[int, Array]:
     return 4, _rows(n_features, prior.mu, prior.sigma)
+
+
+@encode_scale.register
+def _(prior: ScaledInverseChi, n_features: int) -> tuple[int, Array]:
+    return 5, _rows(n_features, prior.df, prior.scale)
 
 
 def _rows(n_features: int, first: Any, second: Any) -> Array:

@@ -35,6 +35,7 @@ from bayesgmm.model import (
     InverseWishart,
     LogNormal,
     NormalMeans,
+    ScaledInverseChi,
     Spherical,
     StickBreaking,
     Tied,
@@ -370,6 +371,12 @@ def _(prior: Gamma, name: str, dims: tuple[str, ...]) -> Any:
 @scale_variable.register
 def _(prior: LogNormal, name: str, dims: tuple[str, ...]) -> Any:
     return pm.LogNormal(name, _by_feature(prior.mu, dims), _by_feature(prior.sigma, dims), dims=dims)
+
+
+@scale_variable.register
+def _(prior: ScaledInverseChi, name: str, dims: tuple[str, ...]) -> Any:
+    half_df, scale = 0.5 * _by_feature(prior.df, dims), _by_feature(prior.scale, dims)
+    return pt.sqrt(pm.InverseGamma(f"{name}_squared", half_df, half_df * np.square(scale), dims=dims))
 
 
 def _by_feature(value: Any, dims: tuple[str, ...]) -> Any:

@@ -20,7 +20,7 @@ from numba import njit
 DIRICHLET, STICK_BREAKING, FIXED_WEIGHTS = 0, 1, 2
 NORMAL_MEANS, CONJUGATE_MEANS, FIXED_MEANS = 0, 1, 2
 FULL, DIAGONAL, SPHERICAL, FIXED_COVARIANCES = 0, 1, 2, 3
-NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL = 0, 1, 2, 3, 4
+NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL, SCALED_INVERSE_CHI = 0, 1, 2, 3, 4, 5
 
 # Types of the arguments of the two functions, as `numerics.compiling` reads them.
 SIGNATURES = {
@@ -59,6 +59,9 @@ def _scale_slope(kind, first, second, s):
         return -first * s, -first * s
     if kind == GAMMA:
         return (first - 1.0) * math.log(s) - second * s, first - 1.0 - second * s
+    if kind == SCALED_INVERSE_CHI:
+        z = second / s
+        return -(first + 1.0) * math.log(s) - 0.5 * first * z * z, first * z * z - first - 1.0
     z = (math.log(s) - first) / second
     return -0.5 * z * z - math.log(s), -z / second - 1.0
 

@@ -20,6 +20,7 @@ from bayesgmm.model import (
     InverseWishart,
     LogNormal,
     NormalMeans,
+    ScaledInverseChi,
     Spherical,
     StickBreaking,
     Tied,
@@ -139,6 +140,15 @@ BAD = {
     "zero rate": (lambda: Gamma(1, 0), "Gamma.beta", "0", "greater than 0"),
     "NaN log-normal": (lambda: LogNormal(NAN, 1), "LogNormal.mu", "nan", "finite"),
     "zero log-normal": (lambda: LogNormal(0, 0), "LogNormal.sigma", "0", "greater than 0"),
+    "zero df of chi": (lambda: ScaledInverseChi(0, 1), "ScaledInverseChi.df", "0", "greater than 0"),
+    "NaN df of chi": (lambda: ScaledInverseChi(NAN, 1), "ScaledInverseChi.df", "nan", "finite"),
+    "negative scale of chi": (lambda: ScaledInverseChi(3, -1), "ScaledInverseChi.scale", "-1", "greater than 0"),
+    "scales of chi for other d": (
+        _fill(covariances=LKJ(scale=ScaledInverseChi(3, [1, 2, 3]))),
+        "ScaledInverseChi.scale",
+        "(3,)",
+        "(2,)",
+    ),
     "negative fixed covariance": (
         _fill(covariances=FixedCovariances(-1)),
         "FixedCovariances.values",

@@ -269,8 +269,8 @@ def test_scale_priors(name, m):
     np.testing.assert_allclose(change, np.broadcast_to(np.log(units), s.shape), rtol=1e-9)
 
 
-def test_only_lognormal_vanishes_at_zero():
-    assert {name for name in SCALES if SCALES[name](1).vanishes_at_zero()} == {"lognormal"}
+def test_which_scale_priors_vanish_at_zero():
+    assert {name for name in SCALES if SCALES[name](1).vanishes_at_zero()} == {"lognormal", "inversechi"}
 
 
 @pytest.mark.parametrize(
@@ -280,6 +280,7 @@ def test_only_lognormal_vanishes_at_zero():
         LKJ(1.0, scale=contract.HalfNormal(1.0)),
         contract.Flat(),
         LKJ(1.0, scale=contract.LogNormal(0.0, 0.5)),
+        LKJ(1.0, scale=contract.ScaledInverseChi(4.0, 1.0)),
     ],
     ids=repr,
 )
