@@ -1,6 +1,6 @@
 """Bayesian Gaussian mixtures: one declaration, fast native engines, one ArviZ result."""
 
-from bayesgmm import datasets, plots
+from bayesgmm import datasets, plots, traits
 from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data, as_data
@@ -115,5 +115,6 @@ __all__ = [
     "standard_errors",
     "summary",
     "to_pymc",
+    "traits",
     "warped_normal",
 ]

@@ -153,7 +153,7 @@ def plot_hypotheses(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         error = float(result["power_error"].sel({"class": kind}))
         told = "" if np.isnan(power) else f"\n(told in {100 * power:.0f} ± {100 * error:.0f} % of such samples)"
         ax.barh(np.arange(len(settings)), p, left=left, color=color, label=f"{kind}{told}")
-        for i in np.flatnonzero(p > 0.08):
+        for i in np.flatnonzero(p > 0.08).tolist():
             ax.text(left[i] + p[i] / 2, i, f"{100 * p[i]:.0f} %", ha="center", va="center", fontsize="small")
         left = left + p
     ax.set_yticks(np.arange(len(settings)), settings)

@@ -175,7 +175,7 @@ def _powers(repetitions: list[Repetition], answers: list[bool]) -> dict[str, Arr
         own = [answer for each, answer in zip(repetitions, answers, strict=True) if each.kind == kind]
         if own:
             power[i] = np.mean(own)
-            # With one success and one failure more, so that none of a few is not taken for never (Agresti & Coull 1998).
+            # One success and one failure more: none of a few is not never (Agresti & Coull 1998).
             p = (sum(own) + 1.0) / (len(own) + 2.0)
             error[i] = np.sqrt(p * (1.0 - p) / (len(own) + 2.0))
     return {"power": power, "error": error}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from bayesgmm._errors import InputError
 from bayesgmm.traits._measurements import Measurements, measurements
@@ -42,7 +41,7 @@ def repeatability(data: Any, *, value: str | list[str] | None = None, individual
     >>> from bayesgmm import traits
     >>> x = [[i + e for e in (-0.1, 0.0, 0.1)] for i in range(12)]
     >>> round(float(traits.repeatability(x)["repeatability"]), 4)
-    0.9994
+    0.9992
     """
     import xarray as xr
 
@@ -70,6 +69,8 @@ def repeatability(data: Any, *, value: str | list[str] | None = None, individual
 
 def components(known: Measurements) -> tuple[float, float, float]:
     """Mean, variance among individuals and error variance at the maximum of the likelihood."""
+    from scipy.optimize import minimize_scalar
+
     r, y, within = known.repeats, known.means, float(known.squares.sum())
     total = r.sum()
 

@@ -21,7 +21,7 @@ def legend(ax):
 def test_densities_and_error_bars(result):
     ax = bg.plots.plot_trait(result)
     labels = legend(ax)
-    assert labels[0].startswith("mixed, 2 types")
+    assert sum(label.startswith(("discrete", "mixed", "continuous")) for label in labels) == 3
     assert any(label == "50 individuals" for label in labels)
     lines = [line for line in ax.lines if len(line.get_xdata()) == result.sizes["x"]]
     assert len(lines) == 3
