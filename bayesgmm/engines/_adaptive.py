@@ -117,6 +117,7 @@ def _adapted(
         together = Parameters.joined(points)
         importance = smoothed(log_weights(np.concatenate(joint), blend.log_density(together)))
         reshaped = first[0].moved(together, importance.shares, df, _DRAWS_PER_COORDINATE)
+        fixed = (*first, *(each.learnt(together, importance.shares) for each in further))
         blend = Blend((reshaped, *fixed), np.array([0.5, *[0.5 / len(fixed)] * len(fixed)]))
     # Weights of draws that have shaped the proposals would be too small on average: these are new.
     final = blend.draw(rng, draws)

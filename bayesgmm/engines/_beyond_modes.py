@@ -17,6 +17,8 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
 
 _TAILS = 6.0
+# In sds of an error; draws that such a place must be worth, and those that shape it by half for each coordinate.
+_FAR_BELOW, _WORTH_LEARNING, _DRAWS_PER_COORDINATE = 0.5, 10.0, 2.0
 _FEW = {"n_init": 6, "n_polish": 1, "approached": 1, "rounds": 1, "short_steps": 5, "tolerance": 1e-2}
 
 
@@ -137,6 +139,17 @@ class Unseen(Approximation):
 
     def log_prior(self, points: Parameters) -> Array:
         return log_priors(self.problem, points)
+
+    def learnt(self, points: Parameters, shares: Array) -> Unseen:
+        """With everything else as it is where these covariances are far below the errors."""
+        noise = self.problem.noise
+        assert noise is not None
+        sds = np.sqrt(np.einsum("skij,skij->ski", points.choleskys, points.choleskys))[:, self.which]
+        small = (sds < _FAR_BELOW * np.sqrt(np.diag(noise.typical))).all(axis=(1, 2))
+        own = np.where(small, shares, 0.0)
+        if not own.sum() > 0 or 1.0 / np.square(own / own.sum()).sum() < _WORTH_LEARNING:
+            return self
+        return replace(self, base=self.base.moved(points, own / own.sum(), _TAILS, _DRAWS_PER_COORDINATE))
 
 
 def unseen(problem: Problem, base: NormalApproximation) -> list[Unseen]:

@@ -302,6 +302,10 @@ class Approximation(ABC):
     def log_prior(self, points: Parameters) -> Array:
         """Log prior density at many points."""
 
+    def learnt(self, points: Parameters, shares: Array) -> Approximation:
+        """This approximation after a look at points with weights that stand for the posterior."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
