@@ -85,8 +85,10 @@ def from_prior(number: int) -> list[float]:
 
 
 def error_rates(pool: ProcessPoolExecutor, sets: int) -> None:
-    cells = [("two types", n, s, w) for n in SIZES for s in SEPARATIONS for w in WITHIN]
-    cells += [(name, n, 0.0, 0.0) for n in SIZES for name in POPULATIONS]
+    cells = [(name, n, 0.0, 0.0) for name in POPULATIONS for n in SIZES]
+    cells = [("two types", n, s, w) for w in WITHIN for n in SIZES for s in SEPARATIONS] + cells
+    # Those that have a rate of errors come first.
+    cells.sort(key=lambda cell: cell[3] > 0)
     rows, seconds = [], []
     for name, n, separation, within in cells:
         jobs = [(name, n, separation, within, i) for i in range(sets)]
