@@ -2,7 +2,7 @@
 
 from bayesgmm.traits._discreteness import discreteness
 from bayesgmm.traits._measurements import Measurements, measurements
-from bayesgmm.traits._models import one_locus
+from bayesgmm.traits._models import hypotheses, one_locus
 from bayesgmm.traits._repeatability import repeatability
 
-__all__ = ["Measurements", "discreteness", "measurements", "one_locus", "repeatability"]
+__all__ = ["Measurements", "discreteness", "hypotheses", "measurements", "one_locus", "repeatability"]

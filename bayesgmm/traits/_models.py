@@ -9,8 +9,10 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.model import (
     LKJ,
+    Covariances,
     EvenlySpacedMeans,
     FixedCovariances,
+    Full,
     GaussianMixture,
     HalfNormal,
     HardyWeinberg,
@@ -62,10 +64,11 @@ class Question:
     def hypotheses(self, known: Measurements) -> list[Hypothesis]:
         """All of them."""
         none = FixedCovariances(float(np.square(_NO_SPREAD * known.errors.min())))
-        within = LKJ(1.0, scale=HalfNormal(_WITHIN * self.scale))
+        within = Full(LKJ(1.0, scale=HalfNormal(_WITHIN * self.scale)))
         means = NormalMeans(self.centre, _MEANS * self.scale)
         out = []
-        for kind, covariances in ((DISCRETE, none), (MIXED, within)):
+        pairs: list[tuple[str, Covariances]] = [(DISCRETE, none), (MIXED, within)]
+        for kind, covariances in pairs:
             for K in self.n_types:
                 model = GaussianMixture(K, means=means, covariances=covariances)
                 out.append(Hypothesis(name=f"{kind}, {K} types", kind=kind, model=model))
@@ -111,20 +114,66 @@ class Question:
         )
 
 
-def one_locus(covariances: object, centre: float, scale: float) -> dict[str, GaussianMixture]:
-    """Types of one locus with two alleles: additive (three means at equal distances), dominant, or neither."""
+def one_locus(covariances: Covariances, centre: float, scale: float) -> dict[str, GaussianMixture]:
+    """Types of one locus with two alleles in Hardy-Weinberg proportions.
+
+    Parameters
+    ----------
+    covariances : Covariances
+        Within types: ``FixedCovariances`` near 0, or a prior such as ``LKJ(scale=HalfNormal(1))``.
+    centre, scale : float
+        Of the Normal prior of means, and of their spacing.
+
+    Returns
+    -------
+    dict
+        "one locus, additive": three types whose means are at equal distances; "one locus, dominant": two types, the
+        first of individuals with two recessive alleles.
+    """
     wide = NormalMeans((centre, scale), (_MEANS * scale, _MEANS * scale))
+    additive, dominant = HardyWeinberg(), HardyWeinberg(dominant=True)
+    means = NormalMeans(centre, _MEANS * scale)
     return {
         "one locus, additive": GaussianMixture(
-            3,
-            weights=HardyWeinberg(),
-            means=EvenlySpacedMeans(wide),
-            covariances=covariances,  # type: ignore[arg-type]
+            3, weights=additive, means=EvenlySpacedMeans(wide), covariances=covariances
         ),
-        "one locus, dominant": GaussianMixture(
-            2,
-            weights=HardyWeinberg(dominant=True),
-            means=NormalMeans(centre, _MEANS * scale),
-            covariances=covariances,  # type: ignore[arg-type]
-        ),
+        "one locus, dominant": GaussianMixture(2, weights=dominant, means=means, covariances=covariances),
     }
+
+
+def hypotheses(
+    known: Measurements,
+    *,
+    n_types: int | tuple[int, ...] = (2, 3),
+    one_locus: bool = False,
+    centre: float | None = None,
+    scale: float | None = None,
+) -> dict[str, GaussianMixture]:
+    """The declarations that `discreteness` compares, to print them, change them, or fit them with another engine.
+
+    Parameters
+    ----------
+    known : Measurements
+        From `measurements`.
+    n_types, one_locus, centre, scale
+        As in `discreteness`.
+
+    Returns
+    -------
+    dict
+        By name; to be fitted to ``known.to_data()``.
+
+    Examples
+    --------
+    >>> from bayesgmm import traits
+    >>> known = traits.measurements([[i % 2 + 0.1, i % 2 - 0.1] for i in range(12)])
+    >>> print(traits.hypotheses(known, n_types=2)["continuous, Normal"])
+    Gaussian mixture of 1 component
+      x_i | z_i = k ~ Normal(mu_k, Sigma_k)
+      z_i           ~ Categorical(w)
+      w             ~ Dirichlet(1)
+      mu_k          ~ Normal(0.5, sd 0.5)
+      Sigma_k       ~ LKJ(1), sd ~ HalfNormal(0.5)   (full)
+    """
+    question = Question.about(known, n_types, centre, scale, one_locus)
+    return {each.name: each.model for each in question.hypotheses(known)}
