@@ -47,9 +47,13 @@ class Newborn(Approximation):
 
     def draw(self, rng: np.random.Generator, size: int) -> Parameters:
         rest = self.base.draw(rng, size)
-        _, means, covariances = self.single.model.draw(rng, size, self.problem.n_features)
+        prior = self.single.model
         w = -np.expm1(np.log1p(-rng.random(size)) / self.b)[:, None]
-        choleskys = rest.choleskys[:, :1] if self.problem.model.covariances.tied else np.linalg.cholesky(covariances)
+        if prior.covariances.tied:
+            choleskys = rest.choleskys[:, :1]
+        else:
+            choleskys = np.linalg.cholesky(prior.covariances.draw(rng, size, 1, self.problem.n_features))
+        means = prior.means.draw(rng, choleskys)
         with np.errstate(divide="ignore"):
             log_weights = np.hstack([rest.log_weights + np.log1p(-w), np.log(w)])
         return replace(
