@@ -9,7 +9,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, rows_in_units
 from bayesgmm.engines.base import Array, Noise, Problem, Units
-from bayesgmm.model import Covariances, GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied
+from bayesgmm.model import Covariances, GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied, WarpedMeans
 from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.rows import Rows, make_rows
 
@@ -33,7 +33,8 @@ def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None =
     """
     values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
     n = int((~np.isnan(values)).any(axis=1).sum())
-    if n < model.n_components:
+    # Components of one warped population are not estimated one by one.
+    if n < model.n_components and not isinstance(model.means, WarpedMeans):
         raise InputError(
             "n_components",
             f"got {model.n_components} for {n} row{'s' if n > 1 else ''} of data",

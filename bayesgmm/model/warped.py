@@ -37,6 +37,8 @@ _LOG_TWO_PI = float(np.log(2.0 * np.pi))
 # with 9 each node alone would be as wide as the whole).
 _REACH = 4.0
 _FEWEST_NODES = 13
+# Logarithms of distances are kept in these bounds, so that far proposals do not overflow.
+_FURTHEST = 150.0
 # Scale at which a start with all rows in one place begins, in widths of a component.
 _LEAST_SCALE = 1e-3
 
@@ -237,7 +239,7 @@ class WarpedMeans(Means):
         by_design = own[..., 1:].copy()
         if self.tails is not None:
             by_design[..., -1] = 0.5 * np.expm1(by_design[..., -1])
-        return np.exp(by_design @ self._design(K).T) * _distance(K)
+        return np.exp(np.clip(by_design @ self._design(K).T, -_FURTHEST, _FURTHEST)) * _distance(K)
 
     def _means(self, own: Array, K: int) -> Array:
         return (own[..., :1] + self._distances(own, K) @ _from_the_middle(K).T)[..., None]

@@ -51,12 +51,17 @@ def partitions(
     cycle = (
         ("k-means, whitened", lambda: _k_means(whitened, n_components, rng)),
         ("k-means, scaled", lambda: _k_means(rows, n_components, rng)),
-        ("random rows", lambda: _nearest(whitened, whitened[rng.choice(len(rows), n_components, replace=False)])),
+        ("random rows", lambda: _nearest(whitened, whitened[_chosen(len(rows), n_components, rng)])),
         ("random direction", lambda: _slices(whitened @ rng.standard_normal(rows.shape[1]), n_components)),
     )
     for i in range(n_starts):
         name, make = fixed[i] if i < len(fixed) else cycle[(i - len(fixed)) % len(cycle)]
         yield name, make()
+
+
+def _chosen(n: int, n_components: int, rng: np.random.Generator) -> Labels:
+    # Components that hang together may be more than there are rows.
+    return rng.choice(n, n_components, replace=n < n_components)
 
 
 def _nearest(rows: Array, centers: Array) -> Labels:

@@ -127,8 +127,8 @@ def discreteness(
     >>> import numpy as np
     >>> from bayesgmm import traits
     >>> rng = np.random.default_rng(1)
-    >>> true = np.repeat([10.0, 14.0], 30)
-    >>> repeats = true[:, None] + rng.normal(0, 1, (60, 3))
+    >>> true = np.repeat([10.0, 14.0], 50)
+    >>> repeats = true[:, None] + rng.normal(0, 1, (100, 5))
     >>> found = traits.discreteness(repeats, n_types=2, n_power=0, random_seed=1, progressbar=False)
     >>> found.attrs["decision"]
     'discrete'

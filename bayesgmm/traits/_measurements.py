@@ -136,6 +136,10 @@ def measurements(
         "n_dropped": int((~seen).sum()),
     }
     _check_df(error_df, error)
+    if np.ptp(means) == 0:
+        raise InputError(
+            "data", f"all individuals have the mean {means[0]:g}", "A trait that does not vary has no types"
+        )
     if isinstance(errors, np.ndarray):
         if (repeats > 1).any():
             raise InputError(
@@ -146,10 +150,6 @@ def measurements(
         df = np.inf if error_df is None else float(error_df)
         return Measurements(**common, errors=errors, error_sd=typical, error_df=df)
     sd, df = _pooled(squares, repeats, errors, error_df)
-    if np.ptp(means) == 0:
-        raise InputError(
-            "data", f"all individuals have the mean {means[0]:g}", "A trait that does not vary has no types"
-        )
     return Measurements(**common, errors=sd / np.sqrt(repeats), error_sd=sd, error_df=df)
 
 

@@ -194,6 +194,23 @@ def test_what_follows_a_fit():
     assert np.median(rows) == pytest.approx(2.0, abs=0.6)
 
 
+@pytest.mark.parametrize("engine", ["default", "em", "laplace"])
+def test_fewer_rows_than_nodes(engine):
+    """The nodes are not estimated one by one, so that there may be fewer rows."""
+    x = true_rows(8)
+    fit = bg.fit(bg.warped_normal(), x, engine=ENGINES[engine], **QUIET)
+    loc, log_scale, _ = own_of(fit)
+    assert x.min() < loc < x.max()
+    assert 0.3 < np.exp(log_scale) / x.std() < 2.0
+    with pytest.raises(bg.InputError, match="got 15 for 8 rows"):
+        bg.fit(bg.GaussianMixture(15), x, **QUIET)
+
+
+def test_far_proposals_do_not_overflow():
+    means = model_of("both").means._means(np.array([[0.0, 0.0, 500.0, 0.0], [0.0, 300.0, 0.0, 8.0]]), 15)
+    assert np.isfinite(means).all()
+
+
 def test_pymc_says_what_to_use():
     with pytest.raises(bg.UnsupportedError, match="native"):
         bg.to_pymc(bg.warped_normal(), X)
