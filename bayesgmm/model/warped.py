@@ -8,10 +8,9 @@ the slope there. With log T'(z) = log scale + skew z + c z^2 the sum is
 * heavy-tailed for c > 0, with a tail index of 1 / (2 c) (near Tukey's h family), and light-tailed for c < 0, down to
   the uniform distribution at c = -1/2. Below that there would be two peaks, so c = (exp(tails) - 1) / 2.
 
-It therefore has one peak, whatever the numbers are, up to ripples of few nodes where log T' changes much from one to
-the next: with 15 of them up to 3 per cent of its height where both skew and light tails are strong. Shapes other than
-Normal are reached to order h^2. It is a Gaussian mixture with three or four free numbers, which every engine can fit
-and which stays one where rows have errors of measurement.
+It therefore has one peak, up to ripples (with 15 nodes below 3 per cent of its height) where skew or light tails are
+strong; other shapes than the Normal are reached to order h^2. It is a Gaussian mixture with three or four free numbers,
+which every engine can fit and which stays one where rows have errors of measurement.
 """
 
 from __future__ import annotations
@@ -33,12 +32,10 @@ from bayesgmm.model.weights import FixedWeights
 
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
 # The nodes reach so many sds of z to either side, and each has a width of one distance between them: their sum then
-# differs from a Normal density by a factor of 1.00004 at most within 3 sds with 13 to 51 nodes (of 1.002 with 11, and
-# with 9 each node alone would be as wide as the whole).
+# differs from a Normal density by a factor of 1.00004 at most within 3 sds with 13 to 51 nodes.
 _REACH = 4.0
 _FEWEST_NODES = 13
-# Logarithms of distances are kept in these bounds, so that far proposals do not overflow.
-_FURTHEST = 150.0
+_FURTHEST = 150.0  # logarithms of distances of proposals, which may overflow
 # Scale at which a start with all rows in one place begins, in widths of a component.
 _LEAST_SCALE = 1e-3
 
