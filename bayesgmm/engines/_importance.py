@@ -15,6 +15,8 @@ _SAME = 1e-8  # nats
 # Weights so far below the largest count for nothing. Far proposals have log weights of -1e20 and less, which would take
 # all digits from a constant.
 _NOTHING = 500.0  # nats
+# Where the largest weight is less than so many times the mean there is no tail to be smoothed.
+_NO_TAIL = 3.0
 # Vehtari et al. 2024: above, importance weights correct nothing and their mean is a guess.
 WORST_PARETO_K = 0.7
 
@@ -84,6 +86,9 @@ def smoothed(log_weights: Array) -> Importance:
     found, k = array_stats.psislw(-floored)
     least = int(floored.argmin())
     k = float(np.squeeze(k))
+    if np.exp(log_weights.max() - np.logaddexp.reduce(log_weights)) * log_weights.size < _NO_TAIL:
+        # The shape of a tail of no width is noise.
+        return Importance(log_weights=log_weights, pareto_k=min(k, 0.0) if np.isfinite(k) else 0.0)
     # A tail that is too heavy to be fitted has no k.
     return Importance(log_weights=found + (floored[least] - found[least]), pareto_k=np.inf if np.isnan(k) else k)
 

@@ -512,3 +512,13 @@ def test_resampled_draws_follow_the_weights():
     # Systematic: each as often as its weight says, up to one.
     assert np.abs(times - 1000 * weights.shares).max() < 1
     assert (np.diff(places) < 0).any()  # not in the order of the draws
+
+
+def test_weights_that_hardly_differ_have_no_tail() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        # Most weights alike and a few a little larger: the shape of such a tail is noise.
+        weights = 1.0 + 1e-3 * rng.standard_normal(2000) + 0.05 * (np.random.default_rng(seed).random(2000) < 0.002)
+        found = smoothed(np.log(weights))
+        assert found.pareto_k <= 0.0
+        assert found.log_mean == pytest.approx(np.log(weights.mean()), abs=1e-12)
