@@ -103,8 +103,8 @@ def weigh(
         modes = [each.end for each in distinct(found.reports, _MOST_MODES) if each.end is not None]
         proposals = [approximated(problem, modes[0]).with_tails(_TAILS)]
     except FitError as error:
-        flat = none.astype(bool) & False
-        return Weighed(log_evidence=none, error=none, pareto_k=none, reliable=flat, why=str(error))
+        reliable = np.zeros(len(models), dtype=bool)
+        return Weighed(log_evidence=none, error=none, pareto_k=none, reliable=reliable, why=str(error))
     for other in modes[1:]:
         with suppress(FitError):  # a mode that is no hill adds nothing
             proposals.append(approximated(problem, other).with_tails(_TAILS))
