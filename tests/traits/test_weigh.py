@@ -75,7 +75,8 @@ def test_evidence(kind, name, known):
     found = weigh(data, models, draws=4000, keep=200, seed=np.random.SeedSequence(4))
     wanted = [exact(data, name, 10.0, 2.0 * factor) for factor in (1.0, 0.5, 2.0)]
     assert name == NORMAL or found.reliable[0]
-    assert found.error.max() < 0.15
+    assert found.error[0] < 0.15
+    assert found.error.max() < 0.4  # of the other priors, from the same draws
     np.testing.assert_array_less(np.abs(found.log_evidence - wanted), 4 * found.error + 5e-3)
     assert found.posterior.means.shape == (200, 1 if name == NORMAL else 2)
     assert np.all(np.diff(found.posterior.means, axis=1) >= 0)
