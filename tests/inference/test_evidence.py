@@ -283,7 +283,7 @@ def test_default_estimators():
 
 
 def test_a_guess_is_called_one():
-    both = evidence(bg.GaussianMixture(7), bg.datasets.load_galaxies(), bg.LaplaceEvidence(engine=LAPLACE, draws=400))
+    both = evidence(bg.GaussianMixture(5), bg.datasets.load_galaxies(), bg.LaplaceEvidence(engine=LAPLACE, draws=400))
     assert both["pareto_k"].sel(estimate=SAMPLED) > 0.7
     for estimate in ("Laplace", SAMPLED):
         found = both.sel(estimate=estimate)
