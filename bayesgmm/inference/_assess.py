@@ -29,7 +29,7 @@ from bayesgmm.numerics.linalg import inverse_lower
 
 # Below so many units a search costs little; beyond, optima are fewer and every pass is longer.
 _THOROUGH_UP_TO = 2_000
-_QUICK = {"n_init": 12, "n_polish": 2, "approached": 2, "rounds": 1}
+_QUICK = {"n_init": 8, "n_polish": 2, "approached": 2, "rounds": 1}
 # From an optimum of the one density to that of the other. Components need no rows of their own for that.
 _CLIMB = {"max_steps": 400, "tolerance": 1e-4, "floor": 1e-12, "supported": False}
 # How many draws leave-one-out needs, and how many numbers are held for it at once.
