@@ -27,17 +27,17 @@ def say(text: str) -> None:
 # %% [markdown]
 # ## Three made-up species
 #
-# No animal is real, so that the truth is known. In each species 160 animals were measured three times with the same
-# callipers (sd of an error 0.3 mm), and some of them only twice. In the first a gene makes two types, and all else is
+# No animal is real, so that the truth is known. In each species 120 animals were measured four times with the same
+# callipers (sd of an error 0.3 mm), some of them less often. In the first a gene makes two types, and all else is
 # error. In the second two races have met, each with variation of its own. The third has one population that is skewed.
 # The histograms of the means all have a second bump or a shoulder.
 
 # %%
 rng = np.random.default_rng(5)
-N, REPEATS, ERROR = 160, 3, 0.3
+N, REPEATS, ERROR = 120, 4, 0.3
 second = rng.random(N) < 0.4
 true = {
-    "two types": np.where(second, 11.2, 10.0),
+    "two types": np.where(second, 13.0, 10.0),
     "two races": np.where(second, 12.0, 10.0) + 0.45 * rng.standard_normal(N),
     "one skewed population": 9.5 + 0.8 * rng.lognormal(0.0, 0.55, N),
 }
@@ -45,7 +45,7 @@ tables = {}
 for name, values in true.items():
     repeats = values[:, None] + ERROR * rng.standard_normal((N, REPEATS))
     long = pd.DataFrame({"animal": np.repeat(np.arange(N), REPEATS), "bill length (mm)": repeats.ravel()})
-    tables[name] = long.drop(index=rng.choice(len(long), 30, replace=False))
+    tables[name] = long.drop(index=rng.choice(len(long), 20, replace=False))
 print(tables["two types"].head(6).to_string(index=False))
 
 # %% [markdown]
@@ -75,7 +75,7 @@ for name, table in tables.items():
         value="bill length (mm)",
         individual="animal",
         n_types=2,
-        n_power=6,
+        n_power=4,
         draws=1000,
         random_seed=SEED,
     )
