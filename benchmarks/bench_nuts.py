@@ -373,6 +373,7 @@ def new_processes() -> None:
     K = 3
     x = rows_of(PROCESS_ROWS, K)
     taken: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    yardstick: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "problem.npz"
         np.savez(file, x=x, K=K, **mode_of(x, K))
@@ -383,6 +384,8 @@ def new_processes() -> None:
                 caches = Path(folder) / f"{what.split(',')[0]}-{repeat}"
                 for state in ("empty", "filled"):
                     taken.setdefault((what, state), []).append(run_child(what, file, caches)[:2])
+                    # How fast the machine is at that moment: the same import in a process of its own.
+                    yardstick.append(new_process(["-c", "import sklearn.mixture"], {})[0])
                 print(f"done: {what}, {repeat}", file=sys.stderr)
     table = []
     for state in ("empty", "filled"):
@@ -390,11 +393,20 @@ def new_processes() -> None:
         for what in ("bayesgmm", "PyMC, pm.Mixture of a list"):
             own = taken[what, state]
             wall, processor = np.mean(own, axis=0)
-            table.append([what, state, f"{wall:.1f} ({len(own)})", f"{processor:.1f}", f"{wall / ours:.1f}"])
+            imports = f"{wall / np.median(yardstick):.1f}"
+            table.append([what, state, f"{wall:.1f} ({len(own)})", f"{processor:.1f}", f"{wall / ours:.1f}", imports])
     print_table(
         f"Whole process, imports and compilation included: N={PROCESS_ROWS}, K=3, d=2, {PROCESS_CHAINS} chains x "
-        f"{PROCESS_DRAWS} draws ({TUNE} tuning), {PROCESS_CORES} cores; means",
-        ("who", "caches of compiled code", "wall seconds (runs)", "processor seconds", "wall, times bayesgmm's"),
+        f"{PROCESS_DRAWS} draws ({TUNE} tuning), {PROCESS_CORES} cores; means. `import sklearn.mixture` in a process of "
+        f"its own, between the runs: median {np.median(yardstick):.1f} s",
+        (
+            "who",
+            "caches of compiled code",
+            "wall seconds (runs)",
+            "processor seconds",
+            "wall, times bayesgmm's",
+            "wall, times that import",
+        ),
         table,
     )
 

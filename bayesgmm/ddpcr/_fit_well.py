@@ -1,0 +1,143 @@
+"""The posterior of one well and channel: the mode from several starts, and weighted draws round it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import multivariate_t
+
+from bayesgmm._errors import FitError
+from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._well_density import WellDensity
+from bayesgmm.engines._importance import smoothed
+
+Array = NDArray[np.float64]
+
+# Bins of the amplitudes, in units of the spread of the negatives. A variance is off by 1/12 of its square.
+_BIN = 1.0 / 20.0
+# A well with more bins has amplitudes far out, which need no fine bins of their own.
+_MOST_BINS = 4000
+# Where a search for the gap begins, in spreads.
+_GAPS = (3.0, 4.5, 7.0, 12.0, 25.0, 50.0)
+# With so clear an idea of the gap (sd of its logarithm) only gaps near it are tried.
+_CLEAR = 0.5
+_APPROACHED = 4
+_FEW, _MANY = 30, 150  # evaluations
+_TAILS = 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WellFit:
+    """What the droplets of a well and channel say.
+
+    Attributes
+    ----------
+    mode, sds : (p,) arrays
+        Of the posterior of the parameters of `WellDensity`.
+    draws : (S, p) array
+    shares : (S,) array
+        Weights of the draws, adding up to 1.
+    pareto_k : float
+        Above 0.7 the weights could not correct the approximation that the draws come from.
+    converged : bool
+    n_droplets : int
+    """
+
+    mode: Array
+    sds: Array
+    draws: Array
+    shares: Array
+    pareto_k: float
+    converged: bool
+    n_droplets: int
+
+    # Places from the end, which do not depend on the number of the negatives' components.
+    _places = {"log_rate": 0, "rain": -6, "outliers": -5, "baseline": -4, "log_spread": -3, "log_gap": -2}
+
+    def of(self, name: str) -> Array:
+        """Draws of one parameter (S,)."""
+        return self.draws[:, self._places.get(name, -1)]
+
+    def belief(self, name: str) -> tuple[float, float]:
+        """Posterior mean and standard deviation of one parameter."""
+        x = self.of(name)
+        mean = float(self.shares @ x)
+        return mean, float(np.sqrt(self.shares @ np.square(x - mean)))
+
+    def quantiles(self, values: Array, probabilities: tuple[float, ...]) -> Array:
+        """Of something computed from the draws (S,)."""
+        order = np.argsort(values)
+        middle = np.cumsum(self.shares[order]) - 0.5 * self.shares[order]
+        return np.interp(probabilities, middle, values[order])
+
+
+def fit_well(
+    x: Array, beliefs: Beliefs, *, draws: int, seed: np.random.SeedSequence, start: Array | None = None
+) -> WellFit:
+    """Fit the model of `beliefs` to amplitudes.
+
+    Parameters
+    ----------
+    x : (n,) array
+        At least one amplitude.
+    beliefs : Beliefs
+    draws : int
+        Of the posterior.
+    seed : SeedSequence
+    start : (p,) array, optional
+        Where the mode was under other beliefs.
+
+    Raises
+    ------
+    FitError
+        If no start leads to a mode that curves down in every direction.
+    """
+    density = WellDensity(*binned(x, float(np.exp(beliefs.log_spread[0])) * _BIN), beliefs)
+    starts = _starts(density, beliefs, x)
+    values = density.values(np.array(starts))
+    chosen = [starts[i] for i in np.argsort(values)[::-1][: 1 if start is not None else _APPROACHED]]
+    if start is not None:
+        chosen.append(start)
+    near = [density.climb(own, _FEW) for own in chosen]
+    best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
+    try:
+        mode, covariance, converged = density.top(best)
+    except np.linalg.LinAlgError as error:
+        raise FitError(f"no mode was found: {error}") from error
+    proposal = multivariate_t(mode, covariance, df=_TAILS, seed=np.random.default_rng(seed))
+    points = np.atleast_2d(proposal.rvs(draws))
+    importance = smoothed(density.values(points) - proposal.logpdf(points))
+    shares = importance.shares
+    sds = np.sqrt(shares @ np.square(points - shares @ points))
+    return WellFit(
+        mode=mode,
+        sds=sds,
+        draws=points,
+        shares=shares,
+        pareto_k=importance.pareto_k,
+        converged=converged,
+        n_droplets=x.size,
+    )
+
+
+def binned(x: Array, width: float) -> tuple[Array, Array]:
+    """Middles of the bins that hold something, and how many."""
+    low, high = float(x.min()), float(x.max())
+    width = max(width, (high - low) / _MOST_BINS)
+    place = np.floor((x - low) / width).astype(np.intp)
+    counts = np.bincount(place)
+    kept = np.flatnonzero(counts)
+    return low + (kept + 0.5) * width, counts[kept].astype(float)
+
+
+def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> list[Array]:
+    """Points from a grid of gaps and baselines: most of the droplets negative, a few, or none."""
+    spread, (mu, sd) = float(np.exp(beliefs.log_spread[0])), beliefs.log_gap
+    known = mu + sd * np.array([-1.0, 0.0, 1.0])
+    gaps = known if sd < _CLEAR else np.append(np.log(spread * np.array(_GAPS)), mu)
+    middle = float(np.median(x))
+    baselines = (beliefs.baseline[0], middle, float(np.quantile(x, 0.02)) + 2.0 * spread)
+    out = [density.start(baseline, gap) for baseline in baselines for gap in gaps]
+    return out + [density.start(middle - float(np.exp(gap)), gap) for gap in gaps]

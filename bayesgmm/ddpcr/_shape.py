@@ -1,0 +1,116 @@
+"""The shape of the negatives: a small Gaussian mixture, learned from wells without template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import lognorm
+
+from bayesgmm.data import as_data
+from bayesgmm.engines._problem import build_problem
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._optima import Search
+from bayesgmm.model import GaussianMixture
+
+Array = NDArray[np.float64]
+
+# Components of the negatives, and one more that takes what does not belong to them.
+_COMPONENTS = 4
+_SEARCH = Search(n_init=6, n_polish=1, approached=2, rounds=0, tolerance=1e-2)
+# A component with fewer of the droplets, and twice as wide as all, is outliers or rain.
+_STRAY, _WIDE = 0.02, 2.0
+# Amplitudes this far from the middle are not looked at.
+_LOWEST, _HIGHEST = -8.0, 8.0
+# Means of the components are at least this far apart in all, so that a spread can be read from them.
+_LEAST_REACH = 0.1
+# To a Normal distribution's standard deviation from the median absolute deviation.
+_FROM_MAD = 1.4826
+_TYPICAL_SKEWNESS = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A Gaussian mixture in units of the spread about the baseline, which are those of `middle_and_spread`.
+
+    Attributes
+    ----------
+    shares, means, widths : tuples of J numbers
+        Means rising.
+    """
+
+    shares: tuple[float, ...]
+    means: tuple[float, ...]
+    widths: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """In units of the spread."""
+        return float(np.dot(self.shares, self.means))
+
+    @property
+    def sd(self) -> float:
+        """In units of the spread."""
+        squares = np.square(self.widths) + np.square(np.asarray(self.means) - self.mean)
+        return float(np.sqrt(np.dot(self.shares, squares)))
+
+    @property
+    def skewness(self) -> float:
+        """Third standardised moment."""
+        away = np.asarray(self.means) - self.mean
+        return float(np.dot(self.shares, away**3 + 3.0 * away * np.square(self.widths))) / self.sd**3
+
+
+def middle_and_spread(x: Array) -> tuple[float, float]:
+    """Median, and what would be the standard deviation of a Normal with this median absolute deviation."""
+    middle = float(np.median(x))
+    return middle, _FROM_MAD * float(np.median(np.abs(x - middle)))
+
+
+def learn(z: Array, counts: Array | None = None) -> Shape:
+    """The shape of amplitudes in units of their spread about their middle.
+
+    Parameters
+    ----------
+    z : (n,) array
+    counts : (n,) array, optional
+        How many droplets each stands for.
+    """
+    counts = np.ones(z.size) if counts is None else counts
+    near = (z > _LOWEST) & (z < _HIGHEST)
+    data = as_data(z[near][:, None], weights=counts[near])
+    problem = build_problem(GaussianMixture(_COMPONENTS + 1), data, n_threads=1)
+    found = _SEARCH.run(problem, np.random.default_rng(0), Progress(False))
+    end = found.reports[found.best].end
+    assert end is not None
+    at = problem.units.to_data(end)
+    shares, means, widths = np.exp(at.log_weights), at.means[:, 0], at.choleskys[:, 0, 0]
+    stray = (shares < _STRAY) & (widths > _WIDE)
+    # With nothing astray the component that matters least goes, to keep the number.
+    gone = int(np.argmax(np.where(stray, widths, 0.0))) if stray.any() else int(np.argmin(shares))
+    shares, means, widths = (np.delete(each, gone) for each in (shares, means, widths))
+    order = np.argsort(means)
+    return _standard(shares[order] / shares.sum(), means[order], widths[order])
+
+
+@cache
+def skewed(skewness: float = _TYPICAL_SKEWNESS) -> Shape:
+    """A log-normal shape, for plates without wells that would show theirs."""
+    low, high = 0.01, 1.0
+    for _ in range(60):  # skewness of a log-normal rises with its sigma
+        s = 0.5 * (low + high)
+        low, high = (s, high) if lognorm.stats(s, moments="s") < skewness else (low, s)
+    x = lognorm.ppf((np.arange(4000) + 0.5) / 4000, s)
+    middle, spread = middle_and_spread(x)
+    return learn((x - middle) / spread)
+
+
+def _standard(shares: Array, means: Array, widths: Array) -> Shape:
+    short = _LEAST_REACH - float(means[-1] - means[0])
+    if short > 0:
+        means = means + short * np.linspace(-0.5, 0.5, means.size)
+    # Equal means would leave their order to chance.
+    means = means + 1e-6 * np.arange(means.size)
+    return Shape(shares=tuple(shares.tolist()), means=tuple(means.tolist()), widths=tuple(widths.tolist()))
