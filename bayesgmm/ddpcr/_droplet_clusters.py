@@ -17,16 +17,17 @@ from bayesgmm.model._spec import Array, show
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
 # Rain is uniform between the clusters: components at equal distances, this wide in units of the distance.
 _RAIN_WIDTH = 0.4
-# Outliers lie anywhere from well below the negatives to well above the positives; an sd in units of the gap.
-_OUTLIER_WIDTH = 1.5
+# Outliers lie below the negatives (merged or broken droplets), or anywhere; places and sds in units of the gap.
+_OUTLIER_PLACES, _OUTLIER_WIDTHS = (-0.5, 0.5), (0.4, 1.5)
 
 
 @dataclass(frozen=True)
 class DropletMeans(Means):
     """Means of the clusters of droplets, in the order of `DropletWeights`.
 
-        negatives  baseline + spread z_j      positives  baseline + gap      outliers  baseline + gap / 2
+        negatives  baseline + spread z_j      positives  baseline + gap
         rain       baseline + gap t_i         t_i = (i - 1/2) / R
+        outliers   baseline - gap / 2 and baseline + gap / 2
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class DropletMeans(Means):
     def resolved(self, n_components: int, n_features: int) -> Self:
         if n_features != 1:
             raise UnsupportedError("DropletMeans", f"{n_features} features", "Give one channel.")
-        least = len(self.shape) + 3
+        least = len(self.shape) + 4
         if n_components < least:
             raise InputError("n_components", f"got {n_components} for DropletMeans", f"Give at least {least}")
         return self
@@ -228,9 +229,9 @@ class DropletVariances(Covariances):
         z = np.asarray(self.shape)
         _, spread, gap = read(means, self.shape)
         g = gradient[:, 0, 0]
-        rain = g[J + 1 : -1].sum()
+        rain = g[J + 1 : -2].sum()
         by_spread = 2.0 * spread * (g[:J] @ np.square(self.widths) + rain)
-        by_gap = 2.0 * gap * (rain * np.square(_RAIN_WIDTH / (K - J - 2)) + g[-1] * _OUTLIER_WIDTH**2)
+        by_gap = 2.0 * gap * (rain * np.square(_RAIN_WIDTH / (K - J - 3)) + g[-2:] @ np.square(_OUTLIER_WIDTHS))
         # Spread and gap are read off the first and the last of the negatives and the positives.
         out = np.zeros(K)
         reach = z[-1] - z[0]
@@ -297,13 +298,13 @@ class DropletVariances(Covariances):
         """Standard deviations (..., K, 1, 1) at means (..., K, 1)."""
         J, K = len(self.shape), means.shape[-2]
         _, spread, gap = (each[..., None] for each in read(means, self.shape))
-        R = K - J - 2
+        R = K - J - 3
         rain = np.hypot(spread, _RAIN_WIDTH / R * gap)
         parts = [
             spread * np.asarray(self.widths),
             np.broadcast_to(np.exp(log_positive_sd), spread.shape[:-1])[..., None],
             np.broadcast_to(rain, (*rain.shape[:-1], R)),
-            _OUTLIER_WIDTH * gap,
+            gap * np.array(_OUTLIER_WIDTHS),
         ]
         return np.concatenate(parts, axis=-1)[..., None, None]
 
@@ -311,13 +312,13 @@ class DropletVariances(Covariances):
     def slopes(self, log_positive_sd: float, log_spread: float, log_gap: float, K: int) -> Array:
         """Of the variances (K,) in log spread, log gap and the log of the positives' standard deviation (3,)."""
         J = len(self.shape)
-        R = K - J - 2
+        R = K - J - 3
         spread, gap, positive = np.exp(2.0 * np.array([log_spread, log_gap, log_positive_sd]))
         out = np.zeros((K, 3))
         out[:J, 0] = 2.0 * spread * np.square(self.widths)
         out[J, 2] = 2.0 * positive
-        out[J + 1 : -1, :2] = 2.0 * spread, 2.0 * gap * (_RAIN_WIDTH / R) ** 2
-        out[-1, 1] = 2.0 * gap * _OUTLIER_WIDTH**2
+        out[J + 1 : -2, :2] = 2.0 * spread, 2.0 * gap * (_RAIN_WIDTH / R) ** 2
+        out[-2:, 1] = 2.0 * gap * np.square(_OUTLIER_WIDTHS)
         return out
 
 
@@ -336,5 +337,5 @@ def _by_spread(shape: tuple[float, ...], K: int) -> Array:
 
 @cache
 def _by_gap(J: int, K: int) -> Array:
-    R = K - J - 2
-    return np.concatenate([np.zeros(J), [1.0], (np.arange(R) + 0.5) / R, [0.5]])
+    R = K - J - 3
+    return np.concatenate([np.zeros(J), [1.0], (np.arange(R) + 0.5) / R, _OUTLIER_PLACES])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Self
 
 import numpy as np
@@ -22,11 +22,13 @@ _MOST_LOG_RATE = 4.0  # a rate of 55: every droplet is positive ten times over
 class DropletWeights(Weights):
     """Weights of droplets with lambda target molecules each, on average.
 
-    Components in this order: J that make up the negatives, the positives, R of rain, one of outliers. With ``lambda``
-    copies per droplet (Poisson), a fraction r of the positives in the rain and a fraction eps of outliers,
+    Components in this order: J that make up the negatives, the positives, R of rain, low and high outliers. With ``lambda``
+    copies per droplet (Poisson), a fraction r of the positives in the rain, and a fraction eps of outliers,
 
         negatives  (1 - eps) exp(-lambda) share_j        positives  (1 - eps) (1 - exp(-lambda)) (1 - r)
-        outliers   eps                                   rain       (1 - eps) (1 - exp(-lambda)) r / R, each
+        outliers   eps_low, eps_high                     rain       (1 - eps) (1 - exp(-lambda)) r q_i
+
+    Rain is denser towards the positives, q_i proportional to (i - 1/2)^2 for i = 1, ..., R.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ class DropletWeights(Weights):
     share_sd : float
         How far a well's shares may be from these: sd of the Normal prior on each log(share_j / share_1).
     rain, outliers : (float, float)
-        Mean and standard deviation of Normal priors on logit r and logit eps.
+        Mean and standard deviation of Normal priors: on logit r, and on the logs of eps_low and eps_high over 1 - eps.
     """
 
     shares: tuple[float, ...]
@@ -63,7 +65,7 @@ class DropletWeights(Weights):
         )
 
     def resolved(self, n_components: int) -> Self:
-        least = self._J + 3
+        least = self._J + 4
         if n_components < least:
             raise InputError("n_components", f"got {n_components} for DropletWeights", f"Give at least {least}")
         return self
@@ -72,7 +74,7 @@ class DropletWeights(Weights):
         return list(range(n_components))
 
     def own(self, log_weights: Array) -> Array:
-        """Log lambda, log ratios of the shares to the first, logit r and logit eps (..., J + 2)."""
+        """Log lambda, log ratios of the shares to the first, logit r, log odds of low and high outliers (..., J + 3)."""
         J = self._J
         negative, positive, rain = self._sums(log_weights)
         # Positives over negatives are exp(lambda) - 1.
@@ -80,8 +82,8 @@ class DropletWeights(Weights):
         log_rate = np.log(np.logaddexp(0.0, either - negative))
         relative = self._log_shares[1:] - self._log_shares[0]
         ratios = log_weights[..., 1:J] - log_weights[..., :1] - relative
-        outliers = log_weights[..., -1] - np.logaddexp(negative, either)
-        return np.concatenate([log_rate[..., None], ratios, (rain - positive)[..., None], outliers[..., None]], axis=-1)
+        outliers = log_weights[..., -2:] - np.logaddexp(negative, either)[..., None]
+        return np.concatenate([log_rate[..., None], ratios, (rain - positive)[..., None], outliers], axis=-1)
 
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
         own = self.own(log_weights)
@@ -99,18 +101,19 @@ class DropletWeights(Weights):
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         """Of complete counts, prior left out: for short starts."""
         J, n = self._J, counts + _PSEUDO
-        positive, rain, negative = n[J], n[J + 1 : -1].sum(), n[:J]
+        positive, rain, negative = n[J], n[J + 1 : -2].sum(), n[:J]
         own = np.concatenate(
             [
                 [np.log(np.log1p((positive + rain) / negative.sum()))],
                 np.log(negative[1:] / negative[0]) - self._log_shares[1:] + self._log_shares[0],
-                [np.log(rain / positive), np.log(n[-1] / (n.sum() - n[-1]))],
+                [np.log(rain / positive)],
+                np.log(n[-2:] / n[:-2].sum()),
             ]
         )
         return self.at(own, counts.size)
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
-        own = self._centres + self._sds * rng.standard_normal((size, self._J + 2))
+        own = self._centres + self._sds * rng.standard_normal((size, self._J + 3))
         own[:, 0] = np.log(np.maximum(self.rate.draw(rng, (size, 1))[:, 0], np.finfo(float).tiny))
         return np.exp(self.at(own, n_components))
 
@@ -118,7 +121,7 @@ class DropletWeights(Weights):
         return float(np.ravel(self.rate.alpha)[0]) >= 1.0
 
     def n_free(self, n_components: int) -> int:
-        return self._J + 2
+        return self._J + 3
 
     def from_free(self, theta: Array, reference: Array) -> Array:
         return self.at(self.own(reference) + theta, reference.shape[-1])
@@ -153,11 +156,11 @@ class DropletWeights(Weights):
     @cached_property
     def _centres(self) -> Array:
         """Of the Normal priors on the own parameters; that of the rate is none."""
-        return np.array([0.0] * self._J + [self.rain[0], self.outliers[0]])
+        return np.array([0.0] * self._J + [self.rain[0], self.outliers[0], self.outliers[0]])
 
     @cached_property
     def _sds(self) -> Array:
-        return np.array([1.0] + [self.share_sd] * (self._J - 1) + [self.rain[1], self.outliers[1]])
+        return np.array([1.0] + [self.share_sd] * (self._J - 1) + [self.rain[1], self.outliers[1], self.outliers[1]])
 
     @cached_property
     def _log_shares(self) -> Array:
@@ -170,42 +173,50 @@ class DropletWeights(Weights):
         """Log weights of the negatives, the positives and the rain."""
         J = self._J
         negative = np.logaddexp.reduce(log_weights[..., :J], axis=-1)
-        return negative, log_weights[..., J], np.logaddexp.reduce(log_weights[..., J + 1 : -1], axis=-1)
+        return negative, log_weights[..., J], np.logaddexp.reduce(log_weights[..., J + 1 : -2], axis=-1)
 
     def at(self, own: Array, K: int) -> Array:
-        """Log weights (..., K) of own parameters (..., J + 2)."""
+        """Log weights (..., K) of own parameters (..., J + 3)."""
         J = self._J
         rate = np.exp(np.minimum(own[..., :1], _MOST_LOG_RATE))
         ratios = self._log_shares + np.concatenate([np.zeros_like(rate), own[..., 1:J]], axis=-1)
         shares = ratios - np.logaddexp.reduce(ratios, axis=-1, keepdims=True)
         rain, outliers = own[..., J : J + 1], own[..., J + 1 :]
-        inside = -np.logaddexp(0.0, outliers)
+        inside = -np.log1p(np.exp(outliers).sum(axis=-1, keepdims=True))
         positive = inside + np.log(-np.expm1(-rate))
-        R = K - J - 2
-        each = positive - np.logaddexp(0.0, -rain) - np.log(R)
+        fallen = positive - np.logaddexp(0.0, -rain)
         return np.concatenate(
             [
                 inside - rate + shares,
                 positive - np.logaddexp(0.0, rain),
-                np.broadcast_to(each, (*each.shape[:-1], R)),
-                -np.logaddexp(0.0, -outliers),
+                fallen + _log_rain(K - J - 3),
+                inside + outliers,
             ],
             axis=-1,
         )
 
     def slopes(self, own: Array, K: int) -> Array:
-        """Of the log weights (K,) in the own parameters (J + 2,)."""
+        """Of the log weights (K,) in the own parameters (J + 3,)."""
         J, rate = self._J, np.exp(min(float(own[0]), _MOST_LOG_RATE))
-        rain, outliers = 1.0 / (1.0 + np.exp(-own[J:]))
+        rain, odds = 1.0 / (1.0 + np.exp(-own[J])), np.exp(own[J + 1 :])
         share = np.exp(self.at(own, K)[:J])
-        out = np.zeros((K, J + 2))
-        out[:J, 0], out[J:-1, 0] = -rate, rate / np.expm1(rate)
+        out = np.zeros((K, J + 3))
+        out[:J, 0], out[J:-2, 0] = -rate, rate / np.expm1(rate)
         out[:J, 1:J] = np.eye(J)[:, 1:] - share[1:] / share.sum()
-        out[J, J], out[J + 1 : -1, J] = -rain, 1.0 - rain
-        out[:-1, J + 1], out[-1, J + 1] = -outliers, 1.0 - outliers
+        out[J, J], out[J + 1 : -2, J] = -rain, 1.0 - rain
+        out[:, J + 1 :] = -odds / (1.0 + odds.sum())
+        out[-2, J + 1] += 1.0
+        out[-1, J + 2] += 1.0
         return out
 
     def _pushed(self, slope: Array, own: Array, K: int) -> Array:
         """A gradient in log weights that `pullback` turns into this slope in the own parameters."""
         J = self.slopes(own, K)
         return np.asarray(J @ np.linalg.solve(J.T @ J, slope))
+
+
+@cache
+def _log_rain(R: int) -> Array:
+    """Log shares of the components of the rain."""
+    shares = np.square(np.arange(R) + 0.5)
+    return np.log(shares / shares.sum())

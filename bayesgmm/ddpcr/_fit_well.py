@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import multivariate_t
 
 from bayesgmm._errors import FitError
 from bayesgmm.ddpcr._droplet_model import Beliefs
@@ -54,11 +53,20 @@ class WellFit:
     n_droplets: int
 
     # Places from the end, which do not depend on the number of the negatives' components.
-    _places = {"log_rate": 0, "rain": -6, "outliers": -5, "baseline": -4, "log_spread": -3, "log_gap": -2}
+    _places = {
+        "log_rate": 0,
+        "rain": -7,
+        "low_outliers": -6,
+        "outliers": -5,
+        "baseline": -4,
+        "log_spread": -3,
+        "log_gap": -2,
+        "log_positive_sd": -1,
+    }
 
     def of(self, name: str) -> Array:
         """Draws of one parameter (S,)."""
-        return self.draws[:, self._places.get(name, -1)]
+        return self.draws[:, self._places[name]]
 
     def belief(self, name: str) -> tuple[float, float]:
         """Posterior mean and standard deviation of one parameter."""
@@ -103,12 +111,15 @@ def fit_well(
     near = [density.climb(own, _FEW) for own in chosen]
     best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
     try:
-        mode, covariance, converged = density.top(best)
+        mode, factor, converged = density.top(best)
     except np.linalg.LinAlgError as error:
         raise FitError(f"no mode was found: {error}") from error
-    proposal = multivariate_t(mode, covariance, df=_TAILS, seed=np.random.default_rng(seed))
-    points = np.atleast_2d(proposal.rvs(draws))
-    importance = smoothed(density.values(points) - proposal.logpdf(points))
+    # Student's t round the mode, and weights that make it the posterior.
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((draws, mode.size)) * np.sqrt(_TAILS / rng.chisquare(_TAILS, draws))[:, None]
+    points = mode + z @ factor.T
+    log_q = -0.5 * (_TAILS + mode.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
+    importance = smoothed(density.values(points) - log_q)
     shares = importance.shares
     sds = np.sqrt(shares @ np.square(points - shares @ points))
     return WellFit(

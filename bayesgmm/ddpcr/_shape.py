@@ -17,11 +17,11 @@ from bayesgmm.model import GaussianMixture
 
 Array = NDArray[np.float64]
 
-# Components of the negatives, and one more that takes what does not belong to them.
-_COMPONENTS = 4
-_SEARCH = Search(n_init=6, n_polish=1, approached=2, rounds=0, tolerance=1e-2)
-# A component with fewer of the droplets, and twice as wide as all, is outliers or rain.
-_STRAY, _WIDE = 0.02, 2.0
+# Components of the negatives; one may go to what does not belong to them.
+_COMPONENTS = 5
+_SEARCH = Search(n_init=16, n_polish=3, approached=2, rounds=1, tolerance=1e-2)
+# Components with fewer of the droplets are outliers, or molecules in a control.
+_STRAY = 0.005
 # Amplitudes this far from the middle are not looked at.
 _LOWEST, _HIGHEST = -8.0, 8.0
 # Means of the components are at least this far apart in all, so that a spread can be read from them.
@@ -81,16 +81,15 @@ def learn(z: Array, counts: Array | None = None) -> Shape:
     counts = np.ones(z.size) if counts is None else counts
     near = (z > _LOWEST) & (z < _HIGHEST)
     data = as_data(z[near][:, None], weights=counts[near])
-    problem = build_problem(GaussianMixture(_COMPONENTS + 1), data, n_threads=1)
+    problem = build_problem(GaussianMixture(_COMPONENTS), data, n_threads=1)
     found = _SEARCH.run(problem, np.random.default_rng(0), Progress(False))
     end = found.reports[found.best].end
     assert end is not None
     at = problem.units.to_data(end)
     shares, means, widths = np.exp(at.log_weights), at.means[:, 0], at.choleskys[:, 0, 0]
-    stray = (shares < _STRAY) & (widths > _WIDE)
-    # With nothing astray the component that matters least goes, to keep the number.
-    gone = int(np.argmax(np.where(stray, widths, 0.0))) if stray.any() else int(np.argmin(shares))
-    shares, means, widths = (np.delete(each, gone) for each in (shares, means, widths))
+    kept = shares >= _STRAY
+    kept[np.argsort(shares)[-2:]] = True  # two at least
+    shares, means, widths = shares[kept], means[kept], widths[kept]
     order = np.argsort(means)
     return _standard(shares[order] / shares.sum(), means[order], widths[order])
 

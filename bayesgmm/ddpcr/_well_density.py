@@ -26,8 +26,8 @@ _DRAWS_AT_ONCE = 100
 class WellDensity:
     """The posterior density of a well's own parameters, which is that of the declaration `Beliefs.model`.
 
-    Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), logits of rain and
-    outliers, baseline, log spread, log gap, log standard deviation of the positives.
+    Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), logit of rain, log
+    odds of low and other outliers, baseline, log spread, log gap, log standard deviation of the positives.
 
     The engines reach the same density through coordinates that suit any declaration; wells are many and their
     parameters few, so here they are the coordinates.
@@ -49,9 +49,9 @@ class WellDensity:
         self.K, self.J = model.n_components, beliefs.n_negative
         self.rows = make_rows(centres[:, None], counts)
         self.n = float(counts.sum())
-        self.size = self.J + 6
+        self.size = self.J + 7
         pairs = [(0.0, 1.0)] + [(0.0, beliefs.share_sd)] * (self.J - 1)
-        pairs += [beliefs.rain, beliefs.outliers, beliefs.baseline, beliefs.log_spread, beliefs.log_gap]
+        pairs += [beliefs.rain, beliefs.outliers, beliefs.outliers, beliefs.baseline, beliefs.log_spread, beliefs.log_gap]
         self.prior = np.array([*pairs, beliefs.log_positive_sd])
         self.alpha, self.beta = float(np.ravel(beliefs.rate.alpha)[0]), float(np.ravel(beliefs.rate.beta)[0])
 
@@ -64,17 +64,17 @@ class WellDensity:
         for _ in range(3):
             counts = self.rows.statistics(scales, *at, n_threads=1).counts
             scales = self.weights.mode(counts)
-        own[: self.J + 2] = self.weights.own(scales)
+        own[: self.J + 3] = self.weights.own(scales)
         # The rest of the mixture decides what is rain; to begin with it is as rare as believed.
-        own[self.J : self.J + 2] = self.prior[self.J : self.J + 2, 0]
+        own[self.J : self.J + 3] = self.prior[self.J : self.J + 3, 0]
         return own
 
     def point(self, own: Array) -> Parameters:
         """Parameters of the mixture, of one vector or many (..., p)."""
         J, K = self.J, self.K
-        means = self.means.at(own[..., J + 2 : J + 5], K)
+        means = self.means.at(own[..., J + 3 : J + 6], K)
         return Parameters(
-            log_weights=self.weights.at(own[..., : J + 2], K),
+            log_weights=self.weights.at(own[..., : J + 3], K),
             means=means,
             choleskys=self.variances.at(own[..., -1], means),
         )
@@ -92,8 +92,8 @@ class WellDensity:
         by_means, by_variances = statistics.slopes(1.0 / point.choleskys)
         gradient = -(own - self.prior[:, 0]) / np.square(self.prior[:, 1])
         gradient[0] = self.alpha - self.beta * np.exp(own[0])
-        gradient[: J + 2] += self.weights.slopes(own[: J + 2], K).T @ statistics.counts
-        gradient[J + 2 : J + 5] += self.means.slopes(own[J + 2 : J + 5], K).T @ by_means[:, 0]
+        gradient[: J + 3] += self.weights.slopes(own[: J + 3], K).T @ statistics.counts
+        gradient[J + 3 : J + 6] += self.means.slopes(own[J + 3 : J + 6], K).T @ by_means[:, 0]
         by_sds = self.variances.slopes(own[-1], own[-3], own[-2], K).T @ by_variances[:, 0, 0]
         gradient[[-3, -2, -1]] += by_sds
         return statistics.log_normaliser + float(self.log_prior(own)), gradient
@@ -122,7 +122,7 @@ class WellDensity:
                 1.0 / np.sqrt(positive),
                 *shares,
                 1.0 / np.sqrt(positive * rain + 1.0),
-                1.0 / np.sqrt(self.n * float(expit(own[self.J + 1])) + 1.0),
+                *(1.0 / np.sqrt(self.n * expit(own[self.J + 1 : self.J + 3]) + 1.0)),
                 spread / np.sqrt(negative),
                 1.0 / np.sqrt(negative),
                 width / gap / np.sqrt(positive),
@@ -152,7 +152,7 @@ class WellDensity:
         return own + S * found.x, -float(found.fun)
 
     def top(self, own: Array) -> tuple[Array, Array, bool]:
-        """Newton steps to the mode, its covariance, and whether it was reached.
+        """Newton steps to the mode, a factor F of its covariance F F', and whether it was reached.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class WellDensity:
             values, vectors = np.linalg.eigh(self._curvature(own, S))
             slope = vectors.T @ (S * gradient)
             if values[0] > _FLAT and 0.5 * (np.square(slope) / values).sum() < _GAIN:
-                return own, S[:, None] * (vectors / values) @ vectors.T * S, True
+                return own, S[:, None] * vectors / np.sqrt(values), True
             step = S * (vectors @ (slope / np.maximum(np.abs(values), 1e-3)))
             for halving in range(_HALVINGS):
                 trial = own + 0.5**halving * step
@@ -179,7 +179,7 @@ class WellDensity:
         values, vectors = np.linalg.eigh(self._curvature(own, S))
         if values[0] < _FLAT:
             raise np.linalg.LinAlgError("the log density is flat or curves upwards at the mode")
-        return own, S[:, None] * (vectors / values) @ vectors.T * S, False
+        return own, S[:, None] * vectors / np.sqrt(values), False
 
     def _curvature(self, own: Array, S: Array) -> Array:
         """Minus the second derivatives in units of the scales, by differences of gradients."""

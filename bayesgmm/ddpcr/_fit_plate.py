@@ -1,0 +1,219 @@
+"""All wells of a plate in one channel: each is fitted, and what they share is learned from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm._errors import FitError
+from bayesgmm.ddpcr._droplet_model import Beliefs, Pair
+from bayesgmm.ddpcr._fit_well import WellFit, binned, fit_well
+from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
+from bayesgmm.inference._parallel import run_parallel
+
+Array = NDArray[np.float64]
+
+# A well with fewer droplets says nothing of the shape of the negatives.
+_FEWEST_DROPLETS = 500
+# Before the plate is seen: baselines differ by so many spreads, with and without wells that show them.
+_KNOWN_BASELINE, _UNKNOWN_BASELINE = 5.0, 15.0
+# Gap and width of the positives, in spreads of the negatives: mean and sd of the logarithm.
+_GAP, _POSITIVE_SD = (float(np.log(8.0)), 1.2), (float(np.log(1.3)), 0.5)
+_SPREAD_SD = 0.3
+# A well tells of the positives if it has so many, and their place is known so well (sd of the log of the gap).
+_FEWEST_POSITIVES, _KNOWN_GAP, _LEAST_SEPARATION = 20.0, 0.15, 2.5
+# How much wells of a plate differ at least and as a rule, the latter worth some wells: sds of logarithms, and of the
+# baseline in spreads.
+_TYPICAL = {"log_gap": 0.05, "log_positive_sd": 0.1, "log_spread": 0.05, "baseline": 0.5}
+_WORTH = 3.0
+_FINE = 1.0 / 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateFit:
+    """Fits of all wells in one channel.
+
+    Attributes
+    ----------
+    wells : list of WellFit or None
+        None where a well could not be fitted; `why` says why.
+    why : list of str
+    beliefs : Beliefs
+        What the plate says of a well, in the end.
+    learned_from : str
+        Where the shape of the negatives comes from.
+    """
+
+    wells: list[WellFit | None]
+    why: list[str]
+    beliefs: Beliefs
+    learned_from: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    x: Array
+    beliefs: Beliefs
+    draws: int
+    seed: np.random.SeedSequence
+    start: Array | None = None
+
+
+def fit_plate(
+    amplitudes: Sequence[Array],
+    without_template: Sequence[bool],
+    *,
+    draws: int,
+    seed: np.random.SeedSequence,
+    cores: int | None,
+    progress: Any,
+) -> PlateFit:
+    """Fit wells one by one, learn from all of them what they share, and fit them again with that.
+
+    Parameters
+    ----------
+    amplitudes : sequence of (n,) arrays
+        Of each well.
+    without_template : sequence of bool
+        Controls, from which the shape of the negatives is learned.
+    draws : int
+        Of the posterior of each well.
+    seed : SeedSequence
+    cores : int, optional
+        Processes; None is all processors.
+    progress : Progress
+    """
+    usable = [x.size > 1 and float(x.max()) > float(x.min()) for x in amplitudes]
+    shown = [x for x, ntc in zip(amplitudes, without_template, strict=True) if ntc and x.size >= _FEWEST_DROPLETS]
+    if shown:
+        beliefs, learned_from = _from_controls(shown), "wells without template"
+    else:
+        beliefs, learned_from = _from_lower_clusters([x for x, fine in zip(amplitudes, usable, strict=True) if fine]), ""
+    seeds = seed.spawn(len(amplitudes))
+
+    def all_wells(beliefs: Beliefs, starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
+        jobs = [
+            _Job(x=x, beliefs=beliefs, draws=draws, seed=own, start=start)
+            for x, own, start, fine in zip(amplitudes, seeds, starts, usable, strict=True)
+            if fine
+        ]
+        ended = iter(run_parallel(_fitted, jobs, total=len(jobs), cores=cores, progress=progress, what=what))
+        return [next(ended) if fine else "too few droplets with different amplitudes" for fine in usable]
+
+    found = all_wells(beliefs, [None] * len(amplitudes), 200, "wells, one by one")
+    if not shown:
+        shape = _from_negatives(amplitudes, found, beliefs)
+        learned_from = "a typical skewed shape" if shape is None else "the negatives of all wells"
+        if shape is not None:
+            beliefs = replace(beliefs, shape=shape)
+            found = all_wells(beliefs, [_mode(fit) for fit in found], 200, "wells, with a shape of their own")
+    beliefs = learned(beliefs, [fit for fit in found if isinstance(fit, WellFit)])
+    found = all_wells(beliefs, [_mode(fit) for fit in found], draws, "wells, with what the plate says")
+    wells = [fit if isinstance(fit, WellFit) else None for fit in found]
+    why = ["" if isinstance(fit, WellFit) else fit for fit in found]
+    return PlateFit(wells=wells, why=why, beliefs=beliefs, learned_from=learned_from)
+
+
+def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
+    """Beliefs after a look at fits of wells: the priors of what differs between them become those of this plate."""
+    spread = float(np.exp(beliefs.log_spread[0]))
+    telling = [fit for fit in fits if _tells_of_positives(fit)]
+    found: dict[str, Pair] = {}
+    for name, from_wells in (
+        ("baseline", fits),
+        ("log_spread", fits),
+        ("log_gap", telling),
+        ("log_positive_sd", telling),
+    ):
+        typical = _TYPICAL[name] * (spread if name == "baseline" else 1.0)
+        found[name] = _pooled([fit.belief(name) for fit in from_wells], getattr(beliefs, name), typical)
+    return replace(beliefs, **found)
+
+
+def _fitted(job: _Job) -> WellFit | str:
+    try:
+        return fit_well(job.x, job.beliefs, draws=job.draws, seed=job.seed, start=job.start)
+    except FitError as error:
+        return str(error)
+
+
+def _mode(fit: WellFit | str) -> Array | None:
+    return fit.mode if isinstance(fit, WellFit) else None
+
+
+def _tells_of_positives(fit: WellFit) -> bool:
+    positives = -fit.n_droplets * np.expm1(-np.exp(fit.belief("log_rate")[0]))
+    (gap, uncertain), (spread, _) = fit.belief("log_gap"), fit.belief("log_spread")
+    clear = gap - spread > np.log(_LEAST_SEPARATION)
+    return bool(positives > _FEWEST_POSITIVES and uncertain < _KNOWN_GAP and clear)
+
+
+def _pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
+    """Mean and sd of a well's parameter, from estimates and standard errors in wells; some may be far off."""
+    if not estimates:
+        return before
+    x, errors = np.array(estimates).T
+    middle = float(np.median(x))
+    between = max((1.4826 * float(np.median(np.abs(x - middle)))) ** 2 - float(np.median(np.square(errors))), 0.0)
+    between = max((x.size * between + _WORTH * typical**2) / (x.size + _WORTH), typical**2)
+    weights = 1.0 / (np.square(errors) + between)
+    order = np.argsort(x)
+    passed = np.cumsum(weights[order]) - 0.5 * weights[order]
+    mean = float(np.interp(0.5 * weights.sum(), passed, x[order]))
+    return mean, float(np.sqrt(between + 1.5 / weights.sum()))  # a median varies half as much again as a mean
+
+
+def _beliefs(shape: Shape, baseline: Pair, spread: float) -> Beliefs:
+    log_spread = float(np.log(spread))
+    return Beliefs(
+        shape=shape,
+        baseline=baseline,
+        log_spread=(log_spread, _SPREAD_SD),
+        log_gap=(log_spread + _GAP[0], _GAP[1]),
+        log_positive_sd=(log_spread + _POSITIVE_SD[0], _POSITIVE_SD[1]),
+    )
+
+
+def _from_controls(shown: Sequence[Array]) -> Beliefs:
+    middles, spreads = np.array([middle_and_spread(x) for x in shown]).T
+    z = np.concatenate([(x - m) / s for x, m, s in zip(shown, middles, spreads, strict=True)])
+    baseline, spread = float(np.median(middles)), float(np.median(spreads))
+    return _beliefs(learn(*binned(z, _FINE)), (baseline, _KNOWN_BASELINE * spread), spread)
+
+
+def _from_lower_clusters(amplitudes: Sequence[Array]) -> Beliefs:
+    """Without controls: the lower of two clusters in each well, the narrowest of all wells as a rule."""
+    found = np.array([middle_and_spread(_lower(x)) for x in amplitudes])
+    baseline, spread = np.median(found, axis=0)
+    return _beliefs(skewed(), (float(baseline), _UNKNOWN_BASELINE * float(spread)), float(spread))
+
+
+def _lower(x: Array) -> Array:
+    """Amplitudes below the threshold that separates two clusters best (Otsu 1979), if it does; else all."""
+    ordered = np.sort(x)
+    n = np.arange(1.0, x.size)
+    below = np.cumsum(ordered)[:-1]
+    between = n / x.size * (1.0 - n / x.size) * np.square(below / n - (ordered.sum() - below) / (x.size - n))
+    best = int(np.argmax(between))
+    # Cutting one Normal in two explains 2 / pi of its variance.
+    return ordered[: best + 1] if between[best] > 0.75 * x.var() else x
+
+
+def _from_negatives(amplitudes: Sequence[Array], found: Sequence[WellFit | str], beliefs: Beliefs) -> Shape | None:
+    """The shape of what is surely negative in wells whose clusters lie well apart."""
+    z = []
+    for x, fit in zip(amplitudes, found, strict=True):
+        if isinstance(fit, str):
+            continue
+        baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
+        if gap < 8.0 * spread:
+            continue
+        negative = x[x < baseline + 0.5 * gap]
+        if negative.size >= _FEWEST_DROPLETS:
+            middle, width = middle_and_spread(negative)
+            z.append((negative - middle) / width)
+    return learn(*binned(np.concatenate(z), _FINE)) if z else None
