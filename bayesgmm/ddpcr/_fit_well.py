@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc, ndtr
 
 from bayesgmm._errors import FitError
 from bayesgmm.ddpcr._droplet_model import Beliefs
@@ -25,6 +26,10 @@ _CLEAR = 0.5
 _APPROACHED = 4
 _FEW, _MANY = 30, 150  # evaluations
 _TAILS = 6.0
+# The test of fit: from so many spreads above the baseline, in so many bins with at least so many droplets expected.
+_BULK, _EDGES, _EXPECTED = 3.0, 61, 8.0
+# Numbers that are fitted to what the test looks at: lambda, gap, width and rain.
+_FREE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,8 @@ class WellFit:
         Above 0.7 the weights could not correct the approximation that the draws come from.
     converged : bool
     n_droplets : int
+    misfit : float
+        P value of a chi-squared test of amplitudes above the negatives against the mode.
     """
 
     mode: Array
@@ -51,6 +58,7 @@ class WellFit:
     pareto_k: float
     converged: bool
     n_droplets: int
+    misfit: float
 
     # Places from the end, which do not depend on the number of the negatives' components.
     _places = {
@@ -107,7 +115,10 @@ def fit_well(
     values = density.values(np.array(starts))
     chosen = [starts[i] for i in np.argsort(values)[::-1][: 1 if start is not None else _APPROACHED]]
     if start is not None:
-        chosen.append(start)
+        # The shape of the negatives may have another number of components now.
+        shares = start[1 : -len(WellFit._places) + 1]
+        same = shares.size == density.size - len(WellFit._places)
+        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[-7:]]))
     near = [density.climb(own, _FEW) for own in chosen]
     best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
     try:
@@ -116,7 +127,8 @@ def fit_well(
         raise FitError(f"no mode was found: {error}") from error
     # Student's t round the mode, and weights that make it the posterior.
     rng = np.random.default_rng(seed)
-    z = rng.standard_normal((draws, mode.size)) * np.sqrt(_TAILS / rng.chisquare(_TAILS, draws))[:, None]
+    half = rng.standard_normal((draws // 2, mode.size)) * np.sqrt(_TAILS / rng.chisquare(_TAILS, draws // 2))[:, None]
+    z = np.concatenate([half, -half])  # pairs on opposite sides, so that the middle is hit
     points = mode + z @ factor.T
     log_q = -0.5 * (_TAILS + mode.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
     importance = smoothed(density.values(points) - log_q)
@@ -130,6 +142,7 @@ def fit_well(
         pareto_k=importance.pareto_k,
         converged=converged,
         n_droplets=x.size,
+        misfit=_misfit(x, density, mode),
     )
 
 
@@ -152,3 +165,23 @@ def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> list[Array]:
     baselines = (beliefs.baseline[0], middle, float(np.quantile(x, 0.02)) + 2.0 * spread)
     out = [density.start(baseline, gap) for baseline in baselines for gap in gaps]
     return out + [density.start(middle - float(np.exp(gap)), gap) for gap in gaps]
+
+
+def _misfit(x: Array, density: WellDensity, mode: Array) -> float:
+    """P value of Pearson's test of what lies above the bulk of the negatives, where clusters are told apart."""
+    baseline, spread, gap, width = mode[-4], *np.exp(mode[-3:])
+    low, high = baseline + _BULK * spread, baseline + gap + 5.0 * width
+    if high <= low:
+        return 1.0
+    edges = np.linspace(low, high, _EDGES)
+    point = density.point(mode)
+    below = ndtr((edges[:, None] - point.means[:, 0]) / point.choleskys[:, 0, 0]) @ np.exp(point.log_weights)
+    expected = x.size * np.diff(below)
+    observed = np.histogram(x, edges)[0]
+    # Neighbours are put together until enough is expected.
+    group = np.minimum(np.floor(np.cumsum(expected) / _EXPECTED), np.floor(expected.sum() / _EXPECTED) - 1).astype(int)
+    if group[-1] < _FREE + 1:
+        return 1.0
+    groups = np.unique(group, return_inverse=True)[1]
+    e, o = np.bincount(groups, expected), np.bincount(groups, observed)
+    return float(chdtrc(e.size - _FREE, (np.square(o - e) / e).sum()))
