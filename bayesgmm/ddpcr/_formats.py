@@ -16,6 +16,8 @@ from bayesgmm.ddpcr._wells import well_name
 
 Array = NDArray[np.float64]
 
+# Where calls are made by amplitude, clusters are further apart than this; where they are not, chance keeps below it.
+_STANDS_OUT, _FEWEST_CALLS = 3.0, 3
 # Preambles have four lines; a header that stands further down is not looked for.
 _SEARCHED = 25
 _AMPLITUDE = re.compile(r"(?:assay|ch|channel) ?(\d+) ?amplitude")
@@ -166,8 +168,6 @@ def recognise(source: Source, delimiter: str) -> tuple[Format, Sheet] | None:
         if form is not None:
             body = "\n".join([*lines[i + 1 :], *rest])
             return form, Sheet(source.name, source.base, header, i + 1, body, delimiter)
-    if not expected:
-        return None
     for other in DELIMITERS:
         i = next((i for i, line in enumerate(lines) if form_of(split(line, other), source.base)), None)
         if i is not None:
@@ -178,6 +178,8 @@ def recognise(source: Source, delimiter: str) -> tuple[Format, Sheet] | None:
                 f"Export the file with {DELIMITERS[delimiter]}, or read it with delimiter={other!r} "
                 "(numbers may have decimal commas then)",
             )
+    if not expected:
+        return None
     i = next((i for i, line in enumerate(lines) if line.strip() and not stated_delimiter(line)), 0)
     known = "; ".join(f"{form.title}: {form.example}" for form in FORMATS if form.holds != "nothing")
     return fail(source.name, i + 1, f"is no known header: {lines[i].strip()[:200]!r}", f"Known are {known}")
@@ -269,37 +271,52 @@ def coded(calls: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where((calls < 0).any(axis=1), 0, codes)
 
 
-def named_channels(wells: Sequence[Droplets]) -> dict[str, str]:
-    """The channel in which each target of QX Manager was measured: where its positive droplets stand out most.
+def named_channels(wells: Sequence[Droplets]) -> dict[tuple[str, ...], tuple[str | None, ...]]:
+    """The channels in which targets were measured: where their positive droplets stand out most.
 
-    Where that does not tell them apart, targets are in the order of the channels.
+    QX Manager names targets, and does not say in which channel each is. Where droplets do not tell either, targets are
+    in the order of the channels.
+
+    Returns
+    -------
+    dict
+        Targets of a well to their channels.
     """
-    called = [each for each in wells if each.calls is not None]
-    targets = tuple(dict.fromkeys(target for each in called for target in each.targets))
-    channels = tuple(dict.fromkeys(channel for each in called for channel in each.channels))
-    score = np.zeros((len(targets), len(channels)))
-    for each in called:
-        assert each.calls is not None
-        for target, calls in zip(each.targets, each.calls.T, strict=True):
-            sides = [each.amplitudes[calls == side] for side in (0, 1)]
-            if min(len(side) for side in sides) < 3:
-                continue
-            gap = np.abs(sides[1].mean(axis=0) - sides[0].mean(axis=0)) / (sides[0].std(axis=0) + 1e-9)
-            for channel, size in zip(each.channels, gap, strict=True):
-                if np.isfinite(size):
-                    score[targets.index(target), channels.index(channel)] += size
-    best = [channels[int(row.argmax())] if row.any() else None for row in score]
-    if None in best or len(set(best)) < len(best):
-        best = [channels[i] if i < len(channels) else None for i in range(len(targets))]
-    return {target: channel for target, channel in zip(targets, best, strict=True) if channel is not None}
+    assays: dict[tuple[str, ...], list[Droplets]] = {}
+    for each in wells:
+        if each.calls is not None:
+            assays.setdefault(each.targets, []).append(each)
+    found: dict[tuple[str, ...], tuple[str | None, ...]] = {}
+    for targets, members in assays.items():
+        channels = members[0].channels
+        gaps = [_gaps(each) for each in members if each.channels == channels]
+        counts = np.sum([np.isfinite(gap) for gap in gaps], axis=0)
+        mean = np.sum([np.nan_to_num(gap) for gap in gaps], axis=0) / np.maximum(counts, 1)
+        best = [channels[int(row.argmax())] if row.max() > _STANDS_OUT else None for row in mean]
+        if None in best or len(set(best)) < len(best):
+            best = [channels[i] if i < len(channels) else None for i in range(len(targets))]
+        found[targets] = tuple(best)
+    return found
 
 
-def with_clusters(each: Droplets, channel_of: dict[str, str]) -> Droplets:
+def _gaps(each: Droplets) -> Array:
+    """Distance of positive from negative droplets in standard deviations, (n_targets, n_channels); NaN if unknown."""
+    assert each.calls is not None
+    found = np.full((len(each.targets), len(each.channels)), np.nan)
+    for row, calls in zip(found, each.calls.T, strict=True):
+        negative, positive = each.amplitudes[calls == 0], each.amplitudes[calls == 1]
+        if min(len(negative), len(positive)) >= _FEWEST_CALLS:
+            row[:] = np.abs(positive.mean(axis=0) - negative.mean(axis=0)) / (negative.std(axis=0) + 1e-9)
+    return found
+
+
+def with_clusters(each: Droplets, channels_of: dict[tuple[str, ...], tuple[str | None, ...]]) -> Droplets:
     """Calls become clusters, targets in the order of their channels."""
-    if each.calls is None or each.clusters is not None or not each.targets:
+    if each.calls is None or each.clusters is not None:
         return each
-    places = {channel: i for i, channel in enumerate(each.channels)}
-    order = sorted(range(len(each.targets)), key=lambda i: places.get(channel_of.get(each.targets[i], ""), i))
+    last = len(each.channels)
+    places = [each.channels.index(c) if c in each.channels else last for c in channels_of[each.targets]]
+    order = sorted(range(len(places)), key=places.__getitem__)
     return replace(each, clusters=coded(each.calls[:, order]))
 
 

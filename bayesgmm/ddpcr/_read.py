@@ -96,7 +96,8 @@ def read_plate(
     parts: list[Partitions] = []
     results: list[dict[str, Any]] = []
     passed = []
-    sources = _sources(paths)
+    several = _several(paths)
+    sources = _sources(several)
     with Progress(progressbar) as progress:
         for number, source in enumerate(sources):
             progress.step("reading", number, len(sources))
@@ -113,14 +114,14 @@ def read_plate(
                 results += read_results(sheet)
     wells += joined(parts)
     if not wells:
-        _no_droplets(paths, passed, bool(results))
+        _no_droplets(several, passed, bool(results))
     check_distinct(wells)
-    channel_of = named_channels(wells)
-    wells = _used_channels(sorted((with_clusters(each, channel_of) for each in wells), key=lambda each: each.well))
+    channels_of = named_channels(wells)
+    wells = _used_channels(sorted((with_clusters(each, channels_of) for each in wells), key=lambda each: each.well))
     read = tuple(_well(each) for each in wells)
     channels = tuple(dict.fromkeys(channel for well in read for channel in well.channels))
     names = [well.name for well in read]
-    found = _found(wells, results, channel_of, channels)
+    found = _found(wells, results, channels_of, channels)
     made = plate_table(
         names,
         channels,
@@ -134,11 +135,17 @@ def read_plate(
     return Plate(read, made, reported(results))
 
 
-def _sources(paths: Any) -> list[Source]:
-    several = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+def _several(paths: Any) -> list[Path]:
+    single = isinstance(paths, (str, os.PathLike))
+    several = [paths] if single else list(paths) if isinstance(paths, Iterable) else [paths]
+    if not all(isinstance(each, (str, os.PathLike)) for each in several):
+        raise InputError("paths", f"got {paths!r}", "Give a folder, a zip or files")
+    return [Path(each) for each in several]
+
+
+def _sources(paths: Sequence[Path]) -> list[Source]:
     found, seen = [], set()
-    for given in several:
-        path = Path(given)
+    for path in paths:
         if not path.exists():
             raise InputError("paths", f"{str(path)!r} does not exist", "Give a folder, a zip or files")
         inside = sorted(each for each in path.iterdir() if each.is_file()) if path.is_dir() else [path]
@@ -172,9 +179,8 @@ def _in_zip(path: Path) -> list[Source]:
     return [Source(f"{path}/{name}", last[name], loader(name), named=False) for name in kept]
 
 
-def _no_droplets(paths: Any, passed: Sequence[str], results: bool) -> None:
-    shown = [str(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
-    problem = f"there are no files with droplets in {listed(shown)}"
+def _no_droplets(paths: Sequence[Path], passed: Sequence[str], results: bool) -> None:
+    problem = f"there are no files with droplets in {listed(map(str, paths)) or 'no paths'}"
     if results:
         problem += ", only results"
     elif passed:
@@ -217,15 +223,15 @@ def _well(each: Droplets) -> Well:
 def _found(
     wells: Sequence[Droplets],
     results: Sequence[dict[str, Any]],
-    channel_of: dict[str, str],
+    channels_of: dict[tuple[str, ...], tuple[str | None, ...]],
     channels: Sequence[str],
 ) -> Cells:
     """What files say of samples, targets and controls."""
     cells: Cells = {"sample": {each.well: each.sample for each in wells if each.sample}}
     for each in wells:
-        for target in each.targets:
-            if target in channel_of:
-                cells.setdefault(f"target {channel_of[target]}", {})[each.well] = target
+        for target, channel in zip(each.targets, channels_of.get(each.targets, ()), strict=False):
+            if channel is not None:
+                cells.setdefault(f"target {channel}", {})[each.well] = target
     for row in results:
         if row["sample"]:
             cells["sample"][row["well"]] = row["sample"]
