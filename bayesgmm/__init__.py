@@ -1,6 +1,6 @@
 """Bayesian Gaussian mixtures: one declaration, fast native engines, one ArviZ result."""
 
-from bayesgmm import datasets, plots, traits
+from bayesgmm import datasets, ddpcr, plots, traits
 from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data, as_data
@@ -101,6 +101,7 @@ __all__ = [
     "compare_components",
     "compare_engines",
     "datasets",
+    "ddpcr",
     "denoise",
     "diagnose",
     "fit",

@@ -1,0 +1,239 @@
+"""Files as text: encodings, line ends, delimiters, and errors that name file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm._errors import InputError
+from bayesgmm._words import counted
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_EXPORT = "Export the file again"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file, or a file in a zip.
+
+    Parameters
+    ----------
+    name : str
+        As messages show it.
+    base : str
+        Last part of the name; the well may stand in it.
+    load : callable
+        Its bytes.
+    named : bool
+        Whether the user named the file, and not only the folder or zip that it is in.
+    """
+
+    name: str
+    base: str
+    load: Callable[[], bytes]
+    named: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A file whose header was found.
+
+    Parameters
+    ----------
+    name, base : str
+        See `Source`.
+    header : list of str
+        Without empty names at the end, which a comma at the end of the line leaves.
+    line : int
+        Of the header, from 1.
+    body : str
+        What follows the header; lines end with a line feed.
+    delimiter : str
+    """
+
+    name: str
+    base: str
+    header: list[str]
+    line: int
+    body: str
+    delimiter: str
+
+    def place(self, *spellings: str) -> int | None:
+        """Number of the first column whose name, in lower case, is one of these."""
+        return next((i for i, name in enumerate(self.header) if simple(name) in spellings), None)
+
+    def lines(self) -> list[tuple[int, list[str]]]:
+        """Number and fields of every line that is not blank."""
+        found = []
+        for i, line in enumerate(self.body.split("\n")):
+            if line.strip():
+                fields = next(csv.reader([line], delimiter=self.delimiter, skipinitialspace=True))
+                found.append((self.line + 1 + i, [field.strip() for field in fields]))
+        return found
+
+
+def simple(name: str) -> str:
+    """A name of a column in lower case, single spaces."""
+    return " ".join(name.strip().strip('"').lower().split())
+
+
+def text_of(raw: bytes) -> str:
+    """Decode; all ends of lines become a line feed."""
+    codec = next((codec for mark, codec in _BYTE_ORDER_MARKS if raw.startswith(mark)), None)
+    if codec is None and b"\0" in raw[:100]:
+        codec = "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
+    if codec is not None:
+        # What is left of a character cut in two shows up as text where a number should be.
+        text = raw.decode(codec, errors="replace")
+    else:
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            text = raw.decode("cp1252", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """Fields of a header, without empty ones at its end."""
+    fields = [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
+    while fields and not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def stated_delimiter(text: str) -> str | None:
+    """What a first line ``sep=,`` states, for which there may be quotes and delimiters after it."""
+    match = re.match(r'"?sep=([,;\t])', text, re.IGNORECASE)
+    return match[1] if match else None
+
+
+def fail(name: str, line: int, problem: str, remedy: str) -> NoReturn:
+    """Raise an error that names file and line."""
+    raise InputError(f"{name}, line {line}", problem, remedy)
+
+
+def columns(
+    sheet: Sheet, numbers: Sequence[int], texts: Sequence[int] = (), *, blank: Sequence[int] = ()
+) -> dict[int, NDArray[Any]]:
+    """Columns by their number, shape (n_rows,) each.
+
+    A column of numbers in which every cell is blank is all NaN. Columns named in ``blank`` may have single blank cells.
+
+    Raises
+    ------
+    InputError
+        That names file and line of the first row with too few or too many fields, or with anything but a number in a
+        column of numbers.
+
+    Notes
+    -----
+    Whole files are read by a fast parser; what it cannot read, or what looks odd, is read again line by line.
+    """
+    import pandas as pd
+
+    body = _without_blank_end(sheet.body)
+    if not body:
+        return {i: np.empty(0) for i in numbers} | {i: np.empty(0, dtype=object) for i in texts}
+    decimal = "," if sheet.delimiter != "," and "," in body else "."
+    frame = None
+    dtypes: Any = dict.fromkeys(numbers, "float64") | dict.fromkeys(texts, "object")
+    if _is_regular(body, sheet):
+        try:
+            frame = pd.read_csv(
+                io.StringIO(body),
+                header=None,
+                index_col=False,
+                names=range(len(next(csv.reader([body.partition("\n")[0]], delimiter=sheet.delimiter)))),
+                usecols=[*numbers, *texts],
+                dtype=dtypes,
+                sep=sheet.delimiter,
+                decimal=decimal,
+                engine="c",
+                skipinitialspace=True,
+                keep_default_na=False,
+                na_values={i: [""] for i in numbers},
+            )
+        except (ValueError, pd.errors.ParserError):
+            frame = None
+    if frame is not None:
+        found: dict[int, NDArray[Any]] = {i: frame[i].to_numpy() for i in (*numbers, *texts)}
+        allowed = set(blank) | {i for i in numbers if np.isnan(found[i]).all()}
+        if all(np.isfinite(found[i][~np.isnan(found[i])] if i in allowed else found[i]).all() for i in numbers):
+            return found
+    return _carefully(sheet, numbers, texts, blank, decimal)
+
+
+def _without_blank_end(body: str) -> str:
+    """Spreadsheets leave lines of nothing but delimiters at the end."""
+    while True:
+        body = body.rstrip("\n")
+        above, _, last = body.rpartition("\n")
+        if last.strip(",;\t "):
+            return body
+        if not above:
+            return ""
+        body = above
+
+
+def _is_regular(body: str, sheet: Sheet) -> bool:
+    """Whether the number of delimiters is that of whole rows. Quotes may hide some, and then short rows have holes."""
+    if '"' in body:
+        return True
+    if "\n\n" in body or body.startswith("\n"):
+        return False
+    n = body.count("\n") + 1
+    found, width = body.count(sheet.delimiter), len(sheet.header)
+    # Numbers with decimal commas have a field too many, as have rows that end with a comma.
+    at_end = body.count(sheet.delimiter + "\n") + body.endswith(sheet.delimiter)
+    return found == n * (width - 1) or (found == n * width and at_end == n)
+
+
+def _carefully(
+    sheet: Sheet, numbers: Sequence[int], texts: Sequence[int], blank: Sequence[int], decimal: str
+) -> dict[int, NDArray[Any]]:
+    """Read line by line, and say what is wrong with the first line that is not as the header says."""
+    rows = [(line, fields) for line, fields in sheet.lines() if any(fields)]
+    width = len(sheet.header)
+    filled = {i for i in numbers if any(len(fields) > i and fields[i] for _, fields in rows)} - set(blank)
+    usual = {width, width + 1}
+    if rows and len(rows[0][1]) in usual:
+        usual = {len(rows[0][1])}
+    for line, fields in rows:
+        if len(fields) not in usual or any(fields[width:]):
+            problem = f"has {counted(len(fields), 'field')} where the header names {width}"
+            remedy = f"{_EXPORT}, it is damaged"
+            if len(fields) < width and line == rows[-1][0]:
+                problem, remedy = f"{problem}, and the file ends there", f"{_EXPORT}, it was cut off"
+            elif len(fields) > width and sheet.delimiter == ",":
+                remedy = "If numbers have decimal commas, export with decimal points; else the file is damaged"
+            fail(sheet.name, line, problem, remedy)
+        for i in numbers:
+            if fields[i] == "" and i in filled:
+                fail(sheet.name, line, f"has no value in the column {sheet.header[i]!r}", f"{_EXPORT}, it is damaged")
+            if fields[i] and not _is_number(_pointed(fields[i], decimal)):
+                remedy = f"{_EXPORT}; this column holds numbers with a decimal point"
+                fail(sheet.name, line, f"has {fields[i]!r} in the column {sheet.header[i]!r}", remedy)
+    values: dict[int, NDArray[Any]] = {
+        i: np.array([float(_pointed(fields[i], decimal) or "nan") for _, fields in rows]) for i in numbers
+    }
+    return values | {i: np.array([fields[i] for _, fields in rows], dtype=object) for i in texts}
+
+
+def _pointed(cell: str, decimal: str) -> str:
+    return cell.replace(",", ".") if decimal == "," else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell)) and "_" not in cell
+    except ValueError:
+        return False
