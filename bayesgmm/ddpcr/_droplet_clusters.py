@@ -308,7 +308,6 @@ class DropletVariances(Covariances):
         ]
         return np.concatenate(parts, axis=-1)[..., None, None]
 
-
     def slopes(self, log_positive_sd: float, log_spread: float, log_gap: float, K: int) -> Array:
         """Of the variances (K,) in log spread, log gap and the log of the positives' standard deviation (3,)."""
         J = len(self.shape)

@@ -41,6 +41,8 @@ class PlateFit:
     ----------
     wells : list of WellFit or None
         None where a well could not be fitted; `why` says why.
+    alone : list of WellFit or None
+        Before the wells learned from each other.
     why : list of str
     beliefs : Beliefs
         What the plate says of a well, in the end.
@@ -49,6 +51,7 @@ class PlateFit:
     """
 
     wells: list[WellFit | None]
+    alone: list[WellFit | None]
     why: list[str]
     beliefs: Beliefs
     learned_from: str
@@ -92,7 +95,10 @@ def fit_plate(
     if shown:
         beliefs, learned_from = _from_controls(shown), "wells without template"
     else:
-        beliefs, learned_from = _from_lower_clusters([x for x, fine in zip(amplitudes, usable, strict=True) if fine]), ""
+        beliefs, learned_from = (
+            _from_lower_clusters([x for x, fine in zip(amplitudes, usable, strict=True) if fine]),
+            "",
+        )
     seeds = seed.spawn(len(amplitudes))
 
     def all_wells(beliefs: Beliefs, starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
@@ -102,7 +108,7 @@ def fit_plate(
             if fine
         ]
         ended = iter(run_parallel(_fitted, jobs, total=len(jobs), cores=cores, progress=progress, what=what))
-        return [next(ended) if fine else "too few droplets with different amplitudes" for fine in usable]
+        return [next(ended) if fine else "no droplets with different amplitudes" for fine in usable]
 
     found = all_wells(beliefs, [None] * len(amplitudes), 200, "wells, one by one")
     if not shown:
@@ -111,11 +117,12 @@ def fit_plate(
         if shape is not None:
             beliefs = replace(beliefs, shape=shape)
             found = all_wells(beliefs, [_mode(fit) for fit in found], 200, "wells, with a shape of their own")
-    beliefs = learned(beliefs, [fit for fit in found if isinstance(fit, WellFit)])
+    alone = [fit if isinstance(fit, WellFit) else None for fit in found]
+    beliefs = learned(beliefs, [fit for fit in alone if fit is not None])
     found = all_wells(beliefs, [_mode(fit) for fit in found], draws, "wells, with what the plate says")
     wells = [fit if isinstance(fit, WellFit) else None for fit in found]
     why = ["" if isinstance(fit, WellFit) else fit for fit in found]
-    return PlateFit(wells=wells, why=why, beliefs=beliefs, learned_from=learned_from)
+    return PlateFit(wells=wells, alone=alone, why=why, beliefs=beliefs, learned_from=learned_from)
 
 
 def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:

@@ -185,3 +185,16 @@ def _misfit(x: Array, density: WellDensity, mode: Array) -> float:
     groups = np.unique(group, return_inverse=True)[1]
     e, o = np.bincount(groups, expected), np.bincount(groups, observed)
     return float(chdtrc(e.size - _FREE, (np.square(o - e) / e).sum()))
+
+
+def cluster_log_densities(x: Array, fit: WellFit, beliefs: Beliefs) -> tuple[Array, Array]:
+    """Of each amplitude (n,) at the mode: if the droplet is negative, and if it is positive (rain is positive)."""
+    density = WellDensity(np.zeros(1), np.ones(1), beliefs)
+    point, J = density.point(fit.mode), density.J
+    sds, log_weights = point.choleskys[:, 0, 0], point.log_weights
+    z = (x[:, None] - point.means[:, 0]) / sds
+    log_p = log_weights - np.log(sds) - 0.5 * z * z
+    return tuple(  # type: ignore[return-value]
+        np.logaddexp.reduce(log_p[:, own], axis=1) - np.logaddexp.reduce(log_weights[own])
+        for own in (slice(None, J), slice(J, -2))
+    )

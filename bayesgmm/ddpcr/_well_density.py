@@ -51,7 +51,14 @@ class WellDensity:
         self.n = float(counts.sum())
         self.size = self.J + 7
         pairs = [(0.0, 1.0)] + [(0.0, beliefs.share_sd)] * (self.J - 1)
-        pairs += [beliefs.rain, beliefs.outliers, beliefs.outliers, beliefs.baseline, beliefs.log_spread, beliefs.log_gap]
+        pairs += [
+            beliefs.rain,
+            beliefs.outliers,
+            beliefs.outliers,
+            beliefs.baseline,
+            beliefs.log_spread,
+            beliefs.log_gap,
+        ]
         self.prior = np.array([*pairs, beliefs.log_positive_sd])
         self.alpha, self.beta = float(np.ravel(beliefs.rate.alpha)[0]), float(np.ravel(beliefs.rate.beta)[0])
 
