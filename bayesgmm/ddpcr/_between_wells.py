@@ -1,7 +1,7 @@
 """From copies per droplet of wells to concentrations of samples: wells differ by more than Poisson noise.
 
-For well w of a sample, log lambda_w = log c + o_w + u_w with u_w ~ Normal(0, tau^2), tau ~ HalfNormal(0.1), where o_w is
-the log of droplet volume over dilution. The few numbers that are left are integrated on grids.
+For well w of a sample, log lambda_w = log c + o_w + u_w with u_w ~ Normal(0, tau^2) and tau ~ HalfNormal(0.1), where
+o_w is the log of droplet volume over dilution. The few numbers that are left are integrated on grids.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ Pair = tuple[float, float]
 
 # Jeffreys' prior of a small rate, made proper where it does not matter.
 _RATE = Gamma(0.5, 0.05)
-# Rain is the exception: 3 per cent of the positives, 1 to 8 per cent with 95 per cent probability. A wider prior lets rain
-# stand for whatever the shape of the negatives gets wrong.
+# Rain is the exception: 3 per cent of the positives, 1 to 8 with 95 per cent probability. A wider prior lets rain stand
+# for whatever the shape of the negatives gets wrong.
 _RAIN = (float(np.log(0.03 / 0.97)), 0.5)
 # One droplet in a thousand is below all others, and one is nowhere in particular.
 _OUTLIERS = (float(np.log(1e-3)), 1.0)

@@ -22,8 +22,8 @@ _MOST_LOG_RATE = 4.0  # a rate of 55: every droplet is positive ten times over
 class DropletWeights(Weights):
     """Weights of droplets with lambda target molecules each, on average.
 
-    Components in this order: J that make up the negatives, the positives, R of rain, low and high outliers. With ``lambda``
-    copies per droplet (Poisson), a fraction r of the positives in the rain, and a fraction eps of outliers,
+    Components in this order: J that make up the negatives, the positives, R of rain, low and high outliers. With
+    ``lambda`` copies per droplet (Poisson), a fraction r of the positives in the rain, and a fraction eps of outliers,
 
         negatives  (1 - eps) exp(-lambda) share_j        positives  (1 - eps) (1 - exp(-lambda)) (1 - r)
         outliers   eps_low, eps_high                     rain       (1 - eps) (1 - exp(-lambda)) r q_i
@@ -74,7 +74,7 @@ class DropletWeights(Weights):
         return list(range(n_components))
 
     def own(self, log_weights: Array) -> Array:
-        """Log lambda, log ratios of the shares to the first, logit r, log odds of low and high outliers (..., J + 3)."""
+        """Log lambda, log ratios of shares to the first, logit r, log odds of low and high outliers (..., J + 3)."""
         J = self._J
         negative, positive, rain = self._sums(log_weights)
         # Positives over negatives are exp(lambda) - 1.

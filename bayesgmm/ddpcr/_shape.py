@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import lognorm
 
 from bayesgmm.data import as_data
+from bayesgmm.engines._optima import Search
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._optima import Search
 from bayesgmm.model import GaussianMixture
 
 Array = NDArray[np.float64]
