@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ class WellFit:
     misfit: float
 
     # Places from the end, which do not depend on the number of the negatives' components.
-    _places = {
+    _places: ClassVar[dict[str, int]] = {
         "log_rate": 0,
         "rain": -7,
         "low_outliers": -6,

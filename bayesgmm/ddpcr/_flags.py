@@ -50,8 +50,8 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
         positives = -n * np.expm1(-rate)
         if positives > 20.0 and abs(own - mu) > _ELSEWHERE * np.hypot(error, sd):
             out.append(
-                f"positives lie {np.exp(own):.0f} above the negatives, in other wells {np.exp(mu):.0f}: perhaps another "
-                "target or more than one kind of positives"
+                f"positives lie {np.exp(own):.0f} above the negatives, in other wells {np.exp(mu):.0f}: perhaps "
+                "another target, or more than one kind"
             )
     if not fit.converged:
         out.append("not converged")

@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 _DRAWS = 4000
 _EM_STEPS, _STEADY = 200, 1e-8
+# With fewer droplets in a cluster its share is far from Normal; there droplets count as if their cluster were known.
+_FEW = 20.0
 
 
 def of_two_channels(
@@ -82,6 +84,8 @@ def _linked(
         shares, before = (r.sum(axis=0) + 0.5) / (len(x) + 2.0), shares
         if np.abs(shares - before).max() < _STEADY:
             break
+    if len(x) * shares.min() < _FEW:
+        return _log_excess(rng.dirichlet(len(x) * shares + 0.5, _DRAWS))
     # Information about log ratios to the share of negatives in both, from the scores of the droplets; and the prior.
     scores = (r - shares)[:, 1:]
     information = scores.T @ scores + 2.0 * (np.diag(shares) - np.outer(shares, shares))[1:, 1:]
@@ -89,5 +93,10 @@ def _linked(
     ratios = np.log(shares[1:] / shares[0]) + rng.standard_normal((_DRAWS, 3)) @ factor.T
     log_shares = np.concatenate([np.zeros((_DRAWS, 1)), ratios], axis=1)
     log_shares -= np.logaddexp.reduce(log_shares, axis=1, keepdims=True)
-    none, only_x, only_y, _ = np.exp(log_shares).T
+    return _log_excess(np.exp(log_shares))
+
+
+def _log_excess(shares: Array) -> Array:
+    """ln(N N00 / ((N00 + N10) (N00 + N01))) of shares (S, 4)."""
+    none, only_x, only_y, _ = shares.T
     return np.log(none) - np.log(none + only_x) - np.log(none + only_y)

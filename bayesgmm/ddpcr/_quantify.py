@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,7 +136,7 @@ def quantify(
     controls = plate.table["ntc"].to_numpy(dtype=bool)
     for name, seed in zip(names, seeds, strict=False):
         amplitudes = [well.channel(name) for well in plate]
-        fits[name] = fit_plate(amplitudes, controls, draws=_DRAWS, seed=seed, cores=cores, progress=progress)
+        fits[name] = fit_plate(amplitudes, controls.tolist(), draws=_DRAWS, seed=seed, cores=cores, progress=progress)
     rng = np.random.default_rng(seeds[-1])
     return _dataset(plate, fits, volume, probability, rng)
 
@@ -237,7 +236,7 @@ def _dataset(
     out.attrs = {
         "droplet_volume": volume.source,
         "method": "Gaussian mixture with Poisson-locked weights; rain counts as positive",
-        "intervals": f"{probability:g} equal-tailed quantiles of the posterior; of between_well_sd the shortest interval",
+        "intervals": f"{probability:g}, equal tails of the posterior; of between_well_sd the shortest interval",
         "probability": probability,
         **attributes,
     }
@@ -310,8 +309,3 @@ def _target(plate: Plate, channel: str) -> str:
 
 def _units(units: str, meaning: str) -> dict[str, str]:
     return {"units": units, "long_name": meaning}
-
-
-def to_records(result: xr.Dataset) -> list[dict[str, Any]]:
-    """One flat record for each well and channel, as the results table holds them."""
-    return json.loads(result.to_dataframe().to_json(orient="records"))

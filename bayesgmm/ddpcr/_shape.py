@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.stats import lognorm
 
 from bayesgmm.data import as_data
@@ -97,10 +98,12 @@ def learn(z: Array, counts: Array | None = None) -> Shape:
 @cache
 def skewed(skewness: float = _TYPICAL_SKEWNESS) -> Shape:
     """A log-normal shape, for plates without wells that would show theirs."""
-    low, high = 0.01, 1.0
-    for _ in range(60):  # skewness of a log-normal rises with its sigma
-        s = 0.5 * (low + high)
-        low, high = (s, high) if lognorm.stats(s, moments="s") < skewness else (low, s)
+
+    def excess(sigma: float) -> float:
+        w = np.exp(sigma * sigma)
+        return float((w + 2.0) * np.sqrt(w - 1.0)) - skewness
+
+    s = brentq(excess, 0.01, 1.0)
     x = lognorm.ppf((np.arange(4000) + 0.5) / 4000, s)
     middle, spread = middle_and_spread(x)
     return learn((x - middle) / spread)
