@@ -195,7 +195,8 @@ def cluster_log_densities(x: Array, fit: WellFit, beliefs: Beliefs) -> tuple[Arr
     sds, log_weights = point.choleskys[:, 0, 0], point.log_weights
     z = (x[:, None] - point.means[:, 0]) / sds
     log_p = log_weights - np.log(sds) - 0.5 * z * z
-    return tuple(  # type: ignore[return-value]
-        np.logaddexp.reduce(log_p[:, own], axis=1) - np.logaddexp.reduce(log_weights[own])
-        for own in (slice(None, J), slice(J, -2))
-    )
+
+    def together(own: slice) -> Array:
+        return np.asarray(np.logaddexp.reduce(log_p[:, own], axis=1) - np.logaddexp.reduce(log_weights[own]))
+
+    return together(slice(None, J)), together(slice(J, -2))

@@ -76,7 +76,7 @@ def _linked(
     of_first, of_second = cluster_log_densities(x, first, of_x.beliefs), cluster_log_densities(y, second, of_y.beliefs)
     log_f = np.stack([a + b for b in of_second for a in of_first], axis=1)
     f = np.exp(log_f - log_f.max(axis=1, keepdims=True))
-    shares = np.full(4, 0.25)
+    shares, r = np.full(4, 0.25), f
     for _ in range(_EM_STEPS):
         r = f * shares
         r /= r.sum(axis=1, keepdims=True)
