@@ -67,7 +67,7 @@ TABLE = {
     "Dilution Factor": [10.0, 10.0, None, 1.0, None],
     "NTC": ["no", "no", None, "yes", None],
     "target_Ch1": ["MUT", "MUT", "MUT", "MUT", None],
-    "batch": ["b", "c", None, "d", None],
+    "batch": ["b", "c", None, "d", "e"],
 }
 
 
@@ -184,6 +184,7 @@ def test_plate_is_a_collection_of_wells(folder):
         ({"sample": ["x"]}, r"table: has no column 'well'. Its columns are 'sample'"),
         ({"well": ["A01"]}, r"table: has no row for A02, B01, B02"),
         ({"well": [*WELLS, "C05"], "sample": ["x"] * 5}, r"table: there are no droplets of C05"),
+        ({"well": [*WELLS, "C05"], "dilution": [1.0] * 5}, r"table: there are no droplets of C05"),
         ({"well": [*WELLS, "A1"]}, r"table, row 5: A01 is there twice"),
         ({"well": ["A01", "x9"]}, r"table, row 2: 'x9' is no well"),
         (
