@@ -95,6 +95,14 @@ def test_csv(tmp_path, folder, delimiter, encoding):
     assert_is_table(read_plate(folder, table=str(path)))
 
 
+def test_further_columns_of_a_file_are_numbers_where_they_can_be(tmp_path, folder):
+    lines = ["well,day,level,ng", "A01,1,10,2.5", "A02,2,high,", "B01,3,,1e3", "B02,4,,0"]
+    table = read_plate(folder, table=save(tmp_path / "plate.csv", lines)).table
+    assert table["day"].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert table["level"].tolist()[:2] == ["10", "high"]
+    np.testing.assert_array_equal(table["ng"], [2.5, np.nan, 1000.0, 0.0])
+
+
 def test_arguments_go_before_the_table(folder):
     plate = read_plate(folder, table=pd.DataFrame(TABLE), samples={"A01": "z"}, ntc=["A01"], targets=["p", "q"])
     assert column(plate, "sample") == ["z", "x", "7", "water"]
