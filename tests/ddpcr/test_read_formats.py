@@ -249,6 +249,19 @@ def test_qiacuity_without_calls_or_volume(tmp_path):
     assert (well.clusters, well.volume_nl) == (None, None)
 
 
+def test_qiacuity_volume_where_lines_are_left_out_and_where_numbers_run_on(tmp_path):
+    header = "Well,Channel,Cycled volume,Partition,RFU"
+    rows = [f"A1,G,0.012,{i},1.5" for i in range(1, 13)]
+    for given, expected in (
+        (rows, 1.0),
+        (rows[3:], 1.0),
+        ([f"{well},G,0.012,{i + 12 * k},1.5" for k, well in enumerate(("A1", "B1", "C1")) for i in range(1, 13)], 1.0),
+        ([f"A1,G,,{i},1.5" for i in range(1, 13)], None),
+    ):
+        save(tmp_path / "x_RFU_img1_G.csv", ["sep=,", header, *given])
+        assert read_plate(tmp_path)["A01"].volume_nl == (None if expected is None else pytest.approx(expected))
+
+
 def test_quoted_names_of_samples_may_have_commas(tmp_path, fast):
     lines = qiacuity("G", {"A1": ('"a, b"', RFU["G"], [0] * 12, [0] * 12)})
     save(tmp_path / "x_RFU_img1_G.csv", lines)
