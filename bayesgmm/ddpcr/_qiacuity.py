@@ -36,7 +36,8 @@ def read_channel(sheet: Sheet) -> list[Partitions]:
     """Wells of one file.
 
     The cycled volume is that of all partitions of a well, valid or not, so that it is divided by their number: the
-    highest there is in the file, whose lines may be those of valid partitions only.
+    highest there is in the file, whose lines may be those of valid partitions only, unless numbers run on from well to
+    well.
     """
     place = {name: sheet.place(name) for name in ("well", "channel", "partition", "rfu", "sample")}
     invalid, positive, volume = (sheet.place(name) for name in ("is invalid", "is positive", "cycled volume"))
@@ -48,7 +49,9 @@ def read_channel(sheet: Sheet) -> list[Partitions]:
     nothing = np.full(n, np.nan)
     sample = found[place["sample"]] if place["sample"] is not None else np.full(n, "", dtype=object)
     wells, order = _grouped(found[place["well"]], found[place["channel"]])
-    n_partitions = 0 if n == 0 else int(max(found[place["partition"]].max(), max(map(len, order))))
+    n_lines = max(map(len, order), default=0)
+    highest = int(found[place["partition"]].max(initial=0))
+    n_partitions = highest if n_lines < highest < 2 * n_lines else n_lines
     result = []
     for (well, channel), rows in zip(wells, order, strict=True):
         name = well_name(well)

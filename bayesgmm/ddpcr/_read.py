@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -140,7 +139,7 @@ def _several(paths: Any) -> list[Path]:
     several = [paths] if single else list(paths) if isinstance(paths, Iterable) else [paths]
     if not all(isinstance(each, (str, os.PathLike)) for each in several):
         raise InputError("paths", f"got {paths!r}", "Give a folder, a zip or files")
-    return [Path(each) for each in several]
+    return [Path(each).expanduser() for each in several]
 
 
 def _sources(paths: Sequence[Path]) -> list[Source]:
@@ -161,6 +160,8 @@ def _sources(paths: Sequence[Path]) -> list[Source]:
 
 
 def _in_zip(path: Path) -> list[Source]:
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(archive.namelist())

@@ -98,8 +98,15 @@ def plate_table(
         columns[name] = [str(cells.get(name, {}).get(well, "") or channel) for well in wells]
     for name in cells:
         if name not in columns and not name.startswith("target "):
-            columns[name] = [cells[name].get(well) for well in wells]
+            columns[name] = _as_numbers([cells[name].get(well) for well in wells])
     return pd.DataFrame(columns, index=pd.Index(list(wells), name="well", dtype=object)).astype({"replicate": "int64"})
+
+
+def _as_numbers(values: list[Any]) -> list[Any]:
+    """Numbers where a file had nothing but numbers and blanks."""
+    numbers = [math.nan if value is None else _real(value) for value in values]
+    text = [isinstance(value, str) for value in values]
+    return numbers if any(text) and None not in numbers else values
 
 
 def _replicates(

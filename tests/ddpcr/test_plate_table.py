@@ -67,7 +67,7 @@ TABLE = {
     "Dilution Factor": [10.0, 10.0, None, 1.0, None],
     "NTC": ["no", "no", None, "yes", None],
     "target_Ch1": ["MUT", "MUT", "MUT", "MUT", None],
-    "batch": ["b", "c", None, "d", None],
+    "batch": ["b", "c", None, "d", "e"],
 }
 
 
@@ -93,6 +93,14 @@ def test_csv(tmp_path, folder, delimiter, encoding):
     pd.DataFrame(TABLE).to_csv(path, index=False, sep=delimiter, encoding=encoding)
     assert_is_table(read_plate(folder, table=path))
     assert_is_table(read_plate(folder, table=str(path)))
+
+
+def test_further_columns_of_a_file_are_numbers_where_they_can_be(tmp_path, folder):
+    lines = ["well,day,level,ng", "A01,1,10,2.5", "A02,2,high,", "B01,3,,1e3", "B02,4,,0"]
+    table = read_plate(folder, table=save(tmp_path / "plate.csv", lines)).table
+    assert table["day"].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert table["level"].tolist()[:2] == ["10", "high"]
+    np.testing.assert_array_equal(table["ng"], [2.5, np.nan, 1000.0, 0.0])
 
 
 def test_arguments_go_before_the_table(folder):
@@ -184,6 +192,7 @@ def test_plate_is_a_collection_of_wells(folder):
         ({"sample": ["x"]}, r"table: has no column 'well'. Its columns are 'sample'"),
         ({"well": ["A01"]}, r"table: has no row for A02, B01, B02"),
         ({"well": [*WELLS, "C05"], "sample": ["x"] * 5}, r"table: there are no droplets of C05"),
+        ({"well": [*WELLS, "C05"], "dilution": [1.0] * 5}, r"table: there are no droplets of C05"),
         ({"well": [*WELLS, "A1"]}, r"table, row 5: A01 is there twice"),
         ({"well": ["A01", "x9"]}, r"table, row 2: 'x9' is no well"),
         (

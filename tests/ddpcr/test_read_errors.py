@@ -57,6 +57,12 @@ def test_file_that_was_cut_off_after_a_comma(tmp_path, lines, header):
         assert_says(message(tmp_path, cut, last=False), len(lines), "has 2 fields", "cut off")
 
 
+@pytest.mark.parametrize("row", ['"1.5","2.5"', '"1.5","2.5","1","7"', '"1.5"'])
+def test_quotes_do_not_hide_rows_of_another_length(tmp_path, row):
+    lines = ['"Ch1 Amplitude","Ch2 Amplitude","Cluster"', '"1.5","2.5","1"', row, '"1.5","2.5","1"']
+    assert_says(message(tmp_path, lines), 3, "where the header names 3")
+
+
 @by_form
 @by_end
 def test_short_line_in_the_middle(tmp_path, lines, header, end):

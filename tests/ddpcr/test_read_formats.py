@@ -249,6 +249,27 @@ def test_qiacuity_without_calls_or_volume(tmp_path):
     assert (well.clusters, well.volume_nl) == (None, None)
 
 
+def test_qiacuity_volume_where_lines_are_left_out_and_where_numbers_run_on(tmp_path):
+    header = "Well,Channel,Cycled volume,Partition,RFU"
+    rows = [f"A1,G,0.012,{i},1.5" for i in range(1, 13)]
+    for given, expected in (
+        (rows, 1.0),
+        (rows[3:], 1.0),
+        ([f"{well},G,0.012,{i + 12 * k},1.5" for k, well in enumerate(("A1", "B1", "C1")) for i in range(1, 13)], 1.0),
+        ([f"A1,G,,{i},1.5" for i in range(1, 13)], None),
+    ):
+        save(tmp_path / "x_RFU_img1_G.csv", ["sep=,", header, *given])
+        assert read_plate(tmp_path)["A01"].volume_nl == (None if expected is None else pytest.approx(expected))
+
+
+def test_quoted_names_of_samples_may_have_commas(tmp_path, fast):
+    lines = qiacuity("G", {"A1": ('"a, b"', RFU["G"], [0] * 12, [0] * 12)})
+    save(tmp_path / "x_RFU_img1_G.csv", lines)
+    plate = read_plate(tmp_path)
+    assert plate.table.loc["A01", "sample"] == "a, b"
+    np.testing.assert_array_equal(plate["A01"].amplitudes[:, 0], RFU["G"])
+
+
 def test_sep_in_the_file_goes_before_the_argument(tmp_path):
     lines = [
         "sep=;",
@@ -315,12 +336,12 @@ QIACUITY_RESULTS_1 = [
 ]
 QIACUITY_RESULTS_2 = [
     "sep=,",
-    '"Plate name","Well","Sample/NTC/Control","Type","Target (Name)","Conc. [cp/\u00b5L] (dPCR reaction)",'
-    '"Conc. [cp/mL] (dPCR reaction)","CI (95%) (dPCR reaction)","Conc. [cp/\u00b5L] (undiluted sample)",'
+    '"Plate name","Well","Sample/NTC/Control","Type","Target (Name)","Conc. [cp/\u00b5L] (undiluted sample)",'
+    '"Conc. [cp/mL] (dPCR reaction)","CI (95%) (dPCR reaction)","Conc. [cp/\u00b5L] (dPCR reaction)",'
     '"Partitions (Valid)","Partitions (Positive)","Concentration factor"',
     "",
-    '"x","A1","p 1","Sample","T","86.32","86320","4.6%","1000","25485","1778","50"',
-    '"","A2","NTC_1","Sample","T","0.5","500","1.5","0.000","8000","1","1"',
+    '"x","A1","p 1","Sample","T","1000","86320","4.6%","86.32","25485","1778","50"',
+    '"","A2","NTC_1","Sample","T","0.000","500","1.5","0.5","8000","1","1"',
 ]
 
 

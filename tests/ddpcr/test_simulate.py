@@ -77,6 +77,13 @@ def test_rain_is_uniform_between_the_clusters_and_counts_as_positive():
     assert_mean((clusters == 2).astype(float), 1 - np.exp(-1.0))
 
 
+def test_rain_has_the_noise_of_negatives():
+    x, clusters = amplitudes(samples=1.0, rain=1.0, separation=4.0, positive_sd=3.0, random_seed=10)
+    y = (x[clusters == 2] - 100.0) / 5000.0
+    assert_mean(y, 0.5)
+    assert_mean(y**2, 1 / 3 + 1 / 16)
+
+
 def test_outliers():
     x, _ = amplitudes(samples=0.0, outliers=0.05, separation=1000.0, random_seed=6)
     height = (x - 100.0) / 5000.0
