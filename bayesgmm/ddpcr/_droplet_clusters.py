@@ -15,9 +15,10 @@ from bayesgmm.model import Covariances, Means
 from bayesgmm.model._spec import Array, show
 
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
-# Rain is uniform between the clusters: components at equal distances, this wide in units of the distance.
+_LEAST = 1e-9
+# Rain is made of components at equal distances between the clusters, this wide in units of the distance.
 _RAIN_WIDTH = 0.4
-# Outliers lie below the negatives (merged or broken droplets), or anywhere; places and sds in units of the gap.
+# Low droplets lie below the negatives, outliers anywhere; places and sds in units of the gap.
 _OUTLIER_PLACES, _OUTLIER_WIDTHS = (-0.5, 0.5), (0.4, 1.5)
 
 
@@ -27,7 +28,7 @@ class DropletMeans(Means):
 
         negatives  baseline + spread z_j      positives  baseline + gap
         rain       baseline + gap t_i         t_i = (i - 1/2) / R
-        outliers   baseline - gap / 2 and baseline + gap / 2
+        low        baseline - gap / 2         outliers   baseline + gap / 2
 
     Parameters
     ----------
@@ -85,7 +86,9 @@ class DropletMeans(Means):
     def own(self, means: Array) -> Array:
         """Baseline, log spread and log gap (..., 3) of means (..., K, 1)."""
         baseline, spread, gap = read(means, self.shape)
-        return np.stack([baseline, np.log(spread), np.log(gap)], axis=-1)
+        # Starts of a search need not be means that these could be.
+        positive = np.maximum(spread, _LEAST), np.maximum(gap, _LEAST)
+        return np.stack([baseline, *np.log(positive)], axis=-1)
 
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         own = self.own(means)

@@ -18,7 +18,7 @@ _RATE = Gamma(0.5, 0.05)
 # Rain is the exception: 3 per cent of the positives, 1 to 8 with 95 per cent probability. A wider prior lets rain stand
 # for whatever the shape of the negatives gets wrong.
 _RAIN = (float(np.log(0.03 / 0.97)), 0.5)
-# One droplet in a thousand is below all others, and one is nowhere in particular.
+# One negative in a thousand is far below the others, and one droplet is nowhere in particular.
 _OUTLIERS = (float(np.log(1e-3)), 1.0)
 _SHARE_SD = 1.0
 _RAIN_COMPONENTS = 5
@@ -37,7 +37,7 @@ class Beliefs:
     log_spread, log_gap, log_positive_sd : pairs
         Natural logarithms in the data's units: width of the negatives, distance of the positives, their width.
     rain, outliers : pairs
-        Logit, and log odds of each kind of outliers.
+        Logits; that of outliers is that of low droplets among the negatives as well.
     rate : Gamma
         Of copies per droplet.
     share_sd : float
@@ -56,14 +56,14 @@ class Beliefs:
 
     @property
     def n_negative(self) -> int:
-        """Components of the negatives; the positives come next, then rain, low outliers and others."""
+        """Components of the negatives; the positives come next, then rain, low droplets and outliers."""
         return len(self.shape.shares)
 
     def model(self) -> GaussianMixture:
         """The declaration, for one well."""
         J = self.n_negative
         names = [f"negative {j + 1}" for j in range(J)] + ["positive"]
-        names += [f"rain {i + 1}" for i in range(_RAIN_COMPONENTS)] + ["low outliers", "outliers"]
+        names += [f"rain {i + 1}" for i in range(_RAIN_COMPONENTS)] + ["low", "outliers"]
         return GaussianMixture(
             len(names),
             weights=DropletWeights(

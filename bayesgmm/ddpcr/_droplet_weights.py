@@ -22,11 +22,13 @@ _MOST_LOG_RATE = 4.0  # a rate of 55: every droplet is positive ten times over
 class DropletWeights(Weights):
     """Weights of droplets with lambda target molecules each, on average.
 
-    Components in this order: J that make up the negatives, the positives, R of rain, low and high outliers. With
-    ``lambda`` copies per droplet (Poisson), a fraction r of the positives in the rain, and a fraction eps of outliers,
+    Components in this order: J that make up the negatives, the positives, R of rain, low droplets, outliers. With
+    ``lambda`` copies per droplet (Poisson), a fraction r of the positives in the rain, a fraction eps of outliers, and
+    a fraction l of the negatives far below the others (whatever they are, no target was amplified there),
 
-        negatives  (1 - eps) exp(-lambda) share_j        positives  (1 - eps) (1 - exp(-lambda)) (1 - r)
-        outliers   eps_low, eps_high                     rain       (1 - eps) (1 - exp(-lambda)) r q_i
+        negatives  (1 - eps) exp(-lambda) (1 - l) share_j    positives  (1 - eps) (1 - exp(-lambda)) (1 - r)
+        low        (1 - eps) exp(-lambda) l                  rain       (1 - eps) (1 - exp(-lambda)) r q_i
+        outliers   eps
 
     Rain is denser towards the positives, q_i proportional to (i - 1/2)^2 for i = 1, ..., R.
 
@@ -39,7 +41,7 @@ class DropletWeights(Weights):
     share_sd : float
         How far a well's shares may be from these: sd of the Normal prior on each log(share_j / share_1).
     rain, outliers : (float, float)
-        Mean and standard deviation of Normal priors: on logit r, and on the logs of eps_low and eps_high over 1 - eps.
+        Mean and standard deviation of Normal priors: on logit r, and on logit l and logit eps.
     """
 
     shares: tuple[float, ...]
@@ -74,16 +76,17 @@ class DropletWeights(Weights):
         return list(range(n_components))
 
     def own(self, log_weights: Array) -> Array:
-        """Log lambda, log ratios of shares to the first, logit r, log odds of low and high outliers (..., J + 3)."""
+        """Log lambda, log ratios of shares to the first, logit r, logit l, logit eps (..., J + 3)."""
         J = self._J
         negative, positive, rain = self._sums(log_weights)
+        low, outliers = log_weights[..., -2], log_weights[..., -1]
         # Positives over negatives are exp(lambda) - 1.
-        either = np.logaddexp(positive, rain)
-        log_rate = np.log(np.logaddexp(0.0, either - negative))
+        neither, either = np.logaddexp(negative, low), np.logaddexp(positive, rain)
+        log_rate = np.log(np.logaddexp(0.0, either - neither))
         relative = self._log_shares[1:] - self._log_shares[0]
         ratios = log_weights[..., 1:J] - log_weights[..., :1] - relative
-        outliers = log_weights[..., -2:] - np.logaddexp(negative, either)[..., None]
-        return np.concatenate([log_rate[..., None], ratios, (rain - positive)[..., None], outliers], axis=-1)
+        odds = rain - positive, low - negative, outliers - np.logaddexp(neither, either)
+        return np.concatenate([log_rate[..., None], ratios, np.stack(odds, axis=-1)], axis=-1)
 
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
         own = self.own(log_weights)
@@ -101,13 +104,12 @@ class DropletWeights(Weights):
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         """Of complete counts, prior left out: for short starts."""
         J, n = self._J, counts + _PSEUDO
-        positive, rain, negative = n[J], n[J + 1 : -2].sum(), n[:J]
+        positive, rain, negative, low = n[J], n[J + 1 : -2].sum(), n[:J], n[-2]
         own = np.concatenate(
             [
-                [np.log(np.log1p((positive + rain) / negative.sum()))],
+                [np.log(np.log1p((positive + rain) / (negative.sum() + low)))],
                 np.log(negative[1:] / negative[0]) - self._log_shares[1:] + self._log_shares[0],
-                [np.log(rain / positive)],
-                np.log(n[-2:] / n[:-2].sum()),
+                np.log([rain / positive, low / negative.sum(), n[-1] / n[:-1].sum()]),
             ]
         )
         return self.at(own, counts.size)
@@ -181,16 +183,17 @@ class DropletWeights(Weights):
         rate = np.exp(np.minimum(own[..., :1], _MOST_LOG_RATE))
         ratios = self._log_shares + np.concatenate([np.zeros_like(rate), own[..., 1:J]], axis=-1)
         shares = ratios - np.logaddexp.reduce(ratios, axis=-1, keepdims=True)
-        rain, outliers = own[..., J : J + 1], own[..., J + 1 :]
-        inside = -np.log1p(np.exp(outliers).sum(axis=-1, keepdims=True))
+        rain, low, outliers = (own[..., J + i : J + i + 1] for i in range(3))
+        inside = -np.logaddexp(0.0, outliers)
         positive = inside + np.log(-np.expm1(-rate))
         fallen = positive - np.logaddexp(0.0, -rain)
         return np.concatenate(
             [
-                inside - rate + shares,
+                inside - rate - np.logaddexp(0.0, low) + shares,
                 positive - np.logaddexp(0.0, rain),
                 fallen + _log_rain(K - J - 3),
-                inside + outliers,
+                inside - rate - np.logaddexp(0.0, -low),
+                -np.logaddexp(0.0, -outliers),
             ],
             axis=-1,
         )
@@ -198,15 +201,14 @@ class DropletWeights(Weights):
     def slopes(self, own: Array, K: int) -> Array:
         """Of the log weights (K,) in the own parameters (J + 3,)."""
         J, rate = self._J, np.exp(min(float(own[0]), _MOST_LOG_RATE))
-        rain, odds = 1.0 / (1.0 + np.exp(-own[J])), np.exp(own[J + 1 :])
+        rain, low, outliers = 1.0 / (1.0 + np.exp(-own[J:]))
         share = np.exp(self.at(own, K)[:J])
         out = np.zeros((K, J + 3))
-        out[:J, 0], out[J:-2, 0] = -rate, rate / np.expm1(rate)
+        out[[*range(J), K - 2], 0], out[J:-2, 0] = -rate, rate / np.expm1(rate)
         out[:J, 1:J] = np.eye(J)[:, 1:] - share[1:] / share.sum()
         out[J, J], out[J + 1 : -2, J] = -rain, 1.0 - rain
-        out[:, J + 1 :] = -odds / (1.0 + odds.sum())
-        out[-2, J + 1] += 1.0
-        out[-1, J + 2] += 1.0
+        out[:J, J + 1], out[-2, J + 1] = -low, 1.0 - low
+        out[:-1, J + 2], out[-1, J + 2] = -outliers, 1.0 - outliers
         return out
 
     def _pushed(self, slope: Array, own: Array, K: int) -> Array:

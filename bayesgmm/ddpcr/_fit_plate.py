@@ -30,6 +30,8 @@ _FEWEST_POSITIVES, _KNOWN_GAP, _LEAST_SEPARATION = 20.0, 0.15, 2.5
 # baseline in spreads.
 _TYPICAL = {"log_gap": 0.05, "log_positive_sd": 0.1, "log_spread": 0.05, "baseline": 0.5}
 _WORTH = 3.0
+# The same of log ratios of the shares of the negatives' components.
+_TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
 
 
@@ -118,8 +120,10 @@ def fit_plate(
             beliefs = replace(beliefs, shape=shape)
             found = all_wells(beliefs, [_mode(fit) for fit in found], 200, "wells, with a shape of their own")
     alone = [fit if isinstance(fit, WellFit) else None for fit in found]
-    beliefs = learned(beliefs, [fit for fit in alone if fit is not None])
-    found = all_wells(beliefs, [_mode(fit) for fit in found], draws, "wells, with what the plate says")
+    before, beliefs = beliefs, learned(beliefs, [fit for fit in alone if fit is not None])
+    moved = np.log(before.shape.shares) - np.log(beliefs.shape.shares)
+    starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
+    found = all_wells(beliefs, starts, draws, "wells, with what the plate says")
     wells = [fit if isinstance(fit, WellFit) else None for fit in found]
     why = ["" if isinstance(fit, WellFit) else fit for fit in found]
     return PlateFit(wells=wells, alone=alone, why=why, beliefs=beliefs, learned_from=learned_from)
@@ -138,7 +142,29 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
     ):
         typical = _TYPICAL[name] * (spread if name == "baseline" else 1.0)
         found[name] = _pooled([fit.belief(name) for fit in from_wells], getattr(beliefs, name), typical)
-    return replace(beliefs, **found)
+    shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
+    return replace(beliefs, **found, shape=shape, share_sd=share_sd)
+
+
+def _shares(beliefs: Beliefs, fits: Sequence[WellFit]) -> tuple[Shape, float]:
+    """The shape with shares in the middle of the wells', and how far these are from it."""
+    J = beliefs.n_negative
+    ratios, sds = np.zeros(J), []
+    for j in range(1, J):
+        pairs = []
+        for fit in fits:
+            x = fit.draws[:, j]
+            mean = float(fit.shares @ x)
+            pairs.append((mean, float(np.sqrt(fit.shares @ np.square(x - mean)))))
+        ratios[j], sd = _pooled(pairs, (0.0, beliefs.share_sd), _TYPICAL_SHARES)
+        sds.append(sd)
+    shares = np.asarray(beliefs.shape.shares) * np.exp(ratios)
+    shape = replace(beliefs.shape, shares=tuple((shares / shares.sum()).tolist()))
+    return shape, float(np.sqrt(np.mean(np.square(sds))))
+
+
+def _negatives(fit: WellFit) -> float:
+    return fit.n_droplets * float(np.exp(-np.exp(fit.mode[0])))
 
 
 def _fitted(job: _Job) -> WellFit | str:
@@ -150,6 +176,13 @@ def _fitted(job: _Job) -> WellFit | str:
 
 def _mode(fit: WellFit | str) -> Array | None:
     return fit.mode if isinstance(fit, WellFit) else None
+
+
+def _relative(mode: Array, moved: Array) -> Array:
+    """A mode whose shares are relative to other ones."""
+    out = mode.copy()
+    out[1 : moved.size] += moved[1:] - moved[0]
+    return out
 
 
 def _tells_of_positives(fit: WellFit) -> bool:

@@ -12,7 +12,7 @@ from scipy.special import chdtrc, ndtr
 from bayesgmm._errors import FitError
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._well_density import WellDensity
-from bayesgmm.engines._importance import smoothed
+from bayesgmm.engines._importance import Importance, smoothed
 
 Array = NDArray[np.float64]
 
@@ -24,9 +24,11 @@ _MOST_BINS = 4000
 _GAPS = (3.0, 4.5, 7.0, 12.0, 25.0, 50.0)
 # With so clear an idea of the gap (sd of its logarithm) only gaps near it are tried.
 _CLEAR = 0.5
-_APPROACHED = 4
+_APPROACHED = 2
 _FEW, _MANY = 30, 150  # evaluations
 _TAILS = 6.0
+# Draws are made again from a better proposal while their weights are worth less than this part of them.
+_ENOUGH, _AGAIN, _WORTH = 0.3, 2, 2.0
 # The test of fit: from so many spreads above the baseline, in so many bins with at least so many droplets expected.
 _BULK, _EDGES, _EXPECTED = 3.0, 61, 8.0
 # Numbers that are fitted to what the test looks at: lambda, gap, width and rain.
@@ -65,7 +67,7 @@ class WellFit:
     _places: ClassVar[dict[str, int]] = {
         "log_rate": 0,
         "rain": -7,
-        "low_outliers": -6,
+        "low": -6,
         "outliers": -5,
         "baseline": -4,
         "log_spread": -3,
@@ -112,9 +114,11 @@ def fit_well(
         If no start leads to a mode that curves down in every direction.
     """
     density = WellDensity(*binned(x, float(np.exp(beliefs.log_spread[0])) * _BIN), beliefs)
-    starts = _starts(density, beliefs, x)
-    values = density.values(np.array(starts))
-    chosen = [starts[i] for i in np.argsort(values)[::-1][: 1 if start is not None else _APPROACHED]]
+    chosen = []
+    for few, scenario in zip((_APPROACHED, 1), _starts(density, beliefs, x), strict=True):
+        for alike in (scenario, [density.with_typical_shares(own) for own in scenario]):
+            order = np.argsort(density.values(np.array(alike)))[::-1]
+            chosen += [alike[i] for i in order[: 1 if start is not None else few]]
     if start is not None:
         # The shape of the negatives may have another number of components now.
         shares = start[1 : -len(WellFit._places) + 1]
@@ -126,13 +130,7 @@ def fit_well(
         mode, factor, converged = density.top(best)
     except np.linalg.LinAlgError as error:
         raise FitError(f"no mode was found: {error}") from error
-    # Student's t round the mode, and weights that make it the posterior.
-    rng = np.random.default_rng(seed)
-    half = rng.standard_normal((draws // 2, mode.size)) * np.sqrt(_TAILS / rng.chisquare(_TAILS, draws // 2))[:, None]
-    z = np.concatenate([half, -half])  # pairs on opposite sides, so that the middle is hit
-    points = mode + z @ factor.T
-    log_q = -0.5 * (_TAILS + mode.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
-    importance = smoothed(density.values(points) - log_q)
+    points, importance = _weighted(density, mode, factor, draws, np.random.default_rng(seed))
     shares = importance.shares
     sds = np.sqrt(shares @ np.square(points - shares @ points))
     return WellFit(
@@ -147,6 +145,30 @@ def fit_well(
     )
 
 
+def _weighted(
+    density: WellDensity, center: Array, factor: Array, draws: int, rng: np.random.Generator
+) -> tuple[Array, Importance]:
+    """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be."""
+    for attempt in range(_AGAIN + 1):
+        half = rng.standard_normal((draws // 2, center.size))
+        half *= np.sqrt(_TAILS / rng.chisquare(_TAILS, draws // 2))[:, None]
+        z = np.concatenate([half, -half])  # pairs on opposite sides, so that the middle is hit
+        points = center + z @ factor.T
+        log_q = -0.5 * (_TAILS + center.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
+        importance = smoothed(density.values(points) - log_q)
+        shares = importance.shares
+        effective = 1.0 / np.square(shares).sum()
+        if effective > _ENOUGH * draws or attempt == _AGAIN:
+            return points, importance
+        # In the coordinates of the last t, whose covariance counts as many draws as there are parameters, and more.
+        mean = shares @ z
+        away = (z - mean) * np.sqrt(shares)[:, None]
+        worth = effective / (effective + _WORTH * center.size)
+        moved = np.linalg.cholesky(worth * away.T @ away + (1.0 - worth) * np.eye(center.size))
+        center, factor = center + factor @ mean, factor @ moved
+    raise AssertionError  # the last attempt returns
+
+
 def binned(x: Array, width: float) -> tuple[Array, Array]:
     """Middles of the bins that hold something, and how many."""
     low, high = float(x.min()), float(x.max())
@@ -154,18 +176,18 @@ def binned(x: Array, width: float) -> tuple[Array, Array]:
     place = np.floor((x - low) / width).astype(np.intp)
     counts = np.bincount(place)
     kept = np.flatnonzero(counts)
-    return low + (kept + 0.5) * width, counts[kept].astype(float)
+    return np.asarray(low + (kept + 0.5) * width, dtype=float), counts[kept].astype(float)
 
 
-def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> list[Array]:
-    """Points from a grid of gaps and baselines: most of the droplets negative, a few, or none."""
+def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> tuple[list[Array], list[Array]]:
+    """Points from a grid of gaps and baselines: where there are negatives, and where there are none."""
     spread, (mu, sd) = float(np.exp(beliefs.log_spread[0])), beliefs.log_gap
     known = mu + sd * np.array([-1.0, 0.0, 1.0])
     gaps = known if sd < _CLEAR else np.append(np.log(spread * np.array(_GAPS)), mu)
     middle = float(np.median(x))
     baselines = (beliefs.baseline[0], middle, float(np.quantile(x, 0.02)) + 2.0 * spread)
-    out = [density.start(baseline, gap) for baseline in baselines for gap in gaps]
-    return out + [density.start(middle - float(np.exp(gap)), gap) for gap in gaps]
+    negative = [density.start(baseline, gap) for baseline in baselines for gap in gaps]
+    return negative, [density.start(middle - float(np.exp(gap)), gap) for gap in gaps]
 
 
 def _misfit(x: Array, density: WellDensity, mode: Array) -> float:
@@ -196,7 +218,7 @@ def cluster_log_densities(x: Array, fit: WellFit, beliefs: Beliefs) -> tuple[Arr
     z = (x[:, None] - point.means[:, 0]) / sds
     log_p = log_weights - np.log(sds) - 0.5 * z * z
 
-    def together(own: slice) -> Array:
+    def together(own: list[int] | slice) -> Array:
         return np.asarray(np.logaddexp.reduce(log_p[:, own], axis=1) - np.logaddexp.reduce(log_weights[own]))
 
-    return together(slice(None, J)), together(slice(J, -2))
+    return together([*range(J), -2]), together(slice(J, -2))

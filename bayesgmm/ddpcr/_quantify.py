@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._between_wells import BetweenWells, Counted, between_wells
@@ -48,8 +49,8 @@ _WELL = {
     "gap": ("amplitude", "from the negatives to the positives"),
     "positive_sd": ("amplitude", "of the positives"),
     "rain": ("", "share of positives between the clusters"),
-    "low_outliers": ("", "odds of droplets below the negatives"),
-    "outliers": ("", "odds of droplets anywhere"),
+    "low": ("", "share of negatives far below the others"),
+    "outliers": ("", "share of droplets that are nowhere in particular"),
     "misfit": ("", "P value of a test of fit above the negatives"),
     "pareto_k": ("", "above 0.7 the interval is a guess"),
 }
@@ -265,8 +266,8 @@ def _of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) 
         "gap": gap,
         "positive_sd": float(np.exp(fit.mode[-1])),
         "rain": fit.quantiles(rain, (0.5,))[0],
-        "low_outliers": float(np.exp(fit.mode[-6])),
-        "outliers": float(np.exp(fit.mode[-5])),
+        "low": float(expit(fit.mode[-6])),
+        "outliers": float(expit(fit.mode[-5])),
         "misfit": fit.misfit,
         "pareto_k": fit.pareto_k,
     } | dict(zip(("copies_per_droplet_lower", "copies_per_droplet_upper"), _bounds(fit, low, high), strict=True))

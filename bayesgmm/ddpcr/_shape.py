@@ -70,7 +70,7 @@ def middle_and_spread(x: Array) -> tuple[float, float]:
     return middle, _FROM_MAD * float(np.median(np.abs(x - middle)))
 
 
-def learn(z: Array, counts: Array | None = None) -> Shape:
+def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONENTS) -> Shape:
     """The shape of amplitudes in units of their spread about their middle.
 
     Parameters
@@ -78,11 +78,13 @@ def learn(z: Array, counts: Array | None = None) -> Shape:
     z : (n,) array
     counts : (n,) array, optional
         How many droplets each stands for.
+    n_components : int
+        At most; those that hold hardly anything are dropped.
     """
     counts = np.ones(z.size) if counts is None else counts
     near = (z > _LOWEST) & (z < _HIGHEST)
     data = as_data(z[near][:, None], weights=counts[near])
-    problem = build_problem(GaussianMixture(_COMPONENTS), data, n_threads=1)
+    problem = build_problem(GaussianMixture(n_components), data, n_threads=1)
     found = _SEARCH.run(problem, np.random.default_rng(0), Progress(False))
     end = found.reports[found.best].end
     assert end is not None
@@ -106,7 +108,7 @@ def skewed(skewness: float = _TYPICAL_SKEWNESS) -> Shape:
     s = brentq(excess, 0.01, 1.0)
     x = lognorm.ppf((np.arange(4000) + 0.5) / 4000, s)
     middle, spread = middle_and_spread(x)
-    return learn((x - middle) / spread)
+    return learn((x - middle) / spread, n_components=3)
 
 
 def _standard(shares: Array, means: Array, widths: Array) -> Shape:

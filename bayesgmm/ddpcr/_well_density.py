@@ -26,8 +26,8 @@ _DRAWS_AT_ONCE = 100
 class WellDensity:
     """The posterior density of a well's own parameters, which is that of the declaration `Beliefs.model`.
 
-    Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), logit of rain, log
-    odds of low and other outliers, baseline, log spread, log gap, log standard deviation of the positives.
+    Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), logits of rain,
+    low droplets and outliers, baseline, log spread, log gap, log standard deviation of the positives.
 
     The engines reach the same density through coordinates that suit any declaration; wells are many and their
     parameters few, so here they are the coordinates.
@@ -75,6 +75,12 @@ class WellDensity:
         # The rest of the mixture decides what is rain; to begin with it is as rare as believed.
         own[self.J : self.J + 3] = self.prior[self.J : self.J + 3, 0]
         return own
+
+    def with_typical_shares(self, own: Array) -> Array:
+        """The same, but for the shares of the negatives' components, which are as believed."""
+        out = own.copy()
+        out[1 : self.J] = self.prior[1 : self.J, 0]
+        return out
 
     def point(self, own: Array) -> Parameters:
         """Parameters of the mixture, of one vector or many (..., p)."""

@@ -1,0 +1,157 @@
+"""Intervals of copies per droplet under the default model, on droplets from that model, and of whole plates.
+
+    python benchmarks/calibrate_droplets.py [--only wells|plates] [--runs 1000] [--cores 1]
+
+Wells: 20,000 droplets; lambda and the distance of the clusters (in sd of the negatives) are those of the cell, everything
+else is drawn from what the model believes of a well on a plate that is known. Plates: droplets counted without error, six
+samples in four wells each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+from _common import print_table, versions  # pins the threads, so before numpy elsewhere
+
+from bayesgmm.ddpcr._between_wells import Counted, between_wells
+from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._fit_well import fit_well
+from bayesgmm.ddpcr._quantify import _bounds
+from bayesgmm.ddpcr._shape import skewed
+from bayesgmm.ddpcr._well_density import WellDensity
+from bayesgmm.engines._progress import Progress
+from bayesgmm.inference._parallel import run_parallel
+
+DROPLETS, DRAWS = 20_000, 1000
+RATES, GAPS = (0.02, 0.1, 0.5, 1.0, 2.0, 3.0), (3.0, 4.0, 6.0)
+# Standard error over that of counting without error, two Gaussians with unknown means and sds (Fisher information).
+FISHER = {
+    3.0: (3.72, 2.50, 1.99, 2.00, 2.33, 2.91),
+    4.0: (1.42, 1.20, 1.12, 1.12, 1.17, 1.27),
+    6.0: (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+}
+SPREAD = 200.0
+
+
+def beliefs_at(gap: float) -> Beliefs:
+    shape = skewed()
+    return Beliefs(
+        shape=shape,
+        baseline=(3000.0, 0.5 * SPREAD),
+        log_spread=(float(np.log(SPREAD)), 0.05),
+        log_gap=(float(np.log(gap * shape.sd * SPREAD)), 0.05),
+        log_positive_sd=(float(np.log(1.3 * SPREAD)), 0.1),
+    )
+
+
+def one_well(job: tuple[float, float, int]) -> tuple[bool, float, float]:
+    """Whether the interval holds lambda, the error of its log, and the posterior's sd of the log."""
+    rate, gap, seed = job
+    rng = np.random.default_rng(seed)
+    beliefs = beliefs_at(gap)
+    density = WellDensity(np.zeros(1), np.ones(1), beliefs)
+    own = density.prior[:, 0] + density.prior[:, 1] * rng.standard_normal(density.size)
+    own[0] = np.log(rate)
+    point = density.point(own)
+    weights = np.exp(point.log_weights)
+    component = rng.choice(weights.size, DROPLETS, p=weights / weights.sum())
+    x = point.means[component, 0] + point.choleskys[component, 0, 0] * rng.standard_normal(DROPLETS)
+    fit = fit_well(x, beliefs, draws=DRAWS, seed=np.random.SeedSequence(seed))
+    lower, upper = _bounds(fit, 0.025, 0.975)
+    middle = float(fit.quantiles(fit.of("log_rate"), (0.5,))[0])
+    return lower <= rate <= (np.inf if np.isnan(upper) else upper), middle - np.log(rate), fit.belief("log_rate")[1]
+
+
+def wells(runs: int, cores: int) -> None:
+    table = []
+    for gap in GAPS:
+        for r, rate in enumerate(RATES):
+            jobs = [(rate, gap, 1000 * i + int(100 * rate) + int(gap)) for i in range(runs)]
+            found = run_parallel(one_well, jobs, total=runs, cores=cores, progress=Progress(False), what="wells")
+            covered, errors, sds = (np.array(each, dtype=float) for each in zip(*found, strict=True))
+            binary = np.sqrt(-np.expm1(-rate) / (DROPLETS * np.exp(-rate))) / rate
+            table.append(
+                [
+                    f"{gap:g}",
+                    f"{rate:g}",
+                    f"{covered.mean():.3f} ({np.sqrt(0.95 * 0.05 / runs):.3f})",
+                    f"{errors.mean() / errors.std():+.2f}",
+                    f"{errors.std() / binary:.2f}",
+                    f"{np.sqrt(np.mean(np.square(sds))) / binary:.2f}",
+                    f"{FISHER[gap][r]:.2f}",
+                ]
+            )
+            print(*table[-1], sep="\t", file=sys.stderr, flush=True)
+    print_table(
+        f"Default model, {DROPLETS:,} droplets, {runs} wells a cell; 95 % intervals",
+        (
+            "distance, sd",
+            "lambda",
+            "covered (MC error)",
+            "mean error, in sd",
+            "sd of estimates / counting",
+            "posterior sd / counting",
+            "two Gaussians, Fisher",
+        ),
+        table,
+    )
+
+
+def one_plate(job: tuple[float, int]) -> tuple[bool, list[bool], list[bool]]:
+    """Whether intervals hold tau, the samples' concentrations, and a fifth well of each sample."""
+    tau, seed = job
+    rng = np.random.default_rng(seed)
+    concentrations = (0.02, 0.1, 0.3, 0.5, 1.0, 2.0)
+
+    def counted(c: float, n: int) -> list[Counted]:
+        positive = rng.binomial(DROPLETS, -np.expm1(-c * np.exp(tau * rng.standard_normal(n))))
+        return [Counted(positive=float(k), negative=float(DROPLETS - k)) for k in positive]
+
+    samples = [(counted(c, 4), [0.0] * 4) for c in concentrations]
+    between = between_wells(samples)
+    low, high = between.interval(0.95)
+    held, next_well = [], []
+    for c, sample in zip(concentrations, samples, strict=True):
+        lower, upper = between.concentration(*sample, total=True).quantiles((0.025, 0.975))
+        held.append(bool(lower <= c <= upper))
+        # Of a well that is left out, from the other three: its lambda is spread about c by tau.
+        rest = between_wells([(s[0][:3], s[1][:3]) if s is sample else s for s in samples])
+        at = rest.concentration(sample[0][:3], [0.0] * 3, total=True).draw(rng, 4000)
+        lam = at * np.exp(rng.choice(rest.taus, 4000, p=rest.shares) * rng.standard_normal(4000))
+        k = rng.binomial(DROPLETS, -np.expm1(-lam))
+        next_well.append(bool(np.quantile(k, 0.025) <= sample[0][3].positive <= np.quantile(k, 0.975)))
+    return low <= tau <= high, held, next_well
+
+
+def plates(runs: int, cores: int) -> None:
+    table = []
+    for tau in (0.0, 0.06):
+        jobs = [(tau, seed) for seed in range(runs)]
+        found = run_parallel(one_plate, jobs, total=runs, cores=cores, progress=Progress(False), what="plates")
+        of_tau, held, next_well = zip(*found, strict=True)
+        table.append([f"{tau:g}", f"{np.mean(of_tau):.3f}", f"{np.mean(held):.3f}", f"{np.mean(next_well):.3f}"])
+        print(*table[-1], sep="\t", file=sys.stderr, flush=True)
+    print_table(
+        f"Six samples in four wells, {runs} plates (MC error of tau {np.sqrt(0.95 * 0.05 / runs):.3f}, of the others "
+        f"{np.sqrt(0.95 * 0.05 / runs / 6):.3f}); 95 % intervals",
+        ("tau", "hold tau", "hold the concentration, total", "hold a well that is left out"),
+        table,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("wells", "plates"))
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--cores", type=int, default=1)
+    given = parser.parse_args()
+    print(versions())
+    for name, study in (("wells", wells), ("plates", plates)):
+        if given.only in (None, name):
+            study(given.runs, given.cores)
+
+
+if __name__ == "__main__":
+    main()
