@@ -24,7 +24,7 @@ from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.engines._progress import Progress
 from bayesgmm.inference._parallel import run_parallel
 
-DROPLETS, DRAWS = 20_000, 1000
+DROPLETS, DRAWS = 20_000, 1024
 RATES, GAPS = (0.02, 0.1, 0.5, 1.0, 2.0, 3.0), (3.0, 4.0, 6.0)
 # Standard error over that of counting without error, two Gaussians with unknown means and sds (Fisher information).
 FISHER = {
@@ -43,6 +43,7 @@ def beliefs_at(gap: float) -> Beliefs:
         log_spread=(float(np.log(SPREAD)), 0.05),
         log_gap=(float(np.log(gap * shape.sd * SPREAD)), 0.05),
         log_positive_sd=(float(np.log(1.3 * SPREAD)), 0.1),
+        share_sd=0.3,
     )
 
 

@@ -18,7 +18,7 @@ _LOG_TWO_PI = float(np.log(2.0 * np.pi))
 _LEAST = 1e-9
 # Rain is made of components at equal distances between the clusters, this wide in units of the distance.
 _RAIN_WIDTH = 0.4
-# Low droplets lie below the negatives, outliers anywhere; places and sds in units of the gap.
+# Low droplets lie below the negatives, outliers anywhere; places and sds in units of a typical gap.
 _OUTLIER_PLACES, _OUTLIER_WIDTHS = (-0.5, 0.5), (0.4, 1.5)
 
 
@@ -28,7 +28,9 @@ class DropletMeans(Means):
 
         negatives  baseline + spread z_j      positives  baseline + gap
         rain       baseline + gap t_i         t_i = (i - 1/2) / R
-        low        baseline - gap / 2         outliers   baseline + gap / 2
+        low        baseline - typical / 2     outliers   baseline + typical / 2
+
+    where ``typical`` is the gap that is believed before: what a well's low droplets look like says nothing of its gap.
 
     Parameters
     ----------
@@ -152,7 +154,9 @@ class DropletMeans(Means):
     def at(self, own: Array, K: int) -> Array:
         """Means (..., K, 1) of own parameters (..., 3)."""
         baseline, spread, gap = own[..., :1], np.exp(own[..., 1:2]), np.exp(own[..., 2:])
-        return (baseline + spread * _by_spread(self.shape, K) + gap * _by_gap(len(self.shape), K))[..., None]
+        J = len(self.shape)
+        outside = float(np.exp(self.log_gap[0])) * _outside(K)
+        return (baseline + spread * _by_spread(self.shape, K) + gap * _by_gap(J, K) + outside)[..., None]
 
     def slopes(self, own: Array, K: int) -> Array:
         """Of the means (K,) in the own parameters (3,)."""
@@ -234,7 +238,7 @@ class DropletVariances(Covariances):
         g = gradient[:, 0, 0]
         rain = g[J + 1 : -2].sum()
         by_spread = 2.0 * spread * (g[:J] @ np.square(self.widths) + rain)
-        by_gap = 2.0 * gap * (rain * np.square(_RAIN_WIDTH / (K - J - 3)) + g[-2:] @ np.square(_OUTLIER_WIDTHS))
+        by_gap = 2.0 * gap * (rain * np.square(_RAIN_WIDTH / (K - J - 3)))
         # Spread and gap are read off the first and the last of the negatives and the positives.
         out = np.zeros(K)
         reach = z[-1] - z[0]
@@ -293,7 +297,8 @@ class DropletVariances(Covariances):
         mu, sd = self.log_positive_sd
         means = self._means
         if not means.size:
-            means = (_by_spread(self.shape, n_components) + 5.0 * _by_gap(len(self.shape), n_components))[:, None]
+            by_gap = _by_gap(len(self.shape), n_components) + _outside(n_components)
+            means = (_by_spread(self.shape, n_components) + 5.0 * by_gap)[:, None]
         log_sds = mu + sd * rng.standard_normal(size)
         return np.square(self.at(log_sds, np.broadcast_to(means, (size, *means.shape[-2:]))))
 
@@ -307,7 +312,7 @@ class DropletVariances(Covariances):
             spread * np.asarray(self.widths),
             np.broadcast_to(np.exp(log_positive_sd), spread.shape[:-1])[..., None],
             np.broadcast_to(rain, (*rain.shape[:-1], R)),
-            gap * np.array(_OUTLIER_WIDTHS),
+            (means[..., -1, :] - means[..., -2, :]) * np.array(_OUTLIER_WIDTHS),
         ]
         return np.concatenate(parts, axis=-1)[..., None, None]
 
@@ -320,7 +325,6 @@ class DropletVariances(Covariances):
         out[:J, 0] = 2.0 * spread * np.square(self.widths)
         out[J, 2] = 2.0 * positive
         out[J + 1 : -2, :2] = 2.0 * spread, 2.0 * gap * (_RAIN_WIDTH / R) ** 2
-        out[-2:, 1] = 2.0 * gap * np.square(_OUTLIER_WIDTHS)
         return out
 
 
@@ -340,4 +344,9 @@ def _by_spread(shape: tuple[float, ...], K: int) -> Array:
 @cache
 def _by_gap(J: int, K: int) -> Array:
     R = K - J - 3
-    return np.concatenate([np.zeros(J), [1.0], (np.arange(R) + 0.5) / R, _OUTLIER_PLACES])
+    return np.concatenate([np.zeros(J), [1.0], (np.arange(R) + 0.5) / R, [0.0, 0.0]])
+
+
+@cache
+def _outside(K: int) -> Array:
+    return np.concatenate([np.zeros(K - 2), _OUTLIER_PLACES])

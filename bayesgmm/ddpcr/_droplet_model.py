@@ -13,8 +13,10 @@ from bayesgmm.model import Gamma, GaussianMixture
 
 Pair = tuple[float, float]
 
-# Jeffreys' prior of a small rate, made proper where it does not matter.
-_RATE = Gamma(0.5, 0.05)
+# Jeffreys' prior of a small rate, made proper by what is ever measured: hardly more than 5 copies per droplet.
+_RATE = Gamma(0.5, 1.0)
+# A control is expected to hold nothing. If it does hold something, thousands of droplets outweigh this.
+RATE_OF_CONTROLS = Gamma(0.5, 20.0)
 # Rain is the exception: 3 per cent of the positives, 1 to 8 with 95 per cent probability. A wider prior lets rain stand
 # for whatever the shape of the negatives gets wrong.
 _RAIN = (float(np.log(0.03 / 0.97)), 0.5)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
-from bayesgmm.ddpcr._droplet_model import Beliefs, Pair
+from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS, Beliefs, Pair
 from bayesgmm.ddpcr._fit_well import WellFit, binned, fit_well
 from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
 from bayesgmm.inference._parallel import run_parallel
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 # A well with fewer droplets says nothing of the shape of the negatives.
 _FEWEST_DROPLETS = 500
 # Before the plate is seen: baselines differ by so many spreads, with and without wells that show them.
-_KNOWN_BASELINE, _UNKNOWN_BASELINE = 5.0, 15.0
+_KNOWN_BASELINE, _UNKNOWN_BASELINE = 2.0, 15.0
 # Gap and width of the positives, in spreads of the negatives: mean and sd of the logarithm.
 _GAP, _POSITIVE_SD = (float(np.log(8.0)), 1.2), (float(np.log(1.3)), 0.5)
 _SPREAD_SD = 0.3
@@ -33,6 +33,7 @@ _WORTH = 3.0
 # The same of log ratios of the shares of the negatives' components.
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
+_FEW_DRAWS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ def fit_plate(
     without_template : sequence of bool
         Controls, from which the shape of the negatives is learned.
     draws : int
-        Of the posterior of each well.
+        Of the posterior of each well; a power of 2.
     seed : SeedSequence
     cores : int, optional
         Processes; None is all processors.
@@ -105,20 +106,26 @@ def fit_plate(
 
     def all_wells(beliefs: Beliefs, starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
         jobs = [
-            _Job(x=x, beliefs=beliefs, draws=draws, seed=own, start=start)
-            for x, own, start, fine in zip(amplitudes, seeds, starts, usable, strict=True)
+            _Job(
+                x=x,
+                beliefs=replace(beliefs, rate=RATE_OF_CONTROLS) if control else beliefs,
+                draws=draws,
+                seed=own,
+                start=start,
+            )
+            for x, control, own, start, fine in zip(amplitudes, without_template, seeds, starts, usable, strict=True)
             if fine
         ]
         ended = iter(run_parallel(_fitted, jobs, total=len(jobs), cores=cores, progress=progress, what=what))
         return [next(ended) if fine else "no droplets with different amplitudes" for fine in usable]
 
-    found = all_wells(beliefs, [None] * len(amplitudes), 200, "wells, one by one")
+    found = all_wells(beliefs, [None] * len(amplitudes), _FEW_DRAWS, "wells, one by one")
     if not shown:
         shape = _from_negatives(amplitudes, found, beliefs)
         learned_from = "a typical skewed shape" if shape is None else "the negatives of all wells"
         if shape is not None:
             beliefs = replace(beliefs, shape=shape)
-            found = all_wells(beliefs, [_mode(fit) for fit in found], 200, "wells, with a shape of their own")
+            found = all_wells(beliefs, [_mode(fit) for fit in found], _FEW_DRAWS, "wells, with a shape of their own")
     alone = [fit if isinstance(fit, WellFit) else None for fit in found]
     before, beliefs = beliefs, learned(beliefs, [fit for fit in alone if fit is not None])
     moved = np.log(before.shape.shares) - np.log(beliefs.shape.shares)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, ndtr
+from scipy.special import chdtrc, chdtri, ndtr, ndtri
+from scipy.stats import qmc
 
 from bayesgmm._errors import FitError
 from bayesgmm.ddpcr._droplet_model import Beliefs
@@ -103,7 +104,7 @@ def fit_well(
         At least one amplitude.
     beliefs : Beliefs
     draws : int
-        Of the posterior.
+        Of the posterior; a power of 2.
     seed : SeedSequence
     start : (p,) array, optional
         Where the mode was under other beliefs.
@@ -150,9 +151,9 @@ def _weighted(
 ) -> tuple[Array, Importance]:
     """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be."""
     for attempt in range(_AGAIN + 1):
-        half = rng.standard_normal((draws // 2, center.size))
-        half *= np.sqrt(_TAILS / rng.chisquare(_TAILS, draws // 2))[:, None]
-        z = np.concatenate([half, -half])  # pairs on opposite sides, so that the middle is hit
+        # Points of a scrambled Sobol sequence fill space more evenly than random ones.
+        u = qmc.Sobol(center.size + 1, rng=rng).random(draws)
+        z = ndtri(u[:, 1:]) * np.sqrt(_TAILS / chdtri(_TAILS, u[:, :1]))
         points = center + z @ factor.T
         log_q = -0.5 * (_TAILS + center.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
         importance = smoothed(density.values(points) - log_q)

@@ -25,7 +25,7 @@ from bayesgmm.inference.fitting import check_seed
 Array = NDArray[np.float64]
 
 _MICROLITRE = 1000.0  # nanolitres
-_DRAWS = 1000
+_DRAWS = 1024
 _KEPT = 4000
 
 # What a Dataset holds for each well and channel, with units and what it means.

@@ -138,7 +138,7 @@ def test_nuts_agrees_with_the_weighted_draws() -> None:
     w = np.exp(point.log_weights)
     k = rng.choice(w.size, 3000, p=w / w.sum())
     x = point.means[k, 0] + point.choleskys[k, 0, 0] * rng.standard_normal(3000)
-    fit = fit_well(x, beliefs, draws=2000, seed=np.random.SeedSequence(1))
+    fit = fit_well(x, beliefs, draws=2048, seed=np.random.SeedSequence(1))
     centres, counts = binned(x, 10.0)
     data = bg.as_data(centres[:, None], counts=counts.astype(int))
     sampled = bg.fit(
