@@ -9,6 +9,7 @@ from bayesgmm.model.hardy_weinberg import HardyWeinberg
 from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
+from bayesgmm.model.poisson import PoissonWeights
 from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal, ScaledInverseChi
 from bayesgmm.model.structures import Diagonal, Full, Spherical, Tied
 from bayesgmm.model.warped import WarpedCovariances, WarpedMeans, warped_normal
@@ -38,6 +39,7 @@ __all__ = [
     "LogNormal",
     "Means",
     "NormalMeans",
+    "PoissonWeights",
     "ScaledInverseChi",
     "Spherical",
     "StickBreaking",

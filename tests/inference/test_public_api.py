@@ -20,7 +20,7 @@ PINNED = [
     "Enumeration", "EvenlySpacedMeans", "Exponential", "FitError", "FixedCovariances", "FixedMeans",
     "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "HalfNormal", "HardyWeinberg", "InputError",
     "InverseWishart",
-    "LKJ", "Laplace", "LaplaceEvidence", "LogNormal", "NUTS", "NormalMeans", "NotConvergedWarning",
+    "LKJ", "Laplace", "LaplaceEvidence", "LogNormal", "NUTS", "NormalMeans", "NotConvergedWarning", "PoissonWeights",
     "ScaledInverseChi", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB", "VBBound",
     "WarpedCovariances", "WarpedMeans", "add_log_likelihood",
     "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_components", "compare_engines", "datasets",
