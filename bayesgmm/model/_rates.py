@@ -56,4 +56,4 @@ def root_of_falling(function: Callable[[float], float], start: float) -> float:
         low, high, step = high, min(high + step, MOST_LOG_RATE), 2.0 * step
     if function(high) > 0.0:
         return MOST_LOG_RATE
-    return high if low == high else float(brentq(function, low, high, xtol=_PRECISION, rtol=8.9e-16))
+    return high if low == high else float(brentq(function, low, high, xtol=_PRECISION))  # type: ignore[arg-type]

@@ -138,6 +138,7 @@ class GaussianMixture(Spec):
         names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
         kind = type(getattr(covariances, "structure", covariances)).__name__
         named = {"FixedCovariances": "known", "ConstantCV": "one cv", "WarpedCovariances": "linked"}
+        named |= {"LinearVariance": "one line"}
         kind = named.get(kind, kind.lower()) + (", shared" if shared else "")
         weights = self.weights or Dirichlet(1.0)
         grouped = isinstance(weights, Weights) and weights.n_groups is not None

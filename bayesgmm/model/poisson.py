@@ -134,8 +134,10 @@ class PoissonWeights(Weights):
 
     def posterior(self, counts: Array) -> PoissonPosterior:
         """Exact for given expected counts: a density of one number, on a grid."""
-        shape = counts.shape if self.exposures is None else (self.n_groups, counts.shape[-1])
-        return PoissonPosterior(self, ()).given(np.broadcast_to(counts, shape))
+        by_group = (
+            counts if self.exposures is None else np.broadcast_to(counts, (self._exposures.size, counts.shape[-1]))
+        )
+        return PoissonPosterior(self, ()).given(by_group)
 
     def own_parameters(self, log_weights: Array) -> dict[str, Array]:
         rate = np.exp(self.log_rate(log_weights))

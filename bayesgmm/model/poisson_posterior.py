@@ -56,7 +56,7 @@ class PoissonPosterior(WeightsPosterior):
 
     def draw(self, rng: np.random.Generator, size: int) -> Array:
         ends = self._grid[0][[0, -1]]
-        t = np.linspace(*ends, _POINTS_FOR_DRAWS)
+        t = np.linspace(ends[0], ends[1], _POINTS_FOR_DRAWS)
         density = np.exp(self._log_joint(t) - self._grid[2])
         below = np.append(0.0, np.cumsum(0.5 * (density[1:] + density[:-1])))
         return self.prior.weights(np.interp(rng.random(size) * below[-1], below, t), self._K)
@@ -92,7 +92,7 @@ class PoissonPosterior(WeightsPosterior):
             middle = 0.5 * (inside + outside)
             within = self._log_joint(middle) > highest - _NATS
             inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
-        t = np.linspace(*outside, _POINTS)
+        t = np.linspace(outside[0], outside[1], _POINTS)
         logs = self._log_joint(t)
         mass = np.exp(logs - highest)
         total = float(mass.sum())
