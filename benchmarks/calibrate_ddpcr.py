@@ -1,10 +1,10 @@
 """Simulation study of Poisson weights on droplet digital PCR: python benchmarks/calibrate_ddpcr.py --plain --graded.
 
-Plain: two Normal clusters, droplets without and with any target; the interval of the rate is a Normal on log lambda from
-the mode and the exact Hessian of the unconstrained posterior density, as the engine `Laplace` has it. Graded: one cluster
-for each number of molecules. Guard: the graded model on data whose positives are all alike. Amplitudes are binned at
-sd / 20 and given as counts. Starts do not know the truth: a threshold at each of several places for two clusters, a
-step from the lowest amplitudes to the mean by several numbers of molecules for many. Tables are in
+Plain: two Normal clusters, droplets without and with any target; the interval of the rate is a Normal on log lambda
+from the mode and the exact Hessian of the unconstrained posterior density, as the engine `Laplace` has it. Graded: one
+cluster for each number of molecules. Guard: the graded model on data whose positives are all alike. Amplitudes are
+binned at sd / 20 and given as counts. Starts do not know the truth: a threshold at each of several places for two
+clusters, a step from the lowest amplitudes to the mean by several numbers of molecules for many. Tables are in
 docs/ddpcr_calibration.md.
 """
 
@@ -53,11 +53,13 @@ def binned(x: np.ndarray) -> bg.Data:
 
 def by_threshold(x: np.ndarray, counts: np.ndarray) -> Iterable[Parameters]:
     """Two clusters on either side of a threshold, at several places between the ends."""
-    for share in (0.25, 0.4, 0.5, 0.6, 0.75):
+    for share in (0.3, 0.5, 0.7):
         above = x > x.min() + share * (x.max() - x.min())
         n = np.array([counts[~above].sum(), counts[above].sum()])
         means = np.array([np.average(x[side], weights=counts[side]) for side in (~above, above)])
-        sds = [np.sqrt(np.average((x[s] - m) ** 2, weights=counts[s])) for s, m in zip((~above, above), means, strict=True)]
+        sds = [
+            np.sqrt(np.average((x[s] - m) ** 2, weights=counts[s])) for s, m in zip((~above, above), means, strict=True)
+        ]
         yield Parameters(
             log_weights=np.log(n / n.sum()), means=means[:, None], choleskys=np.array(sds)[:, None, None] + 0.02
         )
@@ -78,10 +80,13 @@ def by_steps(x: np.ndarray, counts: np.ndarray) -> Iterable[Parameters]:
 
 def climbed(problem: Problem, starts: Iterable[Parameters]) -> Point | None:
     """The mode above the best of the starts after some EM steps; None if Newton's method did not get there."""
+    # EM steps have a closed form without the Jacobian; it moves the mode by next to nothing.
+    objective = Objective(problem, unconstrained=False)
+    runs = [short_run(objective, problem.units.to_standard(at), "given", 6, 1e-12) for at in starts]
+    best = max((run for run in runs if np.isfinite(run.value)), key=lambda run: run.value)
     objective = Objective(problem, unconstrained=True)
-    runs = [short_run(objective, problem.units.to_standard(at), "given", 10, 1e-12) for at in starts]
-    best = max((run for run in runs if run.statistics is not None and np.isfinite(run.value)), key=lambda run: run.value)
-    point = Point(at=best.at, value=best.value, statistics=best.statistics)
+    value, statistics = objective.value(best.at)
+    point = Point(at=best.at, value=value, statistics=statistics)
     point, gain = _newton.climb(
         objective, point, end=objective.passes + 1000, tolerance=1e-4, trace=[], fell=lambda at: False
     )

@@ -11,6 +11,7 @@ from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
 from bayesgmm.model.poisson import PoissonWeights
+from bayesgmm.model.poisson_product import PoissonProductWeights
 from bayesgmm.model.saturating import Beta, SaturatingMeans
 from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal, ScaledInverseChi
 from bayesgmm.model.structures import Diagonal, Full, Spherical, Tied
@@ -43,6 +44,7 @@ __all__ = [
     "LogNormal",
     "Means",
     "NormalMeans",
+    "PoissonProductWeights",
     "PoissonWeights",
     "SaturatingMeans",
     "ScaledInverseChi",

@@ -21,7 +21,7 @@ PINNED = [
     "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "HalfNormal", "HardyWeinberg", "InputError",
     "InverseWishart",
     "LKJ", "Laplace", "LaplaceEvidence", "LinearVariance", "LogNormal", "NUTS", "NormalMeans",
-    "NotConvergedWarning", "PoissonWeights",
+    "NotConvergedWarning", "PoissonProductWeights", "PoissonWeights",
     "SaturatingMeans", "ScaledInverseChi", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB",
     "VBBound", "WarpedCovariances", "WarpedMeans", "add_log_likelihood",
     "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_components", "compare_engines", "datasets",
