@@ -21,7 +21,7 @@ _NATS = 45.0
 _POINTS = 401
 # Draws invert a distribution function that is interpolated between so many points.
 _POINTS_FOR_DRAWS = 8001
-_BISECTIONS = 40
+_BISECTIONS = 24
 
 
 @dataclass(frozen=True)

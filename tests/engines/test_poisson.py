@@ -141,10 +141,10 @@ def test_laplace_and_nuts_have_the_posterior_of_the_rate(grouped):
     data, exposure, model = setting(grouped)
     evidence, mean, sd = posterior_of_rate(data.values[:, 0], 2, exposure)
     name = "shared_rate" if grouped else "rate"
-    for engine in (bg.Laplace(n_init=1, draws=2000), bg.NUTS(draws=250, tune=100, chains=2, cores=1, n_init=1)):
+    for engine in (bg.Laplace(n_init=1, draws=2000), bg.NUTS(draws=200, tune=100, chains=2, cores=1, n_init=1, n_polish=1)):
         fit = bg.fit(model, data, engine=engine, **QUIET)
         draws = fit["posterior"][name].to_numpy()
-        assert draws.shape == ((4, 500) if engine.name == "Laplace" else (2, 250))
+        assert draws.shape == ((4, 500) if engine.name == "Laplace" else (2, 200))
         assert draws.mean() == pytest.approx(mean, abs=4 * sd / np.sqrt(100))
         assert draws.std() == pytest.approx(sd, rel=0.25)
     found = bg.log_evidence(model, data, estimator=bg.LaplaceEvidence(), **QUIET)
@@ -160,7 +160,7 @@ def test_vb_is_exact_where_clusters_are_far_apart(grouped):
     exposure = np.tile(EXPOSURES, 27)[:80] if grouped else np.ones(80)
     weights = bg.PoissonWeights(exposures=EXPOSURES) if grouped else bg.PoissonWeights()
     data = bg.as_data(x, groups=np.arange(80) % 3 if grouped else None)
-    fit = bg.fit(known(weights, 4, 60.0), data, engine=bg.VB(n_init=2, draws=2000), **QUIET)
+    fit = bg.fit(known(weights, 4, 60.0), data, engine=bg.VB(n_init=1, n_polish=1, draws=2000), **QUIET)
     evidence, mean, sd = posterior_of_rate(x, 4, exposure, 60.0)
     assert fit["point_estimate"].attrs["elbo"] == pytest.approx(evidence, abs=1e-6)
     draws = fit["posterior"]["shared_rate" if grouped else "rate"].to_numpy()
