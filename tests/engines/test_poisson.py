@@ -141,10 +141,10 @@ def test_laplace_and_nuts_have_the_posterior_of_the_rate(grouped):
     data, exposure, model = setting(grouped)
     evidence, mean, sd = posterior_of_rate(data.values[:, 0], 2, exposure)
     name = "shared_rate" if grouped else "rate"
-    for engine in (bg.Laplace(n_init=1, draws=2000), bg.NUTS(draws=200, tune=100, chains=2, cores=1, n_init=1, n_polish=1)):
+    for engine in (bg.Laplace(n_init=1, draws=2000), bg.NUTS(draws=250, tune=100, chains=2, cores=1, n_init=1)):
         fit = bg.fit(model, data, engine=engine, **QUIET)
         draws = fit["posterior"][name].to_numpy()
-        assert draws.shape == ((4, 500) if engine.name == "Laplace" else (2, 200))
+        assert draws.shape == ((4, 500) if engine.name == "Laplace" else (2, 250))
         assert draws.mean() == pytest.approx(mean, abs=4 * sd / np.sqrt(100))
         assert draws.std() == pytest.approx(sd, rel=0.25)
     found = bg.log_evidence(model, data, estimator=bg.LaplaceEvidence(), **QUIET)
