@@ -32,6 +32,12 @@ DIMS: dict[str, tuple[str, ...]] = {
     "sds": (COMPONENT, FEATURE),
     "correlations": _MATRIX,
     "n_occupied": (),
+    "rate": (),
+    "shared_rate": (),
+    "rate_a": (),
+    "rate_b": (),
+    "rate_linked": (),
+    "allele_frequency": (),
     "responsibilities": (OBS, COMPONENT),
     "responsibilities_lower": (OBS, COMPONENT),
     "responsibilities_upper": (OBS, COMPONENT),
@@ -82,7 +88,10 @@ DIMS: dict[str, tuple[str, ...]] = {
     "predictive_scale": _MATRIX,
 }
 # Variables that have the dimension of groups in front where rows belong to groups.
-BY_GROUP = ("weights", "weights_mean", "weights_concentration", "weights_stick_taken", "weights_stick_left")
+BY_GROUP = (
+    *("weights", "weights_mean", "weights_concentration", "weights_stick_taken", "weights_stick_left"),
+    *("rate", "rate_a", "rate_b", "rate_linked", "allele_frequency"),
+)
 SAMPLED_GROUPS = (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE)
 
 # Root attributes.

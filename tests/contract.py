@@ -15,6 +15,7 @@ from scipy.special import gammaln, logsumexp
 from bayesgmm.engines.base import Parameters, Problem, Units
 from bayesgmm.model import (
     LKJ,
+    Beta,
     ConjugateMeans,
     ConstantCV,
     Diagonal,
@@ -31,8 +32,11 @@ from bayesgmm.model import (
     GaussianMixture,
     HalfNormal,
     InverseWishart,
+    LinearVariance,
     LogNormal,
     NormalMeans,
+    PoissonWeights,
+    SaturatingMeans,
     ScaledInverseChi,
     Spherical,
     StickBreaking,
@@ -139,6 +143,7 @@ FACTORIES = [factory for _, factory in TABLE]
 
 
 # Means and covariances that hang together; they have neither a kernel for NUTS nor a form in PyMC. With their d.
+BASELINE = NormalMeans(mu=0.5, sigma=1.0)
 SPACED = NormalMeans(mu=[[1.5], [0.5]], sigma=[[1.0], [2.0]])
 LINKED: dict[str, tuple[int, Callable[[int], GaussianMixture]]] = {
     "spaced": (1, lambda K: GaussianMixture(K, means=EvenlySpacedMeans(SPACED), covariances=InverseWishart(4.0, 1.0))),
@@ -191,6 +196,43 @@ LINKED: dict[str, tuple[int, Callable[[int], GaussianMixture]]] = {
             covariances=ConstantCV(Exponential(2.0), origin=0.25),
         ),
     ),
+    "saturating": (
+        1,
+        lambda K: GaussianMixture(
+            K, means=SaturatingMeans(BASELINE, Gamma(2.0, 1.0), Beta(1.5, 2.5)), covariances=InverseWishart(4.0, 1.0)
+        ),
+    ),
+    "saturating-known": (
+        1,
+        lambda K: GaussianMixture(
+            K, means=SaturatingMeans(BASELINE, LogNormal(0.0, 0.5), 0.6), covariances=Tied(InverseWishart(4.0, 1.0))
+        ),
+    ),
+    "saturating-cv": (
+        1,
+        lambda K: GaussianMixture(
+            K,
+            means=SaturatingMeans(BASELINE, Exponential(1.0)),
+            covariances=ConstantCV(Gamma(2.0, 4.0), origin=-0.25),
+        ),
+    ),
+    "one-line": (
+        1,
+        lambda K: GaussianMixture(
+            K,
+            means=NormalMeans(mu=1.0, sigma=2.0),
+            covariances=LinearVariance(HalfNormal(1.0), Gamma(2.0, 4.0)),
+        ),
+    ),
+    "molecules": (
+        1,
+        lambda K: GaussianMixture(
+            K,
+            weights=PoissonWeights(Gamma(2.0, 1.0)) if K > 1 else None,
+            means=SaturatingMeans(BASELINE, HalfNormal(2.0), 1.0),
+            covariances=LinearVariance(LogNormal(-0.5, 0.5), HalfNormal(0.5)),
+        ),
+    ),
 }
 
 
@@ -204,7 +246,17 @@ def linked_parameters(model: FilledMixture, d: int, rng: np.random.Generator) ->
         at = np.asarray(means.origin) + (k + 1) * spacing if means.through_zero else first + k * spacing
     else:
         at = np.asarray(means.values) if isinstance(means, FixedMeans) else rng.uniform(0.3, 3.0, size=(K, d))
-    if isinstance(covariances, ConstantCV):
+    if isinstance(means, SaturatingMeans):
+        rho = rng.uniform(0.2, 0.8) if isinstance(means.rho, Beta) else means.rho
+        at = first + spacing * np.array([sum(rho**j for j in range(n)) for n in range(K)])[:, None]
+    if isinstance(model.weights, PoissonWeights):
+        rate = rng.uniform(0.5, 2.0)
+        below = stats.poisson(rate).pmf(np.arange(K - 1))
+        log_weights = np.log(np.append(below, stats.poisson(rate).sf(K - 2)))
+    if isinstance(covariances, LinearVariance):
+        squares = np.square(rng.uniform(0.4, 1.2, size=2))
+        choleskys = np.sqrt(squares[0] + k * squares[1])[..., None]
+    elif isinstance(covariances, ConstantCV):
         choleskys = rng.uniform(0.2, 0.6) * (at - covariances.origin)[..., None]
     else:
         choleskys = np.tril(0.4 * rng.normal(size=(K, d, d)), -1) + rng.uniform(0.4, 1.4, size=(K, d, 1)) * np.eye(d)
@@ -366,6 +418,8 @@ def weights_volume(prior: object, log_weights: Array) -> float:
     """Log |d own parameters / d coordinates| for coordinates along an orthonormal basis of sum zero."""
     if isinstance(prior, FixedWeights):
         return 0.0
+    if isinstance(prior, PoissonWeights):
+        return float(np.log(-log_weights[0]))
     basis = null_space(np.ones((1, log_weights.size)))
 
     def own(theta: Array) -> Array:

@@ -64,8 +64,8 @@ class NUTS(Engine):
     sampler : {"native", "pymc"}
         "native" samples a compiled function by nutpie and starts within seconds. "pymc" samples `to_pymc` by PyMC's
         own sampler, after PyTensor has compiled it; parts without native form use it whatever is asked for.
-        `EvenlySpacedMeans`, `ConstantCV`, `HardyWeinberg` and `WarpedMeans` are sampled by nutpie from a density
-        computed in Python.
+        `EvenlySpacedMeans`, `SaturatingMeans`, `ConstantCV`, `LinearVariance`, `HardyWeinberg`, `PoissonWeights`,
+        `PoissonProductWeights` and `WarpedMeans` are sampled by nutpie from a density computed in Python.
     n_init : int
         Starts of the search for optima, as in `EM`.
     n_polish : int

@@ -27,6 +27,11 @@ class Weights(Spec):
         """For how many groups of rows this has numbers of its own; None if they are the same in all."""
         return None
 
+    @property
+    def joins_groups(self) -> bool:
+        """Whether this is one prior on the weights of all groups together, (G, K), with numbers that they share."""
+        return False
+
     def for_group(self, group: int) -> Weights:
         """The prior on the weights of one group."""
         return self
@@ -58,6 +63,10 @@ class Weights(Spec):
     def posterior(self, counts: Array) -> WeightsPosterior:
         """The conditional distribution of the weights given expected counts, for conjugate priors."""
         raise UnsupportedError(f"weights={self}", "engine=VB", "Use Dirichlet, StickBreaking or FixedWeights weights.")
+
+    def own_parameters(self, log_weights: Array) -> dict[str, Array]:
+        """What a result reports beside weights (..., K), by the names of `_schema`."""
+        return {}
 
     def bounded(self) -> bool:
         """Whether the density on the simplex is bounded, so that it has a mode."""

@@ -72,6 +72,10 @@ class WeightsByGroup(Weights):
         # Without any rows, as in a random part of the data, all weights may be as good, and one point is needed.
         return np.where(np.isnan(found), -np.log(counts.shape[1]), found)
 
+    def own_parameters(self, log_weights: Array) -> dict[str, Array]:
+        found = [each.own_parameters(log_weights[..., g, :]) for g, each in enumerate(self.groups)]
+        return {name: np.stack([each[name] for each in found], axis=-1) for name in found[0]}
+
     def bounded(self) -> bool:
         return all(each.bounded() for each in self.groups)
 
@@ -154,4 +158,6 @@ def in_groups(weights: Weights, n_groups: int | None) -> Weights:
         have = "the data have no groups" if n_groups is None else f"the data have {n_groups}"
         give = "Give one row of numbers for all groups" if n_groups else "Give as_data(..., groups=...), or one row"
         raise InputError("weights", f"has numbers for {own} group{'s' if own > 1 else ''}, but {have}", give)
-    return weights if n_groups is None else WeightsByGroup(tuple(weights.for_group(g) for g in range(n_groups)))
+    if n_groups is None or weights.joins_groups:
+        return weights
+    return WeightsByGroup(tuple(weights.for_group(g) for g in range(n_groups)))

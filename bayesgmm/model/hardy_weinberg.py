@@ -85,6 +85,9 @@ class HardyWeinberg(Weights):
     def bounded(self) -> bool:
         return min(self.alpha, self.beta) >= 1.0
 
+    def own_parameters(self, log_weights: Array) -> dict[str, Array]:
+        return {"allele_frequency": self._frequencies(log_weights)[0]}
+
     def n_free(self, n_components: int) -> int:
         return 1
 

@@ -34,12 +34,12 @@ class GaussianMixture(Spec):
     ----------
     n_components : int
         Number of components K.
-    weights : Dirichlet, StickBreaking, FixedWeights or Flat, optional
+    weights : Dirichlet, StickBreaking, FixedWeights, HardyWeinberg, PoissonWeights or Flat, optional
         ``Dirichlet(1)`` if left out.
-    means : ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans or Flat, optional
+    means : ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans, SaturatingMeans or Flat, optional
         If left out, ``ConjugateMeans()`` where covariances are inverse-Wishart and ``NormalMeans()`` elsewhere, with
         numbers from the data.
-    covariances : Full, Diagonal, Spherical, Tied, FixedCovariances, ConstantCV or a bare prior, optional
+    covariances : Full, Diagonal, Spherical, Tied, FixedCovariances, ConstantCV, LinearVariance or a prior, optional
         A bare prior means ``Full(prior)``; ``Full(InverseWishart())`` with numbers from the data if left out.
     component_names : sequence of K str, optional
         Names for the table; components are called 0, 1, ... otherwise.
@@ -138,6 +138,7 @@ class GaussianMixture(Spec):
         names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
         kind = type(getattr(covariances, "structure", covariances)).__name__
         named = {"FixedCovariances": "known", "ConstantCV": "one cv", "WarpedCovariances": "linked"}
+        named |= {"LinearVariance": "one line"}
         kind = named.get(kind, kind.lower()) + (", shared" if shared else "")
         weights = self.weights or Dirichlet(1.0)
         grouped = isinstance(weights, Weights) and weights.n_groups is not None

@@ -69,7 +69,9 @@ def build_result(
     point = outcome.point.reordered(order)
     tables: dict[str, xr.Dataset] = {
         names.POINT: dataset(
-            parameters(np.exp(point.log_weights), point.means, point.covariances) | _free_noise(problem, point),
+            parameters(np.exp(point.log_weights), point.means, point.covariances)
+            | problem.declared.weights.own_parameters(point.log_weights)
+            | _free_noise(problem, point),
             coords,
             attrs={
                 "meaning": "mean of q" if outcome.variational is not None else "mode of the posterior density",
@@ -91,7 +93,7 @@ def build_result(
         constant[_noise_name(noise)].attrs[names.NOISE_SCALE] = json.dumps(noise_scale.to_dict())
     if outcome.draws is not None:
         n_chains = int(outcome.notes["n_chains"])
-        tables |= _sampled(outcome.draws, outcome.sampling, order, n_chains, coords)
+        tables |= _sampled(problem, outcome.draws, outcome.sampling, order, n_chains, coords)
     if outcome.variational is not None:
         grouped = groups is not None
         axes = {key: names.dims_of(key, grouped=grouped).index(names.COMPONENT) for key in outcome.variational}
@@ -182,9 +184,14 @@ def parameters(weights: Array, means: Array, covariances: Array) -> dict[str, Ar
 
 
 def _sampled(
-    draws: Draws, sampling: Sampling | None, order: Order, n_chains: int, coords: Mapping[str, Any]
+    problem: Problem,
+    draws: Draws,
+    sampling: Sampling | None,
+    order: Order,
+    n_chains: int,
+    coords: Mapping[str, Any],
 ) -> dict[str, xr.Dataset]:
-    posterior = _posterior(draws, order, n_chains, coords)
+    posterior = _posterior(problem, draws, order, n_chains, coords)
     if sampling is None:
         stats = {"lp": draws.log_joint}
         if draws.log_proposal is not None:
@@ -205,7 +212,7 @@ def _sampled(
     }
     if sampling.left_out is not None:
         n_left_out = len(sampling.chains) - n_chains
-        left_out = _posterior(sampling.left_out, order, n_left_out, coords)
+        left_out = _posterior(problem, sampling.left_out, order, n_left_out, coords)
         stats = _chained({"lp": sampling.left_out_statistics["lp"]}, coords, lp)
         groups[names.LEFT_OUT] = left_out.merge(stats)
         groups[names.LEFT_OUT].attrs["meaning"] = (
@@ -215,8 +222,10 @@ def _sampled(
     return groups
 
 
-def _posterior(draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any]) -> xr.Dataset:
+def _posterior(problem: Problem, draws: Draws, order: Order, n_chains: int, coords: Mapping[str, Any]) -> xr.Dataset:
     values = parameters(draws.weights[..., order], draws.means[:, order], draws.covariances[:, order])
+    with np.errstate(divide="ignore"):
+        values |= problem.declared.weights.own_parameters(np.log(draws.weights))
     if draws.noise_scale is not None:
         values["noise_scale"] = draws.noise_scale
     values["n_occupied"] = (draws.expected_counts >= OCCUPIED).sum(axis=1).astype(float)

@@ -74,6 +74,22 @@ def test_coordinates_keep_to_the_model_however_far_they_go(name):
         gaps = np.diff(many.means, axis=1)
         np.testing.assert_allclose(gaps, gaps[:, :1] * np.ones((1, 2, 1)), rtol=1e-7, atol=1e-9)
         assert np.all(gaps[..., 0] > 0)
+    if "saturating" in name or name == "molecules":
+        gaps = np.diff(many.means[..., 0], axis=1)
+        assert np.all(gaps[:, 0] > 0)
+        ratio = gaps[:, 1] / gaps[:, 0]
+        known = {"saturating-known": 0.6, "molecules": 1.0}
+        if name in known:
+            np.testing.assert_allclose(ratio, known[name], rtol=1e-9)
+        else:
+            assert np.all((ratio > 0) & (ratio < 1))
+    if name in ("one-line", "molecules"):
+        steps = np.diff(np.square(many.choleskys[..., 0, 0]), axis=1)
+        np.testing.assert_allclose(steps[:, 0], steps[:, 1], rtol=1e-6)
+        assert np.all(steps > 0)
+    if name == "molecules":
+        rates = -many.log_weights[:, 0]
+        np.testing.assert_allclose(many.log_weights[:, 1] - many.log_weights[:, 0], np.log(rates), atol=1e-9)
     if "quantal" in name:
         np.testing.assert_allclose(many.means[:, 0, 0] - of.model.means.origin[0], gaps[:, 0, 0], rtol=1e-7)
     if "cv" in name:
@@ -98,10 +114,20 @@ def test_jacobian_is_that_of_the_logs(name):
             expected += np.log(spacing - max(0.0, low - start))
         else:
             expected += np.log(spacing) + (np.log(first - low) if "cv" in name else 0.0)
-    elif model.means.free:
+    elif "saturating" in name or name == "molecules":
+        gaps = np.diff(at.means[:, 0])
+        low = model.covariances.origin if "cv" in name else None
+        expected += np.log(gaps[0]) + (0.0 if low is None else np.log(at.means[0, 0] - low))
+        if name in ("saturating", "saturating-cv"):
+            rho = gaps[1] / gaps[0]
+            expected += np.log(rho) + np.log1p(-rho)
+    elif name != "one-line" and model.means.free:
         expected += np.log(at.means - model.covariances.origin).sum()
     if "cv" in name:
         expected += np.log(at.choleskys[0, 0, 0] / (at.means[0, 0] - model.covariances.origin))
+    elif name in ("one-line", "molecules"):
+        variances = at.choleskys[:, 0, 0] ** 2
+        expected += 0.5 * (np.log(variances[0]) + np.log(variances[1] - variances[0]))
     else:
         expected += model.covariances.log_jacobian(at.choleskys, at.choleskys)[0]
     assert found == pytest.approx(expected, rel=1e-10)

@@ -34,7 +34,7 @@ COVARIANCES = [
     bg.Tied(bg.Spherical(bg.InverseWishart())),
     bg.FixedCovariances(0.5),
 ]
-WEIGHTS = [bg.Dirichlet(0.7), bg.StickBreaking(2.0), bg.FixedWeights([0.3, 0.7])]
+WEIGHTS = [bg.Dirichlet(0.7), bg.StickBreaking(2.0), bg.FixedWeights([0.3, 0.7]), bg.PoissonWeights()]
 MEANS = [None, bg.NormalMeans(), bg.FixedMeans([[0.0, 1.0], [1.0, 0.0]]), bg.EvenlySpacedMeans()]
 
 

@@ -16,13 +16,14 @@ from bayesgmm.engines.base import Engine
 
 # Pictures are pinned by their own tests.
 PINNED = [
-    "BayesGMMError", "Bridge", "ConjugateMeans", "ConstantCV", "Data", "Diagonal", "Dirichlet", "EM",
+    "BayesGMMError", "Beta", "Bridge", "ConjugateMeans", "ConstantCV", "Data", "Diagonal", "Dirichlet", "EM",
     "Enumeration", "EvenlySpacedMeans", "Exponential", "FitError", "FixedCovariances", "FixedMeans",
     "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "HalfNormal", "HardyWeinberg", "InputError",
     "InverseWishart",
-    "LKJ", "Laplace", "LaplaceEvidence", "LogNormal", "NUTS", "NormalMeans", "NotConvergedWarning",
-    "ScaledInverseChi", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB", "VBBound",
-    "WarpedCovariances", "WarpedMeans", "add_log_likelihood",
+    "LKJ", "Laplace", "LaplaceEvidence", "LinearVariance", "LogNormal", "NUTS", "NormalMeans",
+    "NotConvergedWarning", "PoissonProductWeights", "PoissonWeights",
+    "SaturatingMeans", "ScaledInverseChi", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB",
+    "VBBound", "WarpedCovariances", "WarpedMeans", "add_log_likelihood",
     "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_components", "compare_engines", "datasets",
     "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components", "occupied_components", "predict",
     "relabel", "simulate", "standard_errors", "summary", "to_pymc", "warped_normal",

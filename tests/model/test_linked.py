@@ -82,9 +82,12 @@ def test_json_keys_and_printing(name):
     assert model.means.describe() in str(model)
     assert model.covariances.describe() in str(model)
     own = {"spaced": 2, "spaced-2d": 4, "spaced-tied": 4, "quantal": 1, "quantal-flat": 1, "one-cv": 3}
+    own |= {"saturating": 3, "saturating-known": 2, "saturating-cv": 3, "one-line": 3, "molecules": 2}
     own |= {"one-cv-flat": 3, "one-cv-known-means": 0, "one-cv-spaced": 2, "one-cv-quantal": 1}
-    for_covariances = 1 if "cv" in name else {"spaced-2d": 9}.get(name, 3)
-    assert model.n_parameters(d) == 2 + own[name] + for_covariances
+    for_covariances = 1 if "cv" in name else {"spaced-2d": 9, "saturating-known": 1}.get(name, 3)
+    for_covariances = 2 if name in ("one-line", "molecules") else for_covariances
+    for_weights = 1 if name == "molecules" else 2
+    assert model.n_parameters(d) == for_weights + own[name] + for_covariances
 
 
 def test_printed_lines():
@@ -143,8 +146,29 @@ def test_draws_keep_to_the_model(name):
             "one-cv-known-means": stats.halfnorm(scale=0.5),
             "one-cv-spaced": stats.gamma(2.0, scale=0.25),
             "one-cv-quantal": stats.expon(scale=0.5),
+            "saturating-cv": stats.gamma(2.0, scale=0.25),
         }[name]
         assert stats.kstest(cv[:, 0, 0], prior.cdf).pvalue > 1e-3
+    if "saturating" in name or name == "molecules":
+        gaps = np.diff(means[..., 0], axis=1)
+        prior = {
+            "saturating": stats.gamma(2.0),
+            "saturating-known": stats.lognorm(0.5),
+            "saturating-cv": stats.expon(),
+            "molecules": stats.halfnorm(scale=2.0),
+        }[name]
+        assert stats.kstest(gaps[:, 0], prior.cdf).pvalue > 1e-3
+        if name == "saturating":
+            assert stats.kstest(gaps[:, 1] / gaps[:, 0], stats.beta(1.5, 2.5).cdf).pvalue > 1e-3
+            assert stats.kstest(means[:, 0, 0], stats.norm(0.5, 1.0).cdf).pvalue > 1e-3
+    if name in ("one-line", "molecules"):
+        own = np.sqrt(covariances[:, 0, 0, 0]), np.sqrt(covariances[:, 1, 0, 0] - covariances[:, 0, 0, 0])
+        first, step = {
+            "one-line": (stats.halfnorm(), stats.gamma(2.0, scale=0.25)),
+            "molecules": (stats.lognorm(0.5, scale=np.exp(-0.5)), stats.halfnorm(scale=0.5)),
+        }[name]
+        assert stats.kstest(own[0], first.cdf).pvalue > 1e-3
+        assert stats.kstest(own[1], step.cdf).pvalue > 1e-3
     if name == "quantal":
         assert stats.kstest(gaps[:, 0, 0], stats.truncnorm(-1 / 0.7, np.inf, 1.0, 0.7).cdf).pvalue > 1e-3
     if name == "one-cv":
