@@ -394,7 +394,8 @@ def new_processes() -> None:
             own = taken[what, state]
             wall, processor = np.mean(own, axis=0)
             imports = f"{wall / np.median(yardstick):.1f}"
-            table.append([what, state, f"{wall:.1f} ({len(own)})", f"{processor:.1f}", f"{wall / ours:.1f}", imports])
+            cells = [f"{wall:.1f} ({len(own)})", f"{processor:.1f}", f"{wall / ours:.1f}", imports]
+            table.append([what, state, *cells])
     print_table(
         f"Whole process, imports and compilation included: N={PROCESS_ROWS}, K=3, d=2, {PROCESS_CHAINS} chains x "
         f"{PROCESS_DRAWS} draws ({TUNE} tuning), {PROCESS_CORES} cores; means. `import sklearn.mixture` in a process of "

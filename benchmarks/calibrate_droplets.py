@@ -2,9 +2,9 @@
 
     python benchmarks/calibrate_droplets.py [--only wells|plates] [--runs 1000] [--cores 1]
 
-Wells: 20,000 droplets; lambda and the distance of the clusters (in sd of the negatives) are those of the cell, everything
-else is drawn from what the model believes of a well on a plate that is known. Plates: droplets counted without error, six
-samples in four wells each.
+Wells: 20,000 droplets; lambda and the distance of the clusters (in sd of the negatives) are those of the cell,
+everything else is drawn from what the model believes of a well on a plate that is known. Plates: droplets counted
+without error, six samples in four wells each.
 """
 
 from __future__ import annotations

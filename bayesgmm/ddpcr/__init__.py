@@ -5,5 +5,6 @@ from bayesgmm.ddpcr._quantify import quantify
 from bayesgmm.ddpcr._read import read_plate
 from bayesgmm.ddpcr._simulate import simulate_plate
 from bayesgmm.ddpcr._volume import instruments
+from bayesgmm.ddpcr._well_model import rates, well_model
 
-__all__ = ["Plate", "Well", "instruments", "quantify", "read_plate", "simulate_plate"]
+__all__ = ["Plate", "Well", "instruments", "quantify", "rates", "read_plate", "simulate_plate", "well_model"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from bayesgmm.ddpcr._fit_well import WellFit
 
@@ -21,10 +22,13 @@ _TAUS = np.concatenate([np.linspace(0.0, 0.02, 9), np.linspace(0.025, 0.2, 36), 
 # Of Jeffreys' prior of a small rate, for wells and for samples.
 _SHAPE = 0.5
 # So many positive droplets make the likelihood Normal in log lambda.
-_NORMAL = 30.0
+_NORMAL = 2000.0
+# A Normal that is narrower than this many steps of a grid changes nothing there.
+_UNSEEN = 0.2
 _LEAST = 1e-9
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
-_CONCENTRATIONS = 1200
+_CONCENTRATIONS = 1201
+# Nothing is looked for where the log posterior is so far below its top.
+_DEEP = 14.0
 _MOST_LOG_RATE = np.log(30.0)
 
 
@@ -67,16 +71,18 @@ class Counted:
         return float(np.log(rate)), float(np.sqrt(self.positive / (n * self.negative)) / rate)
 
     def averaged(self, log_rate: Array, tau: float) -> Array:
-        """Log likelihood at each point if the well's own log lambda is off by a Normal with standard deviation tau."""
-        if self.positive >= _NORMAL and self.negative >= _NORMAL:
+        """Log likelihood on a grid if the well's own log lambda is off by a Normal with standard deviation tau."""
+        if min(self.positive, self.negative) >= _NORMAL:
             middle, error = self.normal
             variance = error**2 + tau**2
             return -0.5 * np.square(log_rate - middle) / variance - 0.5 * np.log(variance)
-        if tau == 0.0:
-            return self.log_likelihood(log_rate)
-        each = self.log_likelihood(log_rate[:, None] + tau * _NODES)
-        top = each.max(axis=1, keepdims=True)
-        return top[:, 0] + np.log(np.exp(each - top) @ (_NODE_WEIGHTS / _NODE_WEIGHTS.sum()))
+        exact = self.log_likelihood(log_rate)
+        step = float(log_rate[1] - log_rate[0])
+        if tau < _UNSEEN * step:
+            return exact
+        top = float(exact.max())
+        smooth = gaussian_filter1d(np.exp(exact - top), tau / step, mode="nearest", truncate=6.0)
+        return top + np.log(np.maximum(smooth, np.finfo(float).tiny))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +178,12 @@ def _grid(wells: Sequence[Counted], offsets: Sequence[float], tau: float) -> Arr
         error = 1.0 / np.sqrt(least) + 1.0 / np.sqrt(well.negative + 0.5)
         reach = 5.0 * np.hypot(error, tau) + (14.0 if well.positive < 3.0 else 0.0)
         low, high = min(low, middle - reach), max(high, middle + 5.0 * np.hypot(error, tau))
-    return np.linspace(low, high, _CONCENTRATIONS)
+    wide = np.linspace(low, high, _CONCENTRATIONS)
+    # Once more, near where anything is.
+    tables = (_log_posterior(wells, offsets, wide, each) for each in (0.0, tau))
+    near = np.any([table > table.max() - _DEEP for table in tables], axis=0)
+    step, where = wide[1] - wide[0], wide[near]
+    return np.linspace(where[0] - step, where[-1] + step, _CONCENTRATIONS)
 
 
 def _widths(grid: Array) -> Array:

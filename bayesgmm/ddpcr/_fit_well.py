@@ -18,7 +18,7 @@ from bayesgmm.engines._importance import Importance, smoothed
 Array = NDArray[np.float64]
 
 # Bins of the amplitudes, in units of the spread of the negatives. A variance is off by 1/12 of its square.
-_BIN = 1.0 / 20.0
+BIN = 1.0 / 20.0
 # A well with more bins has amplitudes far out, which need no fine bins of their own.
 _MOST_BINS = 4000
 # Where a search for the gap begins, in spreads.
@@ -114,7 +114,7 @@ def fit_well(
     FitError
         If no start leads to a mode that curves down in every direction.
     """
-    density = WellDensity(*binned(x, float(np.exp(beliefs.log_spread[0])) * _BIN), beliefs)
+    density = WellDensity(*binned(x, float(np.exp(beliefs.log_spread[0])) * BIN), beliefs)
     chosen = []
     for few, scenario in zip((_APPROACHED, 1), _starts(density, beliefs, x), strict=True):
         for alike in (scenario, [density.with_typical_shares(own) for own in scenario]):

@@ -16,7 +16,7 @@ FEWEST_DROPLETS = 10_000
 # sds between clusters: below, not identified; below the second, a poor fit matters.
 LEAST_SEPARATION, OVERLAPPING = 2.5, 6.0
 HIGHEST_RATE = 5.0
-_SHIFTED, _ELSEWHERE, _MISFIT = 3.0, 3.0, 1e-3
+_SHIFTED, _ELSEWHERE, _CHANGED, _MISFIT = 3.0, 3.0, 2.5, 1e-3
 
 
 def separation(fit: WellFit, beliefs: Beliefs) -> float:
@@ -53,6 +53,9 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
                 f"positives lie {np.exp(own):.0f} above the negatives, in other wells {np.exp(mu):.0f}: perhaps "
                 "another target, or more than one kind"
             )
+        (before, error), (after, error_after) = first.belief("log_rate"), fit.belief("log_rate")
+        if positives > 20.0 and abs(after - before) > _CHANGED * max(error, error_after):
+            out.append(f"lambda would be {np.exp(before):.3g} without what other wells say of the clusters")
     if not fit.converged:
         out.append("not converged")
     if fit.pareto_k > WORST_PARETO_K:
