@@ -2,6 +2,7 @@
 
     python benchmarks/calibrate_traits.py                          # everything, about an hour of two cores
     python benchmarks/calibrate_traits.py --sets 20 --prior-sets 100   # a quick look
+    python benchmarks/calibrate_traits.py --only cells --cells "two types,200,4,1" "t, 4 degrees of freedom,200"
 
 Verdicts are those at 95 % with the priors as declared; the settings of the sensitivity, which can only turn them into
 "undecided", are left out for time, and so are three types.
@@ -84,11 +85,16 @@ def from_prior(number: int) -> list[float]:
     return [*probabilities(x, np.random.SeedSequence([SEED, number]), **known), CLASSES.index(chosen.kind)]
 
 
-def error_rates(pool: ProcessPoolExecutor, sets: int) -> None:
-    cells = [(name, n, 0.0, 0.0) for name in POPULATIONS for n in SIZES]
-    cells = [("two types", n, s, w) for w in WITHIN for n in SIZES for s in SEPARATIONS] + cells
+def all_cells() -> dict[str, tuple[str, int, float, float]]:
+    """By a name, such as "two types,200,4,1" (individuals, separation, sd within)."""
+    two = [("two types", n, s, w) for w in WITHIN for n in SIZES for s in SEPARATIONS]
+    cells = {f"{name},{n},{s:g},{w:g}": (name, n, s, w) for name, n, s, w in two}
+    cells |= {f"{name},{n}": (name, n, 0.0, 0.0) for name in POPULATIONS for n in SIZES}
     # Those that have a rate of errors come first.
-    cells.sort(key=lambda cell: cell[3] > 0)
+    return dict(sorted(cells.items(), key=lambda item: item[1][3] > 0))
+
+
+def error_rates(pool: ProcessPoolExecutor, sets: int, cells: list[tuple[str, int, float, float]]) -> None:
     rows, seconds = [], []
     for name, n, separation, within in cells:
         jobs = [(name, n, separation, within, i) for i in range(sets)]
@@ -153,6 +159,8 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=200, help="data sets of each cell")
     parser.add_argument("--prior-sets", type=int, default=1000)
     parser.add_argument("--only", choices=["cells", "prior"], nargs="+", default=["cells", "prior"])
+    known = all_cells()
+    parser.add_argument("--cells", choices=known, nargs="+", default=list(known), metavar="CELL", help="default: all")
     parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args()
     print(f"{versions()}\nseed {SEED}, {DRAWS} draws", flush=True)
@@ -160,7 +168,7 @@ def main() -> None:
         if "prior" in options.only:
             reliability(pool, options.prior_sets)
         if "cells" in options.only:
-            error_rates(pool, options.sets)
+            error_rates(pool, options.sets, [known[name] for name in options.cells])
 
 
 if __name__ == "__main__":
