@@ -106,3 +106,17 @@ def test_evidence_of_a_warped_population(name):
     assert found.reliable[0]
     assert found.error[0] < 0.05
     assert found.log_evidence[0] == pytest.approx(wanted, abs=4 * found.error[0] + 5e-3)
+
+
+def test_no_spread_in_either_population_is_no_guess():
+    """Both spreads are below the errors, where the mode is far: no weight stands out."""
+    rng = np.random.default_rng(6)
+    for n, apart in ((50, 4.0), (120, 10.0)):
+        true = apart * (rng.random(n) < 0.4)
+        known = traits.measurements(true[:, None] + rng.normal(size=(n, 3)))
+        question = Question.about(known, 2, None, None, False)
+        model = next(each.model for each in question.hypotheses(known) if each.name == "mixed, 2 types")
+        found = [weigh(known, [model], draws=4000, keep=10, seed=np.random.SeedSequence(s)) for s in range(3)]
+        assert max(each.pareto_k[0] for each in found) < 0.65
+        assert max(each.error[0] for each in found) < 0.06
+        assert np.ptp([each.log_evidence[0] for each in found]) < 0.15
