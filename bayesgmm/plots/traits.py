@@ -80,9 +80,8 @@ def plot_type_spread(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    result : Dataset
-        From `traits.discreteness`.
-    ax : matplotlib.axes.Axes, optional
+    result, ax
+        As in `plot_trait`.
 
     Returns
     -------
@@ -133,9 +132,8 @@ def plot_hypotheses(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    result : Dataset
-        From `traits.discreteness`.
-    ax : matplotlib.axes.Axes, optional
+    result, ax
+        As in `plot_trait`.
 
     Returns
     -------
