@@ -76,7 +76,7 @@ for name, table in tables.items():
         individual="animal",
         n_types=2,
         n_power=4,
-        draws=1000,
+        draws=4000,
         random_seed=SEED,
     )
     print(f"\n{name} (the truth)")
@@ -104,7 +104,8 @@ figure.savefig(folder / "traits_hypotheses.png", dpi=120)
 figure, axes = plt.subplots(2, 1, figsize=(9, 7), layout="constrained")
 for ax, name in zip(axes, ("two types", "two races"), strict=True):
     bg.plots.plot_type_spread(results[name], ax=ax)
-    ax.set_title(f"{name}: spread within each, if mixed", fontsize="medium", loc="left")
+    shown = f"{100 * results[name].attrs['interval']:.0f} %"
+    ax.set_title(f"{name}: spread within each, if mixed; bars are {shown} intervals", fontsize="medium", loc="left")
 figure.savefig(folder / "traits_spread.png", dpi=120)
 print(f"\npictures in {folder}")
 
