@@ -123,7 +123,8 @@ def plot_type_spread(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_ylim(bottom=-0.012 * (ratio.shape[1] + 1.5))
     ax.set_yticks([tick for tick in ax.get_yticks() if tick >= 0])
-    ax.set_xlabel("spread within the type / error of one measurement")
+    less = f" (first bin: {edges[0]:g} and less)" if ratio.min() < edges[0] else ""
+    ax.set_xlabel(f"spread within the type / error of one measurement{less}")
     ax.set_ylabel("posterior probability of a bin")
     interval = f"{100 * float(result.attrs['interval']):.0f} %"
     ax.set_title(
