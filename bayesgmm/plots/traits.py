@@ -159,8 +159,8 @@ def plot_hypotheses(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         ax.barh(np.arange(len(settings)), p, left=left, color=color, label=f"{kind}{told}")
         for i in np.flatnonzero(p > 0.08).tolist():
             shown = f"{100 * p[i]:.0f} %" if p[i] < 0.995 else "> 99 %"
-            white = {"color": "white"} if kind in _DARK else {"color": "black"}
-            ax.text(left[i] + p[i] / 2, i, shown, ha="center", va="center", fontsize="small", **white)
+            text = "white" if kind in _DARK else "black"
+            ax.text(left[i] + p[i] / 2, i, shown, ha="center", va="center", fontsize="small", color=text)
         left = left + p
     ax.set_yticks(np.arange(len(settings)), settings)
     ax.invert_yaxis()
