@@ -28,6 +28,8 @@ _ROUGHLY = {"short_steps": 5, "tolerance": 1e-2, "unconstrained": True, "support
 _SEARCH = Search(n_init=6, n_polish=2, approached=1, rounds=1, **_ROUGHLY)  # type: ignore[arg-type]
 # Of a single population there is only one.
 _SINGLE = Search(n_init=1, n_polish=1, approached=1, rounds=0, hierarchical=False, **_ROUGHLY)  # type: ignore[arg-type]
+# Where components are told apart, as those of one locus, swapping them gives another hill, not a copy of the same.
+_TOLD_APART = Search(n_init=12, n_polish=8, approached=1, rounds=1, **_ROUGHLY)  # type: ignore[arg-type]
 _MOST_MODES, _TAILS = 3, 6.0
 
 
@@ -118,7 +120,9 @@ def weigh(
 def integrated(problem: Problem, draws: int, rng: np.random.Generator) -> Adapted:
     """Importance sampling from proposals at the modes and beyond them."""
     quiet = Progress(False)
-    search = _SINGLE if problem.K == 1 or isinstance(problem.model.means, WarpedMeans) else _SEARCH
+    search = _SEARCH if problem.model.log_symmetries() > 0 else _TOLD_APART
+    if problem.K == 1 or isinstance(problem.model.means, WarpedMeans):
+        search = _SINGLE
     found = search.run(problem, rng, quiet)
     modes = [each.end for each in distinct(found.reports, _MOST_MODES) if each.end is not None]
     proposals = [approximated(problem, modes[0]).with_tails(_TAILS)]
