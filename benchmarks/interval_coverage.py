@@ -49,40 +49,16 @@ class Setting:
     labels_known: bool
 
 
+def two(means: bg.NormalMeans, df: float) -> bg.GaussianMixture:
+    """Two components of middling weights and covariances near one."""
+    return bg.GaussianMixture(2, weights=bg.Dirichlet(4.0), means=means, covariances=bg.InverseWishart(df, 8.0))
+
+
+APART, APART_2D = bg.NormalMeans([[-1.5], [1.5]], 0.5), bg.NormalMeans([[-1.2, -0.6], [1.2, 0.6]], 0.5)
 SETTINGS = (
-    Setting(
-        name="labels known, d=1",
-        n_features=1,
-        model=bg.GaussianMixture(
-            2,
-            weights=bg.Dirichlet(4.0),
-            means=bg.NormalMeans(mu=[[-1.5], [1.5]], sigma=0.5),
-            covariances=bg.InverseWishart(8.0, 8.0),
-        ),
-        labels_known=True,
-    ),
-    Setting(
-        name="labels known, d=2",
-        n_features=2,
-        model=bg.GaussianMixture(
-            2,
-            weights=bg.Dirichlet(4.0),
-            means=bg.NormalMeans(mu=[[-1.2, -0.6], [1.2, 0.6]], sigma=0.5),
-            covariances=bg.InverseWishart(9.0, 8.0),
-        ),
-        labels_known=True,
-    ),
-    Setting(
-        name="labels matched, d=1",
-        n_features=1,
-        model=bg.GaussianMixture(
-            2,
-            weights=bg.Dirichlet(4.0),
-            means=bg.NormalMeans(mu=0.0, sigma=3.0),
-            covariances=bg.InverseWishart(8.0, 8.0),
-        ),
-        labels_known=False,
-    ),
+    Setting(name="labels known, d=1", n_features=1, model=two(APART, 8.0), labels_known=True),
+    Setting(name="labels known, d=2", n_features=2, model=two(APART_2D, 9.0), labels_known=True),
+    Setting(name="labels matched, d=1", n_features=1, model=two(bg.NormalMeans(0.0, 3.0), 8.0), labels_known=False),
 )
 
 

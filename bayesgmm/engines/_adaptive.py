@@ -65,6 +65,8 @@ class Adapted:
     log_q: Array
 
 
+# Far out in the tails of a proposal numbers may overflow; nothing of the posterior is there.
+@np.errstate(all="ignore")
 def adapted(
     problem: Problem,
     first: Sequence[NormalApproximation],
@@ -91,20 +93,6 @@ def adapted(
     further : sequence of Approximation
         Proposals that are for places off the modes.
     """
-    # Far out in the tails of a proposal numbers may overflow; nothing of the posterior is there.
-    with np.errstate(all="ignore"):
-        return _adapted(problem, first, df, draws, rng, progress, further)
-
-
-def _adapted(
-    problem: Problem,
-    first: Sequence[NormalApproximation],
-    df: float,
-    draws: int,
-    rng: np.random.Generator,
-    progress: Progress,
-    further: Sequence[Approximation],
-) -> Adapted:
     fixed = (*first, *further)
     blend = Blend(fixed, np.full(len(fixed), 1.0 / len(fixed)))
     points: list[Parameters] = []

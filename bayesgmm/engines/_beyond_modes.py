@@ -15,10 +15,13 @@ from bayesgmm.engines._normal import NormalApproximation, log_priors
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
+from bayesgmm.model import Covariances
 
 _TAILS = 6.0
 # In sds of an error; draws that such a place must be worth, and those that shape it by half for each coordinate.
 _FAR_BELOW, _WORTH_LEARNING, _DRAWS_PER_COORDINATE = 0.5, 10.0, 2.0
+# Draws of a prior that show how wide it is, and the median sd of proposals, in units of what rows can just tell.
+_TO_SEE_A_PRIOR, _BELOW_WHAT_IS_SEEN = 400, 0.6
 _FEW = {"n_init": 6, "n_polish": 1, "approached": 1, "rounds": 1, "short_steps": 5, "tolerance": 1e-2}
 
 
@@ -106,7 +109,7 @@ def newborn(problem: Problem, rng: np.random.Generator) -> list[Newborn]:
 
 @dataclass(frozen=True, kw_only=True)
 class Unseen(Approximation):
-    """Covariances of some components from the prior, everything else from an approximation at a mode.
+    """Covariances of some components from a prior, everything else from an approximation at a mode.
 
     Far below the errors of measurement nothing is known of a covariance, and its logarithm has the tail that the prior
     gives it, which a Student t of several dimensions falls below.
@@ -117,27 +120,28 @@ class Unseen(Approximation):
     base : NormalApproximation
     which : tuple of int
         The components, or the first alone where all share one covariance.
+    prior : Covariances
+        What covariances are drawn from.
     """
 
     problem: Problem
     base: NormalApproximation
     which: tuple[int, ...]
+    prior: Covariances
 
     def draw(self, rng: np.random.Generator, size: int) -> Parameters:
         points = self.base.draw(rng, size)
-        covariances = self.problem.model.covariances
-        drawn = np.linalg.cholesky(covariances.draw(rng, size, self.problem.K, self.problem.n_features))
-        if covariances.tied:
+        drawn = np.linalg.cholesky(self.prior.draw(rng, size, self.problem.K, self.problem.n_features))
+        if self.prior.tied:
             return points.with_choleskys(drawn)
         choleskys = points.choleskys.copy()
         choleskys[:, self.which] = drawn[:, self.which]
         return points.with_choleskys(choleskys)
 
     def log_density(self, points: Parameters) -> Array:
-        covariances = self.problem.model.covariances
         at = points.choleskys[:, self.which], points.means[:, self.which]
         with np.errstate(all="ignore"):
-            out = covariances.log_densities(*at) + covariances.log_jacobians(*at)
+            out = self.prior.log_densities(*at) + self.prior.log_jacobians(*at)
             out = out + self.base.log_density_without(points, self.which)
         return np.where(np.isnan(out), -np.inf, out)
 
@@ -157,9 +161,18 @@ class Unseen(Approximation):
 
 
 def unseen(problem: Problem, base: NormalApproximation) -> list[Unseen]:
-    """Such proposals for each component by itself and for all, where rows have errors."""
+    """Such proposals for each component, for all, and for all as wide as the prior, where rows have errors."""
     covariances, K = problem.model.covariances, problem.K
     if problem.noise is None or not covariances.free or covariances.linked or len(set(covariances.keys(K))) > 1:
         return []
     groups = [(0,)] if covariances.tied or K == 1 else [(k,) for k in range(K)] + [tuple(range(K))]
-    return [Unseen(problem=problem, base=base, which=which) for which in groups]
+    # n rows with errors of variance e^2 tell a variance to e^2 sqrt(2 / n): below its root all sds are alike, and the
+    # prior, which may be far wider, puts few draws there.
+    drawn = covariances.draw(np.random.default_rng(0), _TO_SEE_A_PRIOR, K, problem.n_features)
+    widths = np.sqrt(np.median(np.einsum("skii->ski", drawn), axis=(0, 1)))
+    seen = np.sqrt(np.diag(problem.noise.typical)) * (2.0 * K / problem.noise.units) ** 0.25
+    factor = min(1.0, _BELOW_WHAT_IS_SEEN * float((seen / widths).min()))
+    prior = covariances.rescaled(np.full(problem.n_features, 1.0 / factor))
+    out = [Unseen(problem=problem, base=base, which=which, prior=prior) for which in groups]
+    # What tells little may leave all of them as the prior has them.
+    return [*out, replace(out[-1], prior=covariances)] if factor < 1.0 else out

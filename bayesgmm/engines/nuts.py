@@ -354,7 +354,7 @@ def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
 def _expected_counts(problem: Problem, points: Parameters) -> Array:
     x, factors = problem.rows.whole, points.precision_choleskys
     if x is not None:
-        return values_of_many(x, points.log_weights, points.means, factors, n_threads=problem.n_threads)[1]
+        return values_of_many(x, (points.log_weights, points.means, factors), n_threads=problem.n_threads)[1]
     return np.array([problem.statistics(points.taken(s)).counts for s in range(len(points.means))])
 
 

@@ -13,24 +13,10 @@ from bayesgmm.model._interfaces import Covariances
 from bayesgmm.model._spec import Array, Numbers, freeze, rows_as_keys, show
 
 
-@dataclass(frozen=True)
-class FixedCovariances(Covariances):
-    """Covariances that are known.
+class NothingFree(Covariances):
+    """Covariances without parameters of their own: known, or all a matter of the means."""
 
-    Parameters
-    ----------
-    values : float, (d, d) or (K, d, d) array-like
-        A number means that multiple of the identity; for one feature (K,) variances are taken as well.
-    """
-
-    values: Numbers
     free = False
-
-    def __post_init__(self) -> None:
-        self._freeze("values")
-
-    def describe(self) -> str:
-        return f"fixed at {show(self.values)}"
 
     @property
     def innermost(self) -> None:
@@ -41,6 +27,51 @@ class FixedCovariances(Covariances):
 
     def filled(self, covariance: Array, n_components: int) -> Self:
         return self
+
+    def log_density(self, choleskys: Array) -> tuple[float, Array]:
+        return 0.0, np.zeros_like(choleskys)
+
+    def log_densities(self, choleskys: Array, means: Array) -> Array:
+        return np.zeros(len(choleskys))
+
+    log_jacobians = log_densities
+
+    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
+        return 0.0, np.zeros(0)
+
+    def n_free(self, n_components: int, n_features: int) -> int:
+        return 0
+
+    def from_free(self, theta: Array, reference: Array) -> Array:
+        return np.broadcast_to(reference, np.broadcast_shapes((*theta.shape[:-1], 1, 1, 1), reference.shape))
+
+    def to_free(self, choleskys: Array, reference: Array) -> Array:
+        return np.zeros((*choleskys.shape[:-3], 0))
+
+    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
+        return np.zeros(0)
+
+    def information(self, counts: Array, n_features: int) -> Array:
+        return np.zeros(0)
+
+
+@dataclass(frozen=True)
+class FixedCovariances(NothingFree):
+    """Covariances that are known.
+
+    Parameters
+    ----------
+    values : float, (d, d) or (K, d, d) array-like
+        A number means that multiple of the identity; for one feature (K,) variances are taken as well.
+    """
+
+    values: Numbers
+
+    def __post_init__(self) -> None:
+        self._freeze("values")
+
+    def describe(self) -> str:
+        return f"fixed at {show(self.values)}"
 
     def resolved(self, n_components: int, n_features: int) -> Self:
         values = np.asarray(self.values)
@@ -75,34 +106,8 @@ class FixedCovariances(Covariances):
     def keys(self, n_components: int) -> list[Hashable]:
         return rows_as_keys(np.asarray(self.values).reshape(n_components, -1))
 
-    def log_density(self, choleskys: Array) -> tuple[float, Array]:
-        return 0.0, np.zeros_like(choleskys)
-
-    def log_densities(self, choleskys: Array, means: Array) -> Array:
-        return np.zeros(len(choleskys))
-
-    log_jacobians = log_densities
-
-    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
-        return 0.0, np.zeros(0)
-
     def mode(self, counts: Array, scatter: Array) -> Array:
         return np.asarray(self.values, dtype=float)
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return 0
-
-    def from_free(self, theta: Array, reference: Array) -> Array:
-        return np.broadcast_to(reference, (*theta.shape[:-1], *reference.shape))
-
-    def to_free(self, choleskys: Array, reference: Array) -> Array:
-        return np.zeros((*choleskys.shape[:-3], 0))
-
-    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
-        return np.zeros(0)
-
-    def information(self, counts: Array, n_features: int) -> Array:
-        return np.zeros(0)
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
         values = np.asarray(self.values, dtype=float)

@@ -24,8 +24,9 @@ from typing import Self
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
-from bayesgmm.model._interfaces import Covariances, Means
+from bayesgmm.model._interfaces import Means
 from bayesgmm.model._spec import Array, show
+from bayesgmm.model.fixed_covariances import NothingFree
 from bayesgmm.model.mixture import GaussianMixture
 from bayesgmm.model.scale_priors import HalfNormal, ScalePrior
 from bayesgmm.model.weights import FixedWeights
@@ -269,32 +270,21 @@ class WarpedMeans(Means):
 
 
 @dataclass(frozen=True)
-class WarpedCovariances(Covariances):
+class WarpedCovariances(NothingFree):
     """Variances that follow from the distances between `WarpedMeans`."""
 
-    free = False
     linked = True
     sampled_in_python = True
     _means = np.empty(0)
 
-    @property
-    def innermost(self) -> None:
-        return None
-
     def describe(self) -> str:
         return "(distance between neighbouring mu_k)^2"
-
-    def filled(self, covariance: Array, n_components: int) -> Self:
-        return self
 
     def resolved(self, n_components: int, n_features: int) -> Self:
         return self
 
     def rescaled(self, scale: Array) -> Self:
         return self
-
-    def bounded(self) -> bool:
-        return True
 
     def check_means(self, means: Means) -> None:
         if not isinstance(means, WarpedMeans):
@@ -313,34 +303,8 @@ class WarpedCovariances(Covariances):
         by_distances = by_logs / np.diff(means[:, 0])
         return (np.r_[0.0, by_distances] - np.r_[by_distances, 0.0])[:, None]
 
-    def log_density(self, choleskys: Array) -> tuple[float, Array]:
-        return 0.0, np.zeros_like(choleskys)
-
-    def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
-        return 0.0, np.zeros(0)
-
-    def log_densities(self, choleskys: Array, means: Array) -> Array:
-        return np.zeros(len(choleskys))
-
-    log_jacobians = log_densities
-
     def mode(self, counts: Array, scatter: Array) -> Array:
         return np.square(_widths(self._means))[..., None, None]
-
-    def n_free(self, n_components: int, n_features: int) -> int:
-        return 0
-
-    def from_free(self, theta: Array, reference: Array) -> Array:
-        return np.broadcast_to(reference, np.broadcast_shapes((*theta.shape[:-1], 1, 1, 1), reference.shape))
-
-    def to_free(self, choleskys: Array, reference: Array) -> Array:
-        return np.zeros((*choleskys.shape[:-3], 0))
-
-    def pullback(self, gradient: Array, choleskys: Array, reference: Array) -> Array:
-        return np.zeros(0)
-
-    def information(self, counts: Array, n_features: int) -> Array:
-        return np.zeros(0)
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
         return np.square(_widths(self._means))[..., None, None]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesgmm.numerics import curvature
 from bayesgmm.numerics.exact_rows import Conditional
-from bayesgmm.numerics.passes import Array, Statistics
+from bayesgmm.numerics.passes import Array, Mixtures, Statistics, one_by_one
 
 # Gauss-Legendre nodes within a bin, and how far its density is followed down, as a logarithm (twice that at its tail).
 _NODES, _SEEN = 60, 40.0
@@ -94,20 +94,9 @@ class BinnedRows:
             r[s], log_density[s] = _normalised(log_scales[s][:, None] + log_mass)
         return r, log_density
 
-    def values_of_many(
-        self,
-        log_scales: Array,
-        means: Array,
-        covariances: Array,
-        factors: Array,
-        noise_factors: Array,
-        n_threads: int,
-        with_counts: bool,
-    ) -> tuple[Array, Array]:
+    def values_of_many(self, at: Mixtures, n_threads: int, with_counts: bool) -> tuple[Array, Array]:
         """Log-likelihoods (S,) and expected counts (S, K) of all units under S mixtures."""
-        each = zip(log_scales, means, covariances, factors, noise_factors, strict=True)
-        found = [self.statistics(*at, n_threads) for at in each]
-        return np.array([one.log_normaliser for one in found]), np.array([one.counts for one in found])
+        return one_by_one(self.statistics, at, n_threads)
 
     def add_curvature(
         self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool

@@ -17,10 +17,12 @@ from bayesgmm.numerics import curvature
 from bayesgmm.numerics.linalg import inverse_lower, outer, strictly_lower_mask
 from bayesgmm.numerics.passes import (
     Array,
+    Mixtures,
     Statistics,
     expected_statistics,
     log_constants,
     n_chunks,
+    one_by_one,
     rowwise_of_many,
     values_of_many,
 )
@@ -189,26 +191,16 @@ class ExactRows(SortedRows):
                 self._sums(patterns, log_scales[s], means[s], inverses, mask, n_threads, out)
         return r, log_density
 
-    def values_of_many(
-        self,
-        log_scales: Array,
-        means: Array,
-        covariances: Array,
-        factors: Array,
-        noise_factors: Array,
-        n_threads: int,
-        with_counts: bool,
-    ) -> tuple[Array, Array]:
+    def values_of_many(self, at: Mixtures, n_threads: int, with_counts: bool) -> tuple[Array, Array]:
         """Log-likelihoods (S,) and expected counts (S, K) of all units under S mixtures."""
         if self.observed.all():
+            log_scales, means, covariances, factors, noise_factors = at
             if self.noise is not None:
                 T = covariances + noise_factors[:, None, None, None] * self.noise
                 factors = inverse_lower(np.linalg.cholesky(T))
             options = {"row_weights": self.weights, "n_threads": n_threads, "with_counts": with_counts}
-            return values_of_many(self.x, log_scales, means, factors, **options)
-        each = zip(log_scales, means, covariances, factors, noise_factors, strict=True)
-        found = [self.statistics(*at, n_threads) for at in each]
-        return np.array([one.log_normaliser for one in found]), np.array([one.counts for one in found])
+            return values_of_many(self.x, (log_scales, means, factors), **options)
+        return one_by_one(self.statistics, at, n_threads)
 
     def add_curvature(
         self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool

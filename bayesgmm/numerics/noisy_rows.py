@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bayesgmm.numerics import curvature
 from bayesgmm.numerics.exact_rows import Conditional, SortedRows, one_mixture
 from bayesgmm.numerics.linalg import lower_indices, strictly_lower_mask
-from bayesgmm.numerics.passes import Array, Statistics, n_chunks
+from bayesgmm.numerics.passes import Array, Mixtures, Statistics, n_chunks
 
 # How many times the work of the plain pass this one is, for the choice of threads.
 _TIMES_THE_WORK = 4
@@ -116,30 +116,22 @@ class NoisyRows(SortedRows):
                 list(pool.map(one, range(S)))
         return r, log_density
 
-    def values_of_many(
-        self,
-        log_scales: Array,
-        means: Array,
-        covariances: Array,
-        factors: Array,
-        noise_factors: Array,
-        n_threads: int,
-        with_counts: bool,
-    ) -> tuple[Array, Array]:
+    def values_of_many(self, at: Mixtures, n_threads: int, with_counts: bool) -> tuple[Array, Array]:
         """Log-likelihoods (S,) and expected counts (S, K) of all units under S mixtures."""
         from bayesgmm.numerics import _noise_kernel
 
         noise_pass: Any = _noise_kernel.noise_pass
+        log_scales, means, covariances, _, noise_factors = at
         S, K, d = means.shape
         n, weights = self.index.size, _NONE if self.weights is None else self.weights
         values, counts, no_rows = np.empty(S), np.zeros((S, K)), (np.empty((K, 0)), _NONE)
 
         def some(first: int) -> None:
             for s in range(first, S, n_threads):
-                at = self._at(log_scales[s], means[s], covariances[s], float(noise_factors[s]))(0, n)
+                own = self._at(log_scales[s], means[s], covariances[s], float(noise_factors[s]))(0, n)
                 m = K if with_counts else 0
                 sums = counts[s, :m], np.zeros((m, d)), np.zeros((m, d, d))
-                values[s] = noise_pass(*at, weights, False, *sums, *no_rows)[0]
+                values[s] = noise_pass(*own, weights, False, *sums, *no_rows)[0]
 
         if n_threads == 1:
             some(0)

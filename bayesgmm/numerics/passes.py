@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from bayesgmm.numerics.linalg import lower_indices, lower_mask, strictly_lower_mask
 
 Array = NDArray[np.float64]
+# S of them: log scales (S, K), means (S, K, d), covariances and precision Choleskys (S, K, d, d), factors of error
+# variances (S,).
+Mixtures = tuple[Array, Array, Array, Array, Array]
 
 # Below this many multiplications a pass is over before a second thread has started.
 _WORK_WORTH_A_THREAD = 4_000_000
@@ -180,22 +183,21 @@ def rowwise_of_many(
 
 def values_of_many(
     x: Array,
-    log_scales: Array,
-    means: Array,
-    precision_choleskys: Array,
+    at: tuple[Array, Array, Array],
     *,
     row_weights: Array | None = None,
     n_threads: int = 1,
     with_counts: bool = True,
 ) -> tuple[Array, Array]:
-    """Sums of log normalisers (S,) and expected counts (S, K) under S mixtures; arguments as in `rowwise_of_many`.
+    """Sums of log normalisers (S,) and expected counts (S, K) under S mixtures.
 
-    Counts are zeros unless they are asked for, which costs about half as much again.
+    These are `at` log scales, means and precision Choleskys, as in `rowwise_of_many`. Counts are zeros unless they are
+    asked for, which costs about half as much again.
     """
     from bayesgmm.numerics import _kernels
 
     d, n = x.shape
-    S, K = log_scales.shape
+    S, K = at[0].shape
     values, counts = np.empty(S), np.zeros((S, K))
     no_rows, none = (np.empty((K, 0)), _NONE), (np.zeros(0), np.zeros((0, d)), np.zeros((0, d, d)))
     weights = _NONE if row_weights is None else np.ascontiguousarray(row_weights, dtype=float)
@@ -206,13 +208,18 @@ def values_of_many(
 
     work = n * K * (d + 1) * (d + 2)
     if row_weights is None and d >= _SMALLEST_EXPANDED_DIMENSION and work > _WORK_WORTH_EXPANDING:
-        at = log_scales, means, precision_choleskys
         for s, each in enumerate(zip(*at, strict=True)):
             found = expected_statistics(x, *each, n_threads=n_threads)
             values[s], counts[s] = found.log_normaliser, found.counts
     else:
-        _for_all(one, log_scales, means, precision_choleskys, work, n_threads)
+        _for_all(one, *at, work, n_threads)
     return values, counts
+
+
+def one_by_one(statistics: Callable[..., Statistics], at: Mixtures, n_threads: int) -> tuple[Array, Array]:
+    """Log-likelihoods (S,) and expected counts (S, K), by one pass of rows after the other."""
+    found = [statistics(*each, n_threads) for each in zip(*at, strict=True)]
+    return np.array([one.log_normaliser for one in found]), np.array([one.counts for one in found])
 
 
 def _for_all(

@@ -205,8 +205,8 @@ class Rows:
         values, counts = np.zeros(len(means)), np.zeros(means.shape[:2])
         for part in self.parts:
             own = log_scales[:, part.group] if log_scales.ndim == 3 else log_scales
-            at = own, means, covariances, precision_choleskys, noise_factors, n_threads
-            found = part.values_of_many(*at, with_counts)
+            at = own, means, covariances, precision_choleskys, noise_factors
+            found = part.values_of_many(at, n_threads, with_counts)
             values, counts = values + found[0], counts + found[1]
         return values, counts
 

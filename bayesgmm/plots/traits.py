@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _CLASS_COLORS = {"discrete": PALETTE[0], "mixed": PALETTE[1], "continuous": PALETTE[2]}
 # Individuals whose error bars can still be told apart.
 _MOST_BARS = 150
-_BARS_SHARE = 0.22
+_BARS_SHARE = 0.3
+# On these colours text is white.
+_DARK = {"discrete", "continuous"}
 _LEAST_RATIO = 1e-2
 
 
@@ -46,22 +48,26 @@ def plot_trait(result: xr.Dataset, *, models: int = 3, ax: Axes | None = None) -
     probabilities = result["model_probability"].isel(setting=0).to_numpy()
     kinds = result["kind"].to_numpy()
     best = [max(np.flatnonzero(kinds == kind), key=lambda i: probabilities[i]) for kind in _CLASS_COLORS]
-    for number, i in enumerate(sorted(best, key=lambda i: -probabilities[i])[:models]):
-        name = str(result["model"].to_numpy()[i])
+    order_of_classes = list(_CLASS_COLORS)
+    for i in sorted(best, key=lambda i: -probabilities[i])[:models]:
+        name, kind = str(result["model"].to_numpy()[i]), str(kinds[i])
+        several = (
+            f"\n(all {kind} ones {_percent(probabilities[kinds == kind].sum())})" if sum(kinds == kind) > 1 else ""
+        )
         ax.plot(
             result["x"],
             result["density"].isel(model=i),
-            color=_CLASS_COLORS[str(kinds[i])],
-            linestyle=LINES[number % len(LINES)],
+            color=_CLASS_COLORS[kind],
+            linestyle=LINES[order_of_classes.index(kind)],
             linewidth=2.0,
-            label=f"{name}: {_percent(probabilities[i])}",
+            label=f"{name}: {_percent(probabilities[i])}{several}",
         )
     top = ax.get_ylim()[1]
     shown = np.unique(np.linspace(0, means.size - 1, min(means.size, _MOST_BARS)).astype(int))
     order = np.argsort(means, kind="stable")[shown]
     heights = -top * _BARS_SHARE * (0.1 + 0.9 * np.arange(order.size) / max(order.size - 1, 1))
     ax.errorbar(
-        means[order], heights, xerr=errors[order], fmt=".", markersize=3, color=ink(), ecolor=GREY, elinewidth=0.7
+        means[order], heights, xerr=errors[order], fmt=".", markersize=2, color=ink(), ecolor=GREY, elinewidth=0.5
     )
     ax.axhline(0.0, color=ink(), linewidth=0.6)
     ax.set_ylim(-top * (_BARS_SHARE + 0.03), top)
@@ -80,9 +86,8 @@ def plot_type_spread(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    result : Dataset
-        From `traits.discreteness`.
-    ax : matplotlib.axes.Axes, optional
+    result, ax
+        As in `plot_trait`.
 
     Returns
     -------
@@ -118,7 +123,8 @@ def plot_type_spread(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_ylim(bottom=-0.012 * (ratio.shape[1] + 1.5))
     ax.set_yticks([tick for tick in ax.get_yticks() if tick >= 0])
-    ax.set_xlabel("spread within the type / error of one measurement")
+    less = f" (first bin: {edges[0]:g} and less)" if ratio.min() < edges[0] else ""
+    ax.set_xlabel(f"spread within the type / error of one measurement{less}")
     ax.set_ylabel("posterior probability of a bin")
     interval = f"{100 * float(result.attrs['interval']):.0f} %"
     ax.set_title(
@@ -133,15 +139,14 @@ def plot_hypotheses(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    result : Dataset
-        From `traits.discreteness`.
-    ax : matplotlib.axes.Axes, optional
+    result, ax
+        As in `plot_trait`.
 
     Returns
     -------
     matplotlib.axes.Axes
-        One bar for each setting, the declared one on top. The legend says in how many samples from the best model of
-        a class that class would reach the level of a verdict.
+        One bar for each setting, the declared one on top. The legend says in how many samples, simulated from the best
+        model of a class, that class reached the level of a verdict.
     """
     _check(result)
     settings = [str(name) for name in result["setting"].to_numpy()]
@@ -149,12 +154,13 @@ def plot_hypotheses(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     left = np.zeros(len(settings))
     for kind, color in _CLASS_COLORS.items():
         p = result["class_probability"].sel({"class": kind}).to_numpy()
-        power = float(result["power"].sel({"class": kind}))
-        error = float(result["power_error"].sel({"class": kind}))
-        told = "" if np.isnan(power) else f"\n(told in {100 * power:.0f} ± {100 * error:.0f} % of such samples)"
+        power, n = float(result["power"].sel({"class": kind})), int(result.attrs["n_power"])
+        told = "" if np.isnan(power) else f"\n(told in {round(n * power)} of {n} such samples)"
         ax.barh(np.arange(len(settings)), p, left=left, color=color, label=f"{kind}{told}")
         for i in np.flatnonzero(p > 0.08).tolist():
-            ax.text(left[i] + p[i] / 2, i, f"{100 * p[i]:.0f} %", ha="center", va="center", fontsize="small")
+            shown = f"{100 * p[i]:.0f} %" if p[i] < 0.995 else "> 99 %"
+            text = "white" if kind in _DARK else "black"
+            ax.text(left[i] + p[i] / 2, i, shown, ha="center", va="center", fontsize="small", color=text)
         left = left + p
     ax.set_yticks(np.arange(len(settings)), settings)
     ax.invert_yaxis()

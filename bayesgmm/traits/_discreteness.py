@@ -165,7 +165,7 @@ def discreteness(
                 told, repetitions, total=len(repetitions), cores=cores, progress=progress, what="power"
             )
     powers = _powers(repetitions, answers)
-    return _dataset(known, question, table, rows[DECLARED], powers, threshold, level, random_seed)
+    return _dataset(known, question, table, rows[DECLARED], powers, threshold, level, n_power, random_seed)
 
 
 def _powers(repetitions: list[Repetition], answers: list[bool]) -> dict[str, Array]:
@@ -233,6 +233,7 @@ def _dataset(
     powers: dict[str, Array],
     threshold: float,
     level: float,
+    n_power: int,
     random_seed: int | None,
 ) -> xr.Dataset:
     import xarray as xr
@@ -300,6 +301,7 @@ def _dataset(
             "n_measurements": int(known.repeats.sum()),
             "error_sd": known.error_sd,
             "error_df": known.error_df,
+            "n_power": n_power,
             "random_seed": "none" if random_seed is None else int(random_seed),
         },
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
-from bayesgmm.engines._adaptive import adapted, log_weights
+from bayesgmm.engines._adaptive import Adapted, adapted, log_weights
 from bayesgmm.engines._beyond_modes import newborn, unseen
 from bayesgmm.engines._importance import resampled, smoothed
 from bayesgmm.engines._normal import log_priors
@@ -28,6 +28,8 @@ _ROUGHLY = {"short_steps": 5, "tolerance": 1e-2, "unconstrained": True, "support
 _SEARCH = Search(n_init=6, n_polish=2, approached=1, rounds=1, **_ROUGHLY)  # type: ignore[arg-type]
 # Of a single population there is only one.
 _SINGLE = Search(n_init=1, n_polish=1, approached=1, rounds=0, hierarchical=False, **_ROUGHLY)  # type: ignore[arg-type]
+# Where components are told apart, as those of one locus, swapping them gives another hill, not a copy of the same.
+_TOLD_APART = Search(n_init=12, n_polish=8, approached=1, rounds=1, **_ROUGHLY)  # type: ignore[arg-type]
 _MOST_MODES, _TAILS = 3, 6.0
 
 
@@ -93,23 +95,14 @@ def weigh(
         Draws of the posterior that are kept.
     seed : SeedSequence
     """
-    rng, quiet = np.random.default_rng(seed), Progress(False)
+    rng = np.random.default_rng(seed)
     data = known.to_data()
     problem = build_problem(models[0], data, n_threads=1)
-    none = np.full(len(models), np.nan)
     try:
-        search = _SINGLE if problem.K == 1 or isinstance(problem.model.means, WarpedMeans) else _SEARCH
-        found = search.run(problem, rng, quiet)
-        modes = [each.end for each in distinct(found.reports, _MOST_MODES) if each.end is not None]
-        proposals = [approximated(problem, modes[0]).with_tails(_TAILS)]
+        sampled = integrated(problem, draws, rng)
     except FitError as error:
-        reliable = np.zeros(len(models), dtype=bool)
+        none, reliable = np.full(len(models), np.nan), np.zeros(len(models), dtype=bool)
         return Weighed(log_evidence=none, error=none, pareto_k=none, reliable=reliable, why=str(error))
-    for other in modes[1:]:
-        with suppress(FitError):  # a mode that is no hill adds nothing
-            proposals.append(approximated(problem, other).with_tails(_TAILS))
-    further = [*unseen(problem, proposals[0]), *newborn(problem, rng)]
-    sampled = adapted(problem, proposals, _TAILS, draws, rng, quiet, further)
     weights = [sampled.importance]
     for model in models[1:]:
         other = sampled.log_likelihoods + log_priors(build_problem(model, data, n_threads=1), sampled.points)
@@ -122,6 +115,22 @@ def weigh(
         reliable=np.array([each.reliable and sampled.complete for each in weights]),
         posterior=_posterior(problem, kept),
     )
+
+
+def integrated(problem: Problem, draws: int, rng: np.random.Generator) -> Adapted:
+    """Importance sampling from proposals at the modes and beyond them."""
+    quiet = Progress(False)
+    search = _SEARCH if problem.model.log_symmetries() > 0 else _TOLD_APART
+    if problem.K == 1 or isinstance(problem.model.means, WarpedMeans):
+        search = _SINGLE
+    found = search.run(problem, rng, quiet)
+    modes = [each.end for each in distinct(found.reports, _MOST_MODES) if each.end is not None]
+    proposals = [approximated(problem, modes[0]).with_tails(_TAILS)]
+    for other in modes[1:]:
+        with suppress(FitError):  # a mode that is no hill adds nothing
+            proposals.append(approximated(problem, other).with_tails(_TAILS))
+    further = [*unseen(problem, proposals[0]), *newborn(problem, rng)]
+    return adapted(problem, proposals, _TAILS, draws, rng, quiet, further)
 
 
 def _posterior(problem: Problem, points: Parameters) -> Posterior:

@@ -22,7 +22,6 @@ def plate() -> ddpcr.Plate:
         n_droplets=12_000,
         separation=6.0,
         rain=0.02,
-        outliers=0.001,
         baseline_sd=100.0,
         random_seed=1,
     )

@@ -118,8 +118,10 @@ def test_unseen_is_a_density(K, d, covariances, errors):
     problem = problem_of(K, d, covariances, errors)
     proposals = unseen(problem, at_a_mode(problem))
     wanted = [(0,)] if covariances == "tied" or K == 1 else [*((k,) for k in range(K)), tuple(range(K))]
-    assert [each.which for each in proposals] == wanted
-    for proposal in (proposals[0], proposals[-1]):
+    assert [each.which for each in proposals] == [*wanted, wanted[-1]]
+    narrow, wide = (each.prior.draw(np.random.default_rng(3), 500, K, d) for each in proposals[-2:])
+    assert np.median(np.einsum("skii->ski", narrow)) < 0.5 * np.median(np.einsum("skii->ski", wide))
+    for proposal in (proposals[0], *proposals[-2:]):
         assert_a_density(problem, proposal, rng)
 
 
@@ -227,7 +229,7 @@ def test_evidence_with_unseen_equals_quadrature(df_factor):
     data = bg.as_data(x, noise=errors[:, None], noise_scale=prior)
     problem = build_problem(model, data, n_threads=1)
     further = unseen(problem, at_a_mode(problem))
-    assert len(further) == 3
+    assert len(further) == 4
     found = integrated(problem, further, seed=11)
     logs = np.linspace(-14.0, 1.5, 200)
     factors = np.zeros(1) if df_factor is None else np.linspace(-1.5, 1.5, 41)
@@ -245,9 +247,10 @@ def test_evidence_with_unseen_equals_quadrature(df_factor):
             total += np.log(factors[1] - factors[0])
         values.append(total)
     exact = logsumexp(values) + problem.log_volume
-    assert found.reliable
-    assert found.log_mean_error < 0.1
-    assert found.log_mean == pytest.approx(exact, abs=4 * found.log_mean_error + 1e-3)
+    # Of weights that are at most some five times their mean Pareto k says little: without the factor it is between 0.7
+    # and 1.05 over seeds, while the mean differs by 0.006.
+    assert found.shares.max() * found.shares.size < 8
+    assert found.log_mean == pytest.approx(exact, abs=0.03)
 
 
 def test_weights_of_next_to_nothing_leave_the_constant_alone():

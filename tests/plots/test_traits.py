@@ -23,6 +23,10 @@ def test_densities_and_error_bars(result):
     labels = legend(ax)
     assert sum(label.startswith(("discrete", "mixed", "continuous")) for label in labels) == 3
     assert any(label == "50 individuals" for label in labels)
+    several = result["class_probability"].isel(setting=0).sel({"class": "continuous"}).item()
+    shown = "< 0.1 %" if several < 0.001 else f"{100 * several:.0f} %"
+    assert any(label.startswith("continuous") and f"all continuous ones {shown}" in label for label in labels)
+    assert not any("all mixed ones" in label for label in labels)
     lines = [line for line in ax.lines if len(line.get_xdata()) == result.sizes["x"]]
     assert len(lines) == 3
     for line in lines:
@@ -61,6 +65,9 @@ def test_hypotheses_fill_every_bar(result):
     assert all(sum(widths) == pytest.approx(1.0) for widths in by_setting.values())
     assert [tick.get_text() for tick in ax.get_yticklabels()] == list(result["setting"].to_numpy())
     assert ax.get_title(loc="left").endswith(result.attrs["decision"])
+    for kind, label in zip(result["class"].to_numpy(), legend(ax), strict=True):
+        told = round(2 * result["power"].sel({"class": kind}).item())
+        assert label == f"{kind}\n(told in {told} of 2 such samples)"
 
 
 @pytest.mark.parametrize("plot", ["plot_trait", "plot_type_spread", "plot_hypotheses"])

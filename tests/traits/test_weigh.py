@@ -106,3 +106,62 @@ def test_evidence_of_a_warped_population(name):
     assert found.reliable[0]
     assert found.error[0] < 0.05
     assert found.log_evidence[0] == pytest.approx(wanted, abs=4 * found.error[0] + 5e-3)
+
+
+def test_no_spread_in_either_population_is_no_guess():
+    """Both spreads are below the errors, where the mode is far: no weight stands out."""
+    rng = np.random.default_rng(6)
+    for n, apart in ((50, 4.0), (120, 10.0)):
+        true = apart * (rng.random(n) < 0.4)
+        known = traits.measurements(true[:, None] + rng.normal(size=(n, 3)))
+        question = Question.about(known, 2, None, None, False)
+        model = next(each.model for each in question.hypotheses(known) if each.name == "mixed, 2 types")
+        found = [weigh(known, [model], draws=4000, keep=10, seed=np.random.SeedSequence(s)) for s in range(3)]
+        assert max(each.pareto_k[0] for each in found) < 0.65
+        assert max(each.error[0] for each in found) < 0.06
+        assert np.ptp([each.log_evidence[0] for each in found]) < 0.15
+
+
+def one_locus_exact(known, additive, centre, scale, n):
+    """Over the allele's frequency, two numbers for the means, and the factor of the errors, by the midpoint rule."""
+    q = (np.arange(30) + 0.5) / 30
+    first = np.linspace(known.means.min() - 3, known.means.max() + 3, n)
+    factors, half = np.linspace(-1.0, 1.4, 25), known.error_df / 2
+    if additive:
+        second = (np.arange(n) + 0.5) * 6.0 / n
+        of_second = stats.norm(scale, scale).logpdf(second) - stats.norm(scale, scale).logsf(0.0)
+        steps, weights = (0, 1, 2), np.stack([(1 - q) ** 2, 2 * q * (1 - q), q**2])
+        means = [first[:, None] + k * second for k in steps]
+    else:
+        second, of_second = first, stats.norm(centre, scale).logpdf(first)
+        means = [first[:, None] + 0 * second, 0 * first[:, None] + second]
+        weights = np.stack([q**2, 1 - q**2])
+    prior = stats.norm(centre, scale).logpdf(first)[:, None] + of_second
+    cell = np.log((first[1] - first[0]) * (second[1] - second[0]) * (factors[1] - factors[0]) / q.size)
+    of_factor = stats.gengamma(half, -2.0, scale=np.sqrt(half)).logpdf(np.exp(factors)) + factors
+    terms = []
+    for factor, own in zip(factors, of_factor, strict=True):
+        errors = np.exp(factor) * known.errors
+        densities = [stats.norm.pdf(known.means, each[..., None], errors) for each in means]
+        for w in weights.T:
+            value = np.log(sum(p * each for p, each in zip(w, densities, strict=True)) + 1e-300).sum(axis=-1)
+            terms.append(logsumexp(value + prior) + own + cell)
+    return logsumexp(terms)
+
+
+@pytest.mark.parametrize("kind", ["additive", "dominant"])
+def test_evidence_of_one_locus(kind):
+    rng = np.random.default_rng(7)
+    copies = rng.binomial(2, 0.5, 12)
+    true = 10.0 + 2.0 * (copies if kind == "additive" else (copies > 0))
+    known = traits.measurements(true[:, None] + 0.8 * rng.normal(size=(12, 2)))
+    question = Question.about(known, 2, 11.0, 2.0, True)
+    name = f"discrete, one locus, {kind}"
+    model = next(each.model for each in question.hypotheses(known) if each.name == name)
+    wanted = one_locus_exact(known, kind == "additive", 11.0, 2.0, 50)
+    # A dominant type may be the upper or the lower one: two hills, of which a quick search found one in some seeds.
+    for seed in range(6):
+        found = weigh(known, [model], draws=4000, keep=10, seed=np.random.SeedSequence(seed))
+        assert found.reliable[0]
+        assert found.error[0] < 0.06
+        assert found.log_evidence[0] == pytest.approx(wanted, abs=4 * found.error[0] + 5e-3)
