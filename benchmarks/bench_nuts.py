@@ -398,8 +398,8 @@ def new_processes() -> None:
             table.append([what, state, *cells])
     print_table(
         f"Whole process, imports and compilation included: N={PROCESS_ROWS}, K=3, d=2, {PROCESS_CHAINS} chains x "
-        f"{PROCESS_DRAWS} draws ({TUNE} tuning), {PROCESS_CORES} cores; means. `import sklearn.mixture` in a process of "
-        f"its own, between the runs: median {np.median(yardstick):.1f} s",
+        f"{PROCESS_DRAWS} draws ({TUNE} tuning), {PROCESS_CORES} cores; means. `import sklearn.mixture` in a process "
+        f"of its own, between the runs: median {np.median(yardstick):.1f} s",
         (
             "who",
             "caches of compiled code",

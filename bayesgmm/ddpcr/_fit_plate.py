@@ -34,6 +34,8 @@ _WORTH = 3.0
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
 _FEW_DRAWS = 256
+# A well's own gap contradicts the other wells' if it is so many standard deviations away.
+_CONTRADICTED = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,35 +104,40 @@ def fit_plate(
             _from_lower_clusters([x for x, fine in zip(amplitudes, usable, strict=True) if fine]),
             "",
         )
-    seeds = seed.spawn(len(amplitudes))
+    n = len(amplitudes)
+    seeds = seed.spawn(n)
 
-    def all_wells(beliefs: Beliefs, starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
+    def all_wells(beliefs: Sequence[Beliefs], starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
         jobs = [
             _Job(
                 x=x,
-                beliefs=replace(beliefs, rate=RATE_OF_CONTROLS) if control else beliefs,
+                beliefs=replace(own_beliefs, rate=RATE_OF_CONTROLS) if control else own_beliefs,
                 draws=draws,
                 seed=own,
                 start=start,
             )
-            for x, control, own, start, fine in zip(amplitudes, without_template, seeds, starts, usable, strict=True)
+            for x, control, own_beliefs, own, start, fine in zip(
+                amplitudes, without_template, beliefs, seeds, starts, usable, strict=True
+            )
             if fine
         ]
         ended = iter(run_parallel(_fitted, jobs, total=len(jobs), cores=cores, progress=progress, what=what))
         return [next(ended) if fine else "no droplets with different amplitudes" for fine in usable]
 
-    found = all_wells(beliefs, [None] * len(amplitudes), _FEW_DRAWS, "wells, one by one")
+    found = all_wells([beliefs] * n, [None] * n, _FEW_DRAWS, "wells, one by one")
     if not shown:
         shape = _from_negatives(amplitudes, found, beliefs)
         learned_from = "a typical skewed shape" if shape is None else "the negatives of all wells"
         if shape is not None:
             beliefs = replace(beliefs, shape=shape)
-            found = all_wells(beliefs, [_mode(fit) for fit in found], _FEW_DRAWS, "wells, with a shape of their own")
+            found = all_wells(
+                [beliefs] * n, [_mode(fit) for fit in found], _FEW_DRAWS, "wells, with a shape of their own"
+            )
     alone = [fit if isinstance(fit, WellFit) else None for fit in found]
     before, beliefs = beliefs, learned(beliefs, [fit for fit in alone if fit is not None])
     moved = np.log(before.shape.shares) - np.log(beliefs.shape.shares)
     starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
-    found = all_wells(beliefs, starts, draws, "wells, with what the plate says")
+    found = all_wells([_believed(beliefs, fit) for fit in alone], starts, draws, "wells, with what the plate says")
     wells = [fit if isinstance(fit, WellFit) else None for fit in found]
     why = ["" if isinstance(fit, WellFit) else fit for fit in found]
     return PlateFit(wells=wells, alone=alone, why=why, beliefs=beliefs, learned_from=learned_from)
@@ -151,6 +158,20 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
         found[name] = _pooled([fit.belief(name) for fit in from_wells], getattr(beliefs, name), typical)
     shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
     return replace(beliefs, **found, shape=shape, share_sd=share_sd)
+
+
+def _believed(beliefs: Beliefs, alone: WellFit | None) -> Beliefs:
+    """Beliefs for a well: what others say of its positives counts for less if its own droplets contradict it."""
+    if alone is None or not _tells_of_positives(alone):
+        return beliefs
+    away = elsewhere(alone, beliefs)
+    return replace(beliefs, log_gap=(beliefs.log_gap[0], abs(away))) if away else beliefs
+
+
+def elsewhere(alone: WellFit, beliefs: Beliefs) -> float:
+    """How far from the other wells' the log of a well's gap is, if that is no chance; else 0."""
+    (own, error), (mu, sd) = alone.belief("log_gap"), beliefs.log_gap
+    return own - mu if abs(own - mu) > _CONTRADICTED * np.hypot(error, sd) else 0.0
 
 
 def _shares(beliefs: Beliefs, fits: Sequence[WellFit]) -> tuple[Shape, float]:

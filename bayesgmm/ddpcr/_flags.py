@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm.ddpcr._droplet_model import Beliefs
-from bayesgmm.ddpcr._fit_plate import PlateFit
+from bayesgmm.ddpcr._fit_plate import PlateFit, elsewhere
 from bayesgmm.ddpcr._fit_well import WellFit
 from bayesgmm.engines._importance import WORST_PARETO_K
 
@@ -16,7 +16,7 @@ FEWEST_DROPLETS = 10_000
 # sds between clusters: below, not identified; below the second, a poor fit matters.
 LEAST_SEPARATION, OVERLAPPING = 2.5, 6.0
 HIGHEST_RATE = 5.0
-_SHIFTED, _ELSEWHERE, _CHANGED, _MISFIT = 3.0, 3.0, 2.5, 1e-3
+_SHIFTED, _CHANGED, _MISFIT = 3.0, 2.5, 1e-3
 
 
 def separation(fit: WellFit, beliefs: Beliefs) -> float:
@@ -46,12 +46,12 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
     if abs(shift) > _SHIFTED * spread:
         out.append(f"baseline shifted by {shift:+.0f} ({shift / spread:+.1f} sd) against the other wells")
     if first is not None:
-        (own, error), (mu, sd) = first.belief("log_gap"), beliefs.log_gap
         positives = -n * np.expm1(-rate)
-        if positives > 20.0 and abs(own - mu) > _ELSEWHERE * np.hypot(error, sd):
+        if positives > 20.0 and elsewhere(first, beliefs):
+            own, others = np.exp(first.belief("log_gap")[0]), np.exp(beliefs.log_gap[0])
             out.append(
-                f"positives lie {np.exp(own):.0f} above the negatives, in other wells {np.exp(mu):.0f}: perhaps "
-                "another target, or more than one kind"
+                f"positives lie {own:.0f} above the negatives, in other wells {others:.0f}: perhaps another target, or "
+                "more than one kind"
             )
         (before, error), (after, error_after) = first.belief("log_rate"), fit.belief("log_rate")
         if positives > 20.0 and abs(after - before) > _CHANGED * max(error, error_after):
