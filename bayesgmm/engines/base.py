@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesgmm._status import Status
 from bayesgmm.engines._draws import Draws, Sampling
-from bayesgmm.model import FilledMixture
+from bayesgmm.model import FilledMixture, NumberPrior
 from bayesgmm.model.scale_priors import ScalePrior
 from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.passes import Statistics
@@ -156,6 +156,8 @@ class Problem:
     n_threads : int
     noise : Noise, optional
         Where there are errors of measurement or bins.
+    number : NumberPrior, optional
+        On the number of components; `model` and `declared` then have as many as are expected.
     """
 
     rows: Rows
@@ -166,6 +168,7 @@ class Problem:
     data_cholesky: Array
     n_threads: int
     noise: Noise | None = None
+    number: NumberPrior | None = None
 
     @property
     def n_obs(self) -> int:
