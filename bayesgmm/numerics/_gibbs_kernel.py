@@ -58,32 +58,50 @@ def _draw_labels(
 
 
 @njit(**INNER)
-def _occupied_first(K, order, labels, counts, first, second, log_weights, means, L, A):
+def _swap(j, k, counts, first, second, log_weights, means, L, A):
+    """Let two components change places."""
+    d = means.shape[1]
+    counts[j], counts[k] = counts[k], counts[j]
+    log_weights[j], log_weights[k] = log_weights[k], log_weights[j]
+    for i in range(d):
+        means[j, i], means[k, i] = means[k, i], means[j, i]
+        first[j, i], first[k, i] = first[k, i], first[j, i]
+        for e in range(d):
+            second[j, i, e], second[k, i, e] = second[k, i, e], second[j, i, e]
+            L[j, i, e], L[k, i, e] = L[k, i, e], L[j, i, e]
+            A[j, i, e], A[k, i, e] = A[k, i, e], A[j, i, e]
+
+
+@njit(**INNER)
+def _occupied_first(K, place, labels, counts, first, second, log_weights, means, L, A):
     """Give the components that hold rows the first numbers; return how many there are."""
     n, moved = 0, False
     for k in range(K):
         if counts[k] > 0:
-            order[k] = n
-            moved = moved or n != k
+            place[k] = n
+            if n != k:  # then component n is empty
+                _swap(n, k, counts, first, second, log_weights, means, L, A)
+                moved = True
             n += 1
-    if not moved:
-        return n
-    place = n
-    for k in range(K):
-        if counts[k] == 0:
-            order[k] = place
-            place += 1
-    old = np.argsort(order[:K])
-    log_weights[:K] = log_weights[:K][old]
-    counts[:K] = counts[:K][old]
-    means[:K] = means[:K][old]
-    first[:K] = first[:K][old]
-    second[:K] = second[:K][old]
-    L[:K] = L[:K][old]
-    A[:K] = A[:K][old]
-    for i in range(labels.size):
-        labels[i] = order[labels[i]]
+    if moved:
+        for i in range(labels.size):
+            labels[i] = place[labels[i]]
     return n
+
+
+@njit(**INNER)
+def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out_log_weights, out_means, out_L):
+    # Loops: slices on both sides would have their shapes compared, which takes ten times as long to compile.
+    d = scale.shape[0]
+    for j in range(d):
+        for e in range(d):
+            out_scale[s, j, e] = scale[j, e]
+    for k in range(K):
+        out_counts[s, k], out_log_weights[s, k] = counts[k], log_weights[k]
+        for j in range(d):
+            out_means[s, k, j] = means[k, j]
+            for e in range(d):
+                out_L[s, k, j, e] = L[k, j, e]
 
 
 @njit(nogil=True, cache=True)
@@ -156,6 +174,7 @@ def run_sweeps(
     order = np.empty(M, dtype=np.int64)
     work, S = np.empty((3, max(d, 2), max(d, 2))), np.empty((d, d))
     random_number = kinds[RANDOM_NUMBER] == 1
+    none = order.size - M  # 0, of the type of other numbers, so that functions are compiled once
     half_log_two_pi = 0.5 * d * math.log(2.0 * math.pi)
     for sweep in range(n_sweeps):
         K = number[0]
@@ -197,14 +216,10 @@ def run_sweeps(
             s = sweep // thin
             out_number[s], out_occupied[s] = K, occupied
             out_likelihood[s], out_total[s] = value, total[0]
-            out_scale[s] = scale
-            out_counts[s, :K] = counts[:K]
-            out_log_weights[s, :K] = log_weights[:K]
-            out_means[s, :K] = means[:K]
-            out_L[s, :K] = L[:K]
+            _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out_log_weights, out_means, out_L)
         own = occupied if random_number else K
         draw_components(
-            rng, kinds, 0, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
+            rng, kinds, none, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
         )
         if kinds[RANDOM_SCALE] == 1:
             draw_scale(rng, kinds, own, df, scale_df, scale_inverse, A, scale, S, work)

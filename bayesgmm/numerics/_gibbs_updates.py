@@ -32,6 +32,21 @@ def chi_square(rng, df):
 
 
 @njit(**INNER)
+def _copy(source, target):
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
+@njit(**INNER)
+def _copy_first(L, A, k):
+    for i in range(L.shape[1]):
+        for j in range(L.shape[1]):
+            L[k, i, j] = L[0, i, j]
+            A[k, i, j] = A[0, i, j]
+
+
+@njit(**INNER)
 def _cholesky(S, d, out):
     """Lower factor of the matrix with lower triangle S; pivots are kept positive."""
     for j in range(d):
@@ -218,18 +233,18 @@ def draw_components(
     own, rows = kind != KNOWN_COVARIANCES, d if kind == SPHERICAL else 1
     total_df = df
     if tied and begin == 0:
-        S[:, :] = scale
+        _copy(scale, S)
     for k in range(begin, end):
         n = counts[k]
         if not tied:
-            S[:, :] = scale
+            _copy(scale, S)
         if tied and begin > 0:
-            L[k] = L[0]
-            A[k] = A[0]
+            _copy_first(L, A, k)
         if kinds[MEANS] == INDEPENDENT:
             _draw_independent_mean(rng, n, first, k, loc, sd, means, A, shift, work)
         elif kinds[MEANS] == KNOWN_MEANS:
-            shift[:] = 0.0
+            for j in range(d):
+                shift[j] = 0.0
         if own and not (tied and begin > 0):
             _scatter_for(S, kinds, k, n, first, second, loc, kappa, means, shift)
             total_df += rows * n
@@ -241,8 +256,7 @@ def draw_components(
         draw_covariance(rng, kind, total_df, S, L, A, 0, work)
         for k in range(begin, end):
             if k > 0:
-                L[k] = L[0]
-                A[k] = A[0]
+                _copy_first(L, A, k)
             if kinds[MEANS] == CONJUGATE:
                 _draw_conjugate_mean(rng, counts[k], first, k, loc, kappa, means, L, shift)
 
@@ -255,7 +269,7 @@ def draw_scale(rng, kinds, n_own, df, scale_df, scale_inverse, A, scale, S, work
     """
     d, kind = scale.shape[0], kinds[COVARIANCES]
     n = 1 if kinds[TIED] == 1 else n_own
-    S[:, :] = scale_inverse
+    _copy(scale_inverse, S)
     for k in range(n):
         for j in range(d):
             for e in range(j + 1):
