@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from threading import Event
 from typing import Any
 
@@ -49,6 +49,15 @@ class Trace:
 
     def __len__(self) -> int:
         return self.number.size
+
+    def first(self, n: int) -> Trace:
+        """The first n draws."""
+        if n == len(self):
+            return self
+        end = int(self.number[:n].sum())
+        short = {name: getattr(self, name)[:n] for name in ("number", "occupied", "log_likelihood", "total", "scale")}
+        flat = {name: getattr(self, name)[:end] for name in ("counts", "log_weights", "means", "choleskys")}
+        return Trace(**short, **flat)
 
     def padded(self, most: int) -> tuple[Array, Parameters]:
         """Counts (S, M) and parameters of all draws; components that are not there have log weight -inf."""
@@ -147,6 +156,6 @@ class _Chain:
     def trace(self) -> Trace | None:
         if not self._kept:
             return None
-        names = "number occupied log_likelihood total scale counts log_weights means choleskys".split()
+        names = (field.name for field in fields(Trace))
         joined = (np.concatenate(each) for each in zip(*self._kept, strict=True))
         return Trace(**dict(zip(names, joined, strict=True)))

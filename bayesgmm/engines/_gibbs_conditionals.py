@@ -110,7 +110,7 @@ def _weights(model: FilledMixture, M: int, kinds: Any, found: dict[str, Any], co
         case Dirichlet():
             kinds[code.WEIGHTS] = code.DIRICHLET
             a = np.ravel(weights.concentration)
-            found["concentration"] = np.full(M, a[0]) if M != model.n_components else np.array(np.broadcast_to(a, M))
+            found["concentration"] = np.full(M, a[0]) if model.n_components != M else np.array(np.broadcast_to(a, M))
         case SparseDirichlet():
             kinds[code.WEIGHTS] = code.SHARED_OUT
             found["total"] = weights.typical()
