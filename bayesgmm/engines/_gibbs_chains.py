@@ -147,8 +147,10 @@ class _Chain:
         number, occupied = np.zeros(S, dtype=np.int64), np.zeros(S, dtype=np.int64)
         numbers = np.zeros(S), np.zeros(S), np.zeros((S, d, d))
         parameters = np.zeros((S, M)), np.zeros((S, M)), np.zeros((S, M, d)), np.zeros((S, M, d, d))
-        own = (self._rng, self._x, self._labels, *self._model.arguments(), *self._state)
-        run_sweeps(*own, sweeps, self._thin, number, occupied, *numbers, *parameters)
+        kept = number, occupied, *numbers, *parameters
+        own = self._rng, self._x, self._labels, *self._model.arguments(), *self._state
+        arguments: tuple[Any, ...] = (*own, sweeps, self._thin, *kept)
+        run_sweeps(*arguments)
         if S:
             there = np.arange(M) < number[:, None]
             self._kept.append((number, occupied, *numbers, *(each[there] for each in parameters)))

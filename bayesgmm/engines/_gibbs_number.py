@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
 from bayesgmm._status import Status
@@ -27,8 +28,8 @@ class _Padded:
 
     points: Parameters
     counts: Array
-    number: Array
-    occupied: Array
+    number: NDArray[np.int64]
+    occupied: NDArray[np.int64]
     log_likelihood: Array
     invariants: Array
 
@@ -201,6 +202,6 @@ def _reports(every: _Padded, shape: tuple[int, int]) -> list[ChainReport]:
 
 def _status(every: _Padded, shape: tuple[int, int], interrupted: bool) -> Status:
     """By all draws, whatever their number of components."""
-    columns = np.column_stack([every.number, every.occupied, every.invariants]).reshape(*shape, -1)
+    columns = np.column_stack([every.number, every.occupied, every.invariants]).astype(float).reshape(*shape, -1)
     whole = Sampling(chains=[], statistics={"lp": every.log_likelihood.reshape(shape)}, invariants=columns)
     return ended(whole, False, interrupted)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaln
 
 from bayesgmm.model._spec import Array, Spec, show
@@ -29,7 +30,7 @@ class NumberPrior(Spec):
     def _name(self) -> str:
         """How it is written, without the shift."""
 
-    def log_probability(self, numbers: Array) -> Array:
+    def log_probability(self, numbers: NDArray[Any]) -> Array:
         """Log probabilities of numbers of components."""
         n = np.asarray(numbers, dtype=float) - self.shift
         out = np.full(n.shape, -np.inf)
