@@ -9,8 +9,10 @@ from bayesgmm.engines.gibbs import Gibbs
 from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference.clustering import best_partition, coclustering
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.component_counts import compare_components
+from bayesgmm.inference.component_posterior import component_posterior
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, VBBound, log_evidence
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
@@ -113,9 +115,12 @@ __all__ = [
     "add_log_likelihood",
     "add_posterior_predictive",
     "as_data",
+    "best_partition",
     "bootstrap_lrt",
+    "coclustering",
     "compare_components",
     "compare_engines",
+    "component_posterior",
     "datasets",
     "denoise",
     "diagnose",
