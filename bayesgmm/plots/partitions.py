@@ -113,14 +113,14 @@ def plot_coclustering(together: xr.Dataset, *, partition: xr.Dataset | None = No
             frame = Rectangle((begin - 0.5, begin - 0.5), size, size, fill=False, edgecolor=PALETTE[3], lw=1.6)
             ax.add_patch(frame)
             if size > 0.04 * len(matrix):
-                ax.annotate(f"{i}: {size} rows", (begin + size - 0.5, begin - 0.5), xytext=(3, -9), **_SMALL)
+                left = begin + size > 0.7 * len(matrix)  # where there is room
+                at = (begin - 0.5 if left else begin + size - 0.5, begin - 0.5)
+                side = {"ha": "right" if left else "left", "xytext": (-3 if left else 3, -9)}
+                ax.annotate(f"{i}: {size} rows", at, textcoords="offset points", fontsize="small", **side)
             begin += int(size)
     ax.set_xlabel("rows, ordered")
     ax.set_ylabel("rows, ordered")
     return ax
-
-
-_SMALL = {"textcoords": "offset points", "fontsize": "small", "annotation_clip": False}
 
 
 def _leaves(matrix: np.ndarray) -> np.ndarray:
