@@ -108,8 +108,8 @@ def main() -> None:
     heads = ["setting", "quantity", "mean rank", "largest ECDF difference", "p", "band"]
     print_table(f"Ranks among {N_RANKED} draws", heads, rows)
     print(
-        f"\n{outside} of {m} quantities outside their 95 % band ({LEVEL * m:.1f} expected by chance), {rejected} outside "
-        f"the Bonferroni-corrected one: {'miscalibrated' if rejected else 'no sign of miscalibration'}"
+        f"\n{outside} of {m} quantities outside their 95 % band ({LEVEL * m:.1f} expected by chance), {rejected} "
+        f"outside the Bonferroni-corrected one: {'miscalibrated' if rejected else 'no sign of miscalibration'}"
     )
 
 

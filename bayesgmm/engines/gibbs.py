@@ -49,7 +49,7 @@ class Gibbs(Engine):
         Sweeps before them, which are thrown away.
     chains : int
     thin : int
-        Every so many sweeps one is kept.
+        Every so many sweeps one is kept: neighbours are much alike, and relabelling a draw takes longer than a sweep.
     cores : int, optional
         Chains that run at the same time; all processors if left out. Draws do not depend on it.
     most_components : int
@@ -58,10 +58,10 @@ class Gibbs(Engine):
         Starts of the search for the optima where chains begin, as in `EM`.
     """
 
-    sweeps: int = 2000
+    sweeps: int = 4000
     burn_in: int = 500
     chains: int = 4
-    thin: int = 1
+    thin: int = 4
     cores: int | None = None
     most_components: int = 100
     n_init: int = 8
