@@ -78,9 +78,9 @@ def least_ess(fit) -> float:
 
 def side_by_side(n: int, K: int, d: int) -> list[list[str]]:
     x, rows = rows_of(n, K, d), []
-    engines = {"Gibbs": bg.Gibbs(sweeps=4000, burn_in=500), "NUTS": bg.NUTS()}
+    engines = {"Gibbs": bg.Gibbs(), "NUTS": bg.NUTS()}
     for name, engine in engines.items():
-        small = bg.Gibbs(sweeps=20, burn_in=5) if name == "Gibbs" else bg.NUTS(draws=20, tune=20)
+        small = bg.Gibbs(sweeps=40, burn_in=5) if name == "Gibbs" else bg.NUTS(draws=20, tune=20)
         bg.fit(bg.GaussianMixture(K), x[:200], engine=small, random_seed=1, progressbar=False)
         begin = time.perf_counter()
         fit = bg.fit(bg.GaussianMixture(K), x, engine=engine, random_seed=1, progressbar=False)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bayesgmm._errors import FitError, UnsupportedError
+from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm.engines._gibbs_chains import Trace, run_chains
 from bayesgmm.engines._gibbs_conditionals import Conditionals, conditionals
 from bayesgmm.engines._gibbs_number import hyperparameters, unknown_number
@@ -24,6 +24,8 @@ from bayesgmm.model import FilledMixture, SparseDirichlet
 # With an unknown number of components chains start at so many, if there are enough rows for them.
 _FIRST_NUMBER = 10
 _ROWS_EACH = 4
+# Of each chain.
+_FEWEST_DRAWS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,9 @@ class Gibbs(Engine):
             check_whole(self, option, least=smallest)
         if self.cores is not None:
             check_whole(self, "cores", least=1)
+        if self.sweeps // self.thin < _FEWEST_DRAWS:
+            hint = f"Give at least {_FEWEST_DRAWS} times thin = {self.thin}"
+            raise InputError("Gibbs.sweeps", f"got {self.sweeps}", hint)
 
     def check(self, model: FilledMixture, n_features: int) -> None:
         check_proper("Gibbs", model, ", or use EM for maximum likelihood.")

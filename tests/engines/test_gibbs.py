@@ -14,7 +14,7 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import prior_of
 
 QUIET = {"progressbar": False}
-SHORT = bg.Gibbs(sweeps=200, burn_in=100, chains=2, n_init=4)
+SHORT = bg.Gibbs(sweeps=200, burn_in=100, chains=2, thin=1, n_init=4)
 
 
 def flat(values):
@@ -36,7 +36,7 @@ def test_one_conjugate_component_has_the_exact_posterior():
     x = [3.0, -5.0] + rng.normal(size=(n, d)) @ np.array([[2.0, 0.6], [0.0, 0.8]])
     scale = np.array([[2.0, 0.3], [0.3, 1.0]])
     model = bg.GaussianMixture(1, means=bg.ConjugateMeans(np.ones(d), kappa), covariances=bg.InverseWishart(df, scale))
-    fit = bg.fit(model, x, engine=bg.Gibbs(burn_in=20), random_seed=3, **QUIET)
+    fit = bg.fit(model, x, engine=bg.Gibbs(sweeps=2000, burn_in=20, thin=1), random_seed=3, **QUIET)
     kappa_n, df_n, mean = kappa + n, df + n, x.mean(axis=0)
     loc = (kappa + n * mean) / kappa_n
     S = scale + (x - mean).T @ (x - mean) + kappa * n / kappa_n * np.outer(mean - 1, mean - 1)
@@ -66,7 +66,7 @@ def exact_together(model, x):
 def test_rows_are_together_as_often_as_all_assignments_say(weights):
     model = bg.GaussianMixture(3, weights=weights, **EXPLICIT)
     exact = exact_together(model, FEW)
-    fit = bg.fit(model, FEW, engine=bg.Gibbs(sweeps=4000, chains=4, n_init=2), random_seed=1, **QUIET)
+    fit = bg.fit(model, FEW, engine=bg.Gibbs(sweeps=4000, thin=1, n_init=2), random_seed=1, **QUIET)
     # Responsibilities of draws: their products are the probabilities given the parameters.
     r = bg.predict(fit, per_draw=True)["responsibilities"].to_numpy()
     each = np.einsum("csik,csjk->csij", r, r)
@@ -116,13 +116,13 @@ def test_the_posterior_is_that_of_nuts(case):
 def test_the_same_seed_gives_the_same_draws_whatever_the_cores(monkeypatch):
     model, x = bg.GaussianMixture(2), bg.datasets.load_faithful()
     options = {"sweeps": 50, "burn_in": 20, "chains": 3, "n_init": 2}
-    fit = bg.fit(model, x, engine=bg.Gibbs(cores=2, **options), random_seed=7, **QUIET)
+    fit = bg.fit(model, x, engine=bg.Gibbs(cores=2, thin=1, **options), random_seed=7, **QUIET)
     monkeypatch.setattr("bayesgmm.engines._gibbs_chains._WORK", 1)  # a look at whether to stop after every sweep
-    again = bg.fit(model, x, engine=bg.Gibbs(cores=1, **options), random_seed=7, **QUIET)
+    again = bg.fit(model, x, engine=bg.Gibbs(cores=1, thin=1, **options), random_seed=7, **QUIET)
     np.testing.assert_array_equal(fit["posterior"]["means"], again["posterior"]["means"])
     thinned = bg.fit(model, x, engine=bg.Gibbs(cores=1, thin=5, **options), random_seed=7, **QUIET)
     np.testing.assert_array_equal(fit["unrelabelled"]["means"][:, 4::5], thinned["unrelabelled"]["means"])
-    other = bg.fit(model, x, engine=bg.Gibbs(cores=1, **options), random_seed=8, **QUIET)
+    other = bg.fit(model, x, engine=bg.Gibbs(cores=1, thin=1, **options), random_seed=8, **QUIET)
     assert not np.array_equal(fit["posterior"]["means"], other["posterior"]["means"])
 
 
@@ -160,7 +160,7 @@ def test_an_interrupted_run_returns_the_draws_so_far(monkeypatch, number):
 def test_an_interruption_in_burn_in_says_that_nothing_was_kept(monkeypatch):
     monkeypatch.setattr("bayesgmm.inference.fitting.Progress", Interrupting)
     monkeypatch.setattr(Interrupting, "share", -1.0)
-    engine = bg.Gibbs(sweeps=10, burn_in=1_000_000, chains=2, n_init=2)
+    engine = bg.Gibbs(sweeps=40, burn_in=1_000_000, chains=2, n_init=2)
     with pytest.raises(bg.FitError, match="nothing was kept"):
         bg.fit(bg.GaussianMixture(2), bg.datasets.load_faithful(), engine=engine, random_seed=1, **QUIET)
 
@@ -218,3 +218,8 @@ def test_what_it_does_not_take(model, data, what):
 def test_bad_options(option, value):
     with pytest.raises(bg.InputError, match=f"Gibbs.{option}"):
         bg.Gibbs(**{option: value})
+
+
+def test_too_few_draws():
+    with pytest.raises(bg.InputError, match="at least 10 times thin = 7"):
+        bg.Gibbs(sweeps=60, thin=7)

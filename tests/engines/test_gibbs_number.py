@@ -95,7 +95,7 @@ def test_separated_groups_are_found(number, weights):
     from sklearn.metrics import adjusted_rand_score
 
     x, truth = five_groups()
-    engine = bg.Gibbs(sweeps=1500, burn_in=500)
+    engine = bg.Gibbs(sweeps=1500, burn_in=500, thin=1)
     fit = bg.fit(bg.GaussianMixture(number, weights=weights), x, engine=engine, random_seed=1, **QUIET)
     found = bg.component_posterior(fit)
     assert found.attrs["mode_n_occupied"] == 5
@@ -130,7 +130,7 @@ def test_the_result_comes_back_from_its_file(tmp_path):
     import xarray as xr
 
     x, _ = five_groups(60)
-    engine = bg.Gibbs(sweeps=300, burn_in=100, chains=2)
+    engine = bg.Gibbs(sweeps=300, burn_in=100, chains=2, thin=1)
     model = bg.GaussianMixture(1 + bg.Poisson(2.0))
     fit = bg.fit(model, x, engine=engine, random_seed=1, **QUIET)
     assert GaussianMixture.from_json(fit.attrs["declared_model"]) == model

@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 def fit():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(-5, 1, 30), rng.normal(5, 1, 20)])
-    engine = bg.Gibbs(sweeps=400, burn_in=100, chains=2, n_init=2)
+    engine = bg.Gibbs(sweeps=400, burn_in=100, chains=2, thin=1, n_init=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *_, **__: None)
         return bg.fit(bg.GaussianMixture(1 + bg.Poisson(1.0)), x, engine=engine, random_seed=1, progressbar=False)
