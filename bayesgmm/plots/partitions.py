@@ -109,7 +109,7 @@ def plot_coclustering(together: xr.Dataset, *, partition: xr.Dataset | None = No
     figure.colorbar(image, ax=ax, label="probability of the same component", shrink=0.8)
     if partition is not None:
         begin = 0
-        for i, size in enumerate(np.bincount(labels)):
+        for i, size in enumerate(np.bincount(labels).tolist()):
             frame = Rectangle((begin - 0.5, begin - 0.5), size, size, fill=False, edgecolor=PALETTE[3], lw=1.6)
             ax.add_patch(frame)
             if size > 0.04 * len(matrix):
@@ -117,7 +117,7 @@ def plot_coclustering(together: xr.Dataset, *, partition: xr.Dataset | None = No
                 at = (begin - 0.5 if left else begin + size - 0.5, begin - 0.5)
                 side = {"ha": "right" if left else "left", "xytext": (-3 if left else 3, -9)}
                 ax.annotate(f"{i}: {size} rows", at, textcoords="offset points", fontsize="small", **side)
-            begin += int(size)
+            begin += size
     ax.set_xlabel("rows, ordered")
     ax.set_ylabel("rows, ordered")
     return ax
