@@ -79,7 +79,7 @@ def test_acidity_has_the_posterior_of_richardson_and_green():
 CENTERS = np.array([[0.0, 0.0], [6.0, 0.0], [0.0, 6.0], [6.0, 6.0], [12.0, 3.0]])
 
 
-def five_groups(n=250):
+def five_groups(n=150):
     rng = np.random.default_rng(4)
     truth = rng.integers(5, size=n)
     return CENTERS[truth] + rng.normal(size=(n, 2)), truth
@@ -95,7 +95,7 @@ def test_separated_groups_are_found(number, weights):
     from sklearn.metrics import adjusted_rand_score
 
     x, truth = five_groups()
-    engine = bg.Gibbs(sweeps=1500, burn_in=500, thin=1)
+    engine = bg.Gibbs(sweeps=1000, burn_in=500, thin=1)
     fit = bg.fit(bg.GaussianMixture(number, weights=weights), x, engine=engine, random_seed=1, **QUIET)
     found = bg.component_posterior(fit)
     assert found.attrs["mode_n_occupied"] == 5
