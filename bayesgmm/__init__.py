@@ -5,11 +5,14 @@ from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedErr
 from bayesgmm._status import Status
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines.em import EM
+from bayesgmm.engines.gibbs import Gibbs
 from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference.clustering import best_partition, coclustering
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.component_counts import compare_components
+from bayesgmm.inference.component_posterior import component_posterior
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, VBBound, log_evidence
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
@@ -26,12 +29,14 @@ from bayesgmm.inference.summaries import occupied_components, summary
 from bayesgmm.model import (
     LKJ,
     Beta,
+    BetaNegativeBinomial,
     ConjugateMeans,
     ConstantCV,
     Diagonal,
     Dirichlet,
     EvenlySpacedMeans,
     Exponential,
+    FDistribution,
     FixedCovariances,
     FixedMeans,
     FixedWeights,
@@ -39,19 +44,24 @@ from bayesgmm.model import (
     Full,
     Gamma,
     GaussianMixture,
+    Geometric,
     HalfNormal,
     HardyWeinberg,
+    HierarchicalInverseWishart,
     InverseWishart,
     LinearVariance,
     LogNormal,
     NormalMeans,
+    Poisson,
     PoissonProductWeights,
     PoissonWeights,
     SaturatingMeans,
     ScaledInverseChi,
+    SparseDirichlet,
     Spherical,
     StickBreaking,
     Tied,
+    UniformComponents,
     WarpedCovariances,
     WarpedMeans,
     warped_normal,
@@ -65,6 +75,7 @@ __all__ = [
     "VB",
     "BayesGMMError",
     "Beta",
+    "BetaNegativeBinomial",
     "Bridge",
     "ConjugateMeans",
     "ConstantCV",
@@ -74,6 +85,7 @@ __all__ = [
     "Enumeration",
     "EvenlySpacedMeans",
     "Exponential",
+    "FDistribution",
     "FitError",
     "FixedCovariances",
     "FixedMeans",
@@ -82,8 +94,11 @@ __all__ = [
     "Full",
     "Gamma",
     "GaussianMixture",
+    "Geometric",
+    "Gibbs",
     "HalfNormal",
     "HardyWeinberg",
+    "HierarchicalInverseWishart",
     "InputError",
     "InverseWishart",
     "Laplace",
@@ -92,14 +107,17 @@ __all__ = [
     "LogNormal",
     "NormalMeans",
     "NotConvergedWarning",
+    "Poisson",
     "PoissonProductWeights",
     "PoissonWeights",
     "SaturatingMeans",
     "ScaledInverseChi",
+    "SparseDirichlet",
     "Spherical",
     "Status",
     "StickBreaking",
     "Tied",
+    "UniformComponents",
     "UnsupportedError",
     "VBBound",
     "WarpedCovariances",
@@ -107,9 +125,12 @@ __all__ = [
     "add_log_likelihood",
     "add_posterior_predictive",
     "as_data",
+    "best_partition",
     "bootstrap_lrt",
+    "coclustering",
     "compare_components",
     "compare_engines",
+    "component_posterior",
     "datasets",
     "ddpcr",
     "denoise",

@@ -21,6 +21,8 @@ POSTERIOR_PREDICTIVE = "posterior_predictive"
 # Draws as they were sampled, how they were relabelled, chains in lower modes, and a table of all chains.
 UNRELABELLED, RELABELLING, LEFT_OUT, CHAINS = "unrelabelled", "relabelling", "left_out", "chains"
 SAMPLED_CHAIN = "sampled_chain"
+# Draws of mixtures of different numbers of components, and the places that those have in a draw.
+ALL_DRAWS, SLOT = "all_draws", "slot"
 
 _MATRIX = (COMPONENT, FEATURE, FEATURE_BIS)
 
@@ -56,6 +58,9 @@ DIMS: dict[str, tuple[str, ...]] = {
     "bins": (OBS, BOUND),
     "groups": (OBS,),
     "lp": (),
+    "n_components": (),
+    "concentration": (),
+    "scale_matrix": (FEATURE, FEATURE_BIS),
     "log_q": (),
     "diverging": (),
     "n_steps": (),
@@ -92,6 +97,13 @@ BY_GROUP = (
     *("weights", "weights_mean", "weights_concentration", "weights_stick_taken", "weights_stick_left"),
     *("rate", "rate_a", "rate_b", "rate_linked", "allele_frequency"),
 )
+# Variables of ALL_DRAWS that have one entry for each place.
+BY_SLOT: dict[str, tuple[str, ...]] = {
+    "rows": (SLOT,),
+    "weights": (SLOT,),
+    "means": (SLOT, FEATURE),
+    "covariances": (SLOT, FEATURE, FEATURE_BIS),
+}
 SAMPLED_GROUPS = (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE)
 
 # Root attributes.

@@ -37,7 +37,7 @@ class Status(Enum):
     SAMPLED = "Sampled: the chains agree in everything that does not depend on labels, as far as R-hat can tell."
     NOT_MIXED = (
         "Not converged: the chains still differ by more than they should (R-hat of label-invariant quantities); "
-        "raise `tune` and `draws`, and look at `diagnose`."
+        "raise `tune` and `draws` (`burn_in` and `sweeps` of Gibbs), and look at `diagnose`."
     )
     MULTIMODAL = (
         "Multimodal: chains sampled different modes of similar density without changing between them, so how much of "

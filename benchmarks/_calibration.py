@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import arviz as az
 import numpy as np
@@ -51,6 +52,29 @@ class Setting:
             covariances=bg.LKJ(ETA, scale=scale),
         )
 
+    def log_prior(self, weights: Array, means: Array, covariances: Array) -> Array:
+        """Log prior density (S,), written anew, up to a constant."""
+        sds = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
+        correlations = covariances / sds[..., :, None] / sds[..., None, :]
+        return (
+            (CONCENTRATION - 1) * np.log(weights).sum(axis=1)
+            + stats.norm(0, MEANS_SD).logpdf(means).sum(axis=(1, 2))
+            + self.scale_logpdf(sds).sum(axis=(1, 2))
+            + (ETA - 1) * np.linalg.slogdet(correlations)[1].sum(axis=1)
+        )
+
+
+class Calibrated(Protocol):
+    """What is simulated from: a model, how much of it, and its prior density."""
+
+    n_features: int
+    n_obs: int
+
+    @property
+    def model(self) -> bg.GaussianMixture: ...
+
+    def log_prior(self, weights: Array, means: Array, covariances: Array) -> Array: ...
+
 
 @dataclass(kw_only=True)
 class Fits:
@@ -73,19 +97,14 @@ def log_densities(at: Array, weights: Array, means: Array, covariances: Array) -
     return np.logaddexp.reduce(joint, axis=1)
 
 
-def quantities(setting: Setting, rows: Array, weights: Array, means: Array, covariances: Array) -> dict[str, Array]:
+def quantities(setting: Calibrated, rows: Array, weights: Array, means: Array, covariances: Array) -> dict[str, Array]:
     """What is ranked: functions of mixtures (S, K), (S, K, d), (S, K, d, d) that labels do not change."""
     d = setting.n_features
     points = np.tile(np.array(POINTS)[:, None], (1, d))
     sds = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
     correlations = covariances / sds[..., :, None] / sds[..., None, :]
     log_likelihood = log_densities(rows, weights, means, covariances).sum(axis=1)
-    log_prior = (
-        (CONCENTRATION - 1) * np.log(weights).sum(axis=1)
-        + stats.norm(0, MEANS_SD).logpdf(means).sum(axis=(1, 2))
-        + setting.scale_logpdf(sds).sum(axis=(1, 2))
-        + (ETA - 1) * np.linalg.slogdet(correlations)[1].sum(axis=1)
-    )
+    log_prior = setting.log_prior(weights, means, covariances)
     at_points = log_densities(points, weights, means, covariances)
     first, variance = means[..., 0], covariances[..., 0, 0]
     mean = (weights * first).sum(axis=1)
@@ -108,7 +127,9 @@ def quantities(setting: Setting, rows: Array, weights: Array, means: Array, cova
     return found
 
 
-def run(setting: Setting, fitted: bg.GaussianMixture, engine: bg.NUTS, n_simulations: int, *, seed: int) -> Fits:
+def run(
+    setting: Calibrated, fitted: bg.GaussianMixture, engine: bg.NUTS | bg.Gibbs, n_simulations: int, *, seed: int
+) -> Fits:
     """Simulate from the setting's prior, fit, and rank the truth among N_RANKED draws.
 
     No fit is discarded, whatever its status. One that raises FitError has the status FAILED and no rank.
@@ -140,7 +161,8 @@ def run(setting: Setting, fitted: bg.GaussianMixture, engine: bg.NUTS, n_simulat
         for name, values in quantities(setting, truth["x"].to_numpy(), *both).items():
             ranks.setdefault(name, []).append(rank(values[0], values[1:], rng))
         fits.statuses.append(fit.attrs["status"])
-        fits.divergences.append(int(fit["sample_stats"]["diverging"].sum()))
+        if "diverging" in fit["sample_stats"]:
+            fits.divergences.append(int(fit["sample_stats"]["diverging"].sum()))
         fits.left_out.append(int((~fit["chains"]["kept"]).sum()))
         fits.ess.append(float(az.ess(fit["sample_stats"]["lp"].to_numpy())))
     fits.ranks = {name: np.array(values) for name, values in ranks.items()}

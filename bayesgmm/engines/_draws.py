@@ -29,6 +29,28 @@ class Draws:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AllDraws:
+    """Draws of mixtures of different numbers of components, in the data's units.
+
+    Only components that hold rows are kept: places beyond them have weight 0 and NaN elsewhere.
+
+    Attributes
+    ----------
+    values : dict of (chains, draws, ...) arrays
+        By the names of the schema: ``n_components``, ``n_occupied``, ``lp``, ``concentration`` where there is one,
+        ``rows`` (by label), ``weights``, ``means`` and ``covariances``.
+    log_prior : (M + 1,) array, optional
+        Log prior probabilities of 0, 1, ..., M components.
+    notes : dict
+        Numbers for attributes.
+    """
+
+    values: dict[str, NDArray[Any]]
+    log_prior: Array | None
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChainReport:
     """How one Markov chain went.
 

@@ -9,7 +9,17 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, rows_in_units
 from bayesgmm.engines.base import Array, Noise, Problem, Units
-from bayesgmm.model import Covariances, GaussianMixture, InverseWishart, NormalMeans, Spherical, Tied, WarpedMeans
+from bayesgmm.model import (
+    Covariances,
+    GaussianMixture,
+    HierarchicalInverseWishart,
+    InverseWishart,
+    NormalMeans,
+    NumberPrior,
+    Spherical,
+    Tied,
+    WarpedMeans,
+)
 from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.rows import Rows, make_rows
 
@@ -23,18 +33,25 @@ _FEW_STEPS = 50
 _ROUGHLY = 1e-3
 
 
-def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None = None) -> Problem:
+def build_problem(
+    model: GaussianMixture, data: Data, *, n_threads: int | None = None, who: str = "This", by_gibbs: bool = False
+) -> Problem:
     """Standardise data, fill the model's left-out parts from them and bring both to the same units.
 
     Raises
     ------
     InputError
         If there are fewer rows than components, or the data cannot supply the scale that the model needs.
+    UnsupportedError
+        If only `Gibbs` can sample the model, unless it is for it (`by_gibbs`); `who` wants it is named.
     """
+    if not by_gibbs:
+        model.refuse(who)
+    number = model.n_components if isinstance(model.n_components, NumberPrior) else None
     values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
     n = int((~np.isnan(values)).any(axis=1).sum())
     # Components of one warped population are not estimated one by one.
-    if n < model.n_components and not isinstance(model.means, WarpedMeans):
+    if number is None and n < model.typical_number and not isinstance(model.means, WarpedMeans):
         raise InputError(
             "n_components",
             f"got {model.n_components} for {n} row{'s' if n > 1 else ''} of data",
@@ -76,7 +93,8 @@ def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None =
         scale = np.full(d, np.sqrt(np.mean(np.where(constant, 0.0, np.square(spread if typical is None else scale)))))
         scale[scale == 0] = 1.0
     _check_origin(model, names, center)
-    declared = model.filled(center, data_covariance, None if data.groups is None else len(data.group_labels))
+    n_groups = None if data.groups is None else len(data.group_labels)
+    declared = model.filled(center, data_covariance, n_groups, keep_sparse=by_gibbs)
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)
@@ -94,6 +112,7 @@ def build_problem(model: GaussianMixture, data: Data, *, n_threads: int | None =
         data_cholesky=yardstick,
         n_threads=n_threads or os.cpu_count() or 1,
         noise=noise,
+        number=number,
     )
 
 
@@ -172,6 +191,8 @@ def _check_scale(
     prior = covariances.innermost if covariances is not None else InverseWishart()  # type: ignore[union-attr]
     fills_covariance = prior is not None and getattr(prior, "scale", 0) is None
     unbounded = covariances is not None and not covariances.bounded()  # type: ignore[union-attr]
+    if isinstance(prior, HierarchicalInverseWishart):
+        fills_covariance, unbounded = prior.scale_mean is None, False
     independent = NormalMeans() if model.means is None and not isinstance(prior, InverseWishart) else model.means
     fills_means = isinstance(independent, NormalMeans) and independent.sigma is None
     if not (fills_covariance or unbounded or fills_means):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._status import Status
-from bayesgmm.engines._draws import Draws, Sampling
-from bayesgmm.model import FilledMixture
+from bayesgmm.engines._draws import AllDraws, Draws, Sampling
+from bayesgmm.model import FilledMixture, NumberPrior
 from bayesgmm.model.scale_priors import ScalePrior
 from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.passes import Statistics
@@ -156,6 +156,8 @@ class Problem:
     n_threads : int
     noise : Noise, optional
         Where there are errors of measurement or bins.
+    number : NumberPrior, optional
+        On the number of components; `model` and `declared` then have as many as are expected.
     """
 
     rows: Rows
@@ -166,6 +168,7 @@ class Problem:
     data_cholesky: Array
     n_threads: int
     noise: Noise | None = None
+    number: NumberPrior | None = None
 
     @property
     def n_obs(self) -> int:
@@ -327,6 +330,11 @@ class Outcome:
         Parameters of q.
     approximation : Approximation, optional
         What the draws come from, if they come from an approximation to the posterior.
+    all_draws : AllDraws, optional
+        Where the number of components, or of those that are occupied, is unknown; `draws` then are those with the
+        number of `problem`.
+    problem : Problem, optional
+        What the draws belong to, where that is not what the engine was given.
     notes : dict
         Further facts for the result's attributes.
     """
@@ -340,6 +348,8 @@ class Outcome:
     sampling: Sampling | None = None
     variational: dict[str, Array] | None = None
     approximation: Approximation | None = None
+    all_draws: AllDraws | None = None
+    problem: Problem | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 

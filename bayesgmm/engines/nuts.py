@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bayesgmm._errors import FitError, InputError, UnsupportedError
-from bayesgmm._status import Status
+from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._chains import STATISTICS, run_chains
-from bayesgmm.engines._draws import ChainReport, Draws, Sampling
-from bayesgmm.engines._modes import find_modes, worst_r_hat
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import at_mode
-from bayesgmm.engines._optima import WORTH_A_LOOK, Search
+from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_proper, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._python_density import PythonDensity
-from bayesgmm.engines.base import Array, Engine, Outcome, Parameters, Problem, StartReport
+from bayesgmm.engines._samples import Sample, as_draws, end_of, ended, origins, sorted_out, trimmed
+from bayesgmm.engines.base import Engine, Outcome, Parameters, Problem
 from bayesgmm.model import FilledMixture
-from bayesgmm.numerics.densities import log_densities
-from bayesgmm.numerics.passes import values_of_many
 
-# Log densities at rows of the data that differ by less belong to the same optimum.
-_SAME_DENSITY = 0.05
 # Chains start this wide round the mode, in units of its curvature.
 _SPREAD = 0.5
 _SPREAD_ELSEWHERE = 0.01
-# A mode whose mean log density is lower by less may hold a share of the posterior that matters.
-_NEARLY_EQUAL = 5.0
-# Points of the data at which the log density is followed: what labels cannot change.
-_POINTS = 10
-# An interrupted run that got less far has nothing to show.
-_FEWEST_DRAWS = 10
-# Of few draws R-hat is noisy: the largest of a dozen exceeds 1 by about 4 / draws where nothing is wrong.
-_MOST_R_HAT = 1.01
-_NOISE_OF_R_HAT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,25 +101,25 @@ class NUTS(Engine):
         found = search.run(problem, rng, progress)
         if wait_for_density:
             wait_for_density()
-        origins = _origins(problem, found.reports, found.best, self.chains)
+        begun = origins(problem, found.reports, found.best, self.chains)
         seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
-        points = [_end(found.reports[origin]) for origin in origins]
+        points = [end_of(found.reports[origin]) for origin in begun]
         sample = self._by_nutpie if native else self._by_pymc
-        samples, interrupted = sample(problem, _end(found.reports[found.best]), points, seeds, rng, progress)
-        samples = _trimmed([replace(s, start=origins[s.chain]) for s in samples])
-        sampling, kept, several = _sorted_out(problem, samples)
+        samples, interrupted = sample(problem, end_of(found.reports[found.best]), points, seeds, rng, progress)
+        samples = trimmed([replace(s, start=begun[s.chain]) for s in samples])
+        sampling, kept, several = sorted_out(problem, samples)
         mode = found.reports[found.best]
         starts = {row.start for row in sampling.chains if row.kept}
         if found.best not in starts:  # chains left it for a mode that holds more of the posterior
             mode = found.reports[min(starts)]
-        objective, shift = at_mode(problem, _end(mode), mode.end_value, True)
+        objective, shift = at_mode(problem, end_of(mode), mode.end_value, True)
         return Outcome(
-            point=problem.units.to_data(_end(mode)),
-            status=_status(sampling, several, interrupted),
+            point=problem.units.to_data(end_of(mode)),
+            status=ended(sampling, several, interrupted),
             starts=[entry.in_data_units(problem, shift) for entry in found.reports],
             best_start=found.best,
             objective=objective,
-            draws=_draws(problem, kept),
+            draws=as_draws(problem, kept),
             sampling=sampling,
             notes={
                 "density": "unconstrained",
@@ -156,7 +140,7 @@ class NUTS(Engine):
         seeds: list[int],
         rng: np.random.Generator,
         progress: Progress,
-    ) -> tuple[list[_Sample], bool]:
+    ) -> tuple[list[Sample], bool]:
         density = (PythonDensity if _in_python(problem) else NativeDensity)(problem, mode)
         starts = []
         for point in points:
@@ -177,7 +161,7 @@ class NUTS(Engine):
         for i, chain in enumerate(run.chains):
             if chain is not None:
                 statistics = {**chain.statistics, "lp": chain.statistics["lp"] + density.constant}
-                samples.append(_Sample(chain=i, points=density.parameters(chain.v), statistics=statistics))
+                samples.append(Sample(chain=i, points=density.parameters(chain.v), statistics=statistics))
         return samples, run.interrupted
 
     def _by_pymc(
@@ -188,7 +172,7 @@ class NUTS(Engine):
         seeds: list[int],
         rng: np.random.Generator,
         progress: Progress,
-    ) -> tuple[list[_Sample], bool]:
+    ) -> tuple[list[Sample], bool]:
         from bayesgmm.engines._pymc_model import open_model, sample_model
 
         if problem.rows.whole is None:
@@ -219,25 +203,8 @@ class NUTS(Engine):
                 choleskys=np.linalg.cholesky(covariances),
             )
             statistics = {name: stats[name].to_numpy()[chain] for name in STATISTICS if name in stats}
-            samples.append(_Sample(chain=chain, points=problem.units.to_standard(at), statistics=statistics))
+            samples.append(Sample(chain=chain, points=problem.units.to_standard(at), statistics=statistics))
         return samples, any(len(sample) < self.draws for sample in samples)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Sample:
-    """Draws of one chain in standard units."""
-
-    chain: int
-    points: Parameters
-    statistics: dict[str, NDArray[Any]]
-    start: int = -1
-
-    def __len__(self) -> int:
-        return len(self.points.means)
-
-    def first(self, n: int) -> _Sample:
-        points = self.points.taken(slice(n))
-        return replace(self, points=points, statistics={name: value[:n] for name, value in self.statistics.items()})
 
 
 def _in_python(problem: Problem) -> bool:
@@ -245,124 +212,3 @@ def _in_python(problem: Problem) -> bool:
     beyond = problem.n_groups is not None or problem.free_noise
     parts = problem.model.weights, problem.model.means, problem.model.covariances
     return beyond or any(part.sampled_in_python for part in parts)
-
-
-def _end(report: StartReport) -> Parameters:
-    assert report.end is not None
-    return report.end
-
-
-def _origins(problem: Problem, reports: list[StartReport], best: int, n_chains: int) -> list[int]:
-    """Number of the optimum where each chain starts: every other chain at a further one, if there are some.
-
-    Identical starts would hide that there are several modes. Optima are further ones if their densities differ, so
-    that copies with other labels do not count.
-    """
-    points = _points(problem)
-
-    def densities(report: StartReport) -> Array:
-        at = _end(report)
-        return log_densities(points, problem.pooled(at.log_weights)[None], at.means[None], at.choleskys[None])[0]
-
-    found, further = [densities(reports[best])], []
-    order = sorted(range(len(reports)), key=lambda i: -np.nan_to_num(reports[i].end_value, nan=-np.inf))
-    for i in order:
-        gap = reports[best].end_value - reports[i].end_value
-        # A start that was not followed to the very end is near enough for a chain to begin there.
-        proper = reports[i].status.usable or reports[i].status is Status.SCREENED_OUT
-        if proper and reports[i].end is not None and gap < WORTH_A_LOOK:
-            here = densities(reports[i])
-            if all(np.abs(here - other).max() > _SAME_DENSITY for other in found):
-                found.append(here)
-                further.append(i)
-    if not further:
-        return [best] * n_chains
-    return [best if i % 2 == 0 else further[(i // 2) % len(further)] for i in range(n_chains)]
-
-
-def _trimmed(samples: list[_Sample]) -> list[_Sample]:
-    """Chains of equal length: as many draws as possible where an interruption left them unequal."""
-    lengths = sorted((len(sample) for sample in samples), reverse=True)
-    most = max(range(len(lengths)), key=lambda i: (i + 1) * lengths[i], default=None)
-    if most is None or lengths[most] < _FEWEST_DRAWS:
-        raise FitError(
-            "The sampler was interrupted before a chain had drawn anything after tuning, so nothing was kept. Let it "
-            "run longer, or give fewer draws."
-        )
-    return [sample.first(lengths[most]) for sample in samples if len(sample) >= lengths[most]]
-
-
-def _sorted_out(problem: Problem, samples: list[_Sample]) -> tuple[Sampling, list[_Sample], bool]:
-    """Reports of all chains, the chains to keep, and whether there are several modes of similar density."""
-    points = _points(problem)
-    lp = np.stack([sample.statistics["lp"] for sample in samples])
-    invariants = np.stack(
-        [
-            log_densities(points, problem.pooled(at.log_weights), at.means, at.choleskys)
-            for at in (sample.points for sample in samples)
-        ]
-    )
-    modes = find_modes(lp, invariants)
-    kept, left_out = np.flatnonzero(~modes.lower), np.flatnonzero(modes.lower)
-    reports = [
-        ChainReport(
-            start=sample.start,
-            mode=int(modes.mode[i]),
-            mean_lp=float(lp[i].mean()),
-            gap=float(modes.gap[i]),
-            gap_error=float(modes.noise[i]),
-            kept=not modes.lower[i],
-        )
-        for i, sample in enumerate(samples)
-    ]
-    sampling = Sampling(
-        chains=reports,
-        statistics=_stacked([samples[i] for i in kept]),
-        invariants=invariants[kept],
-        left_out=_draws(problem, [samples[i] for i in left_out]) if left_out.size else None,
-        left_out_statistics=_stacked([samples[i] for i in left_out]),
-    )
-    return sampling, [samples[i] for i in kept], bool(((modes.mode > 0) & (modes.gap < _NEARLY_EQUAL)).any())
-
-
-def _points(problem: Problem) -> Array:
-    """Rows of the data from one end of their first principal axis to the other, (M, d)."""
-    _, vectors = np.linalg.eigh(problem.data_cholesky @ problem.data_cholesky.T)
-    order = np.argsort(vectors[:, -1] @ problem.x, kind="stable")
-    at = np.linspace(0, order.size - 1, min(_POINTS, order.size)).astype(int)
-    return problem.x[:, order[at]].T
-
-
-def _stacked(samples: list[_Sample]) -> dict[str, NDArray[Any]]:
-    names = samples[0].statistics if samples else {}
-    return {name: np.stack([sample.statistics[name] for sample in samples]) for name in names}
-
-
-def _draws(problem: Problem, samples: list[_Sample]) -> Draws:
-    points = Parameters.joined([sample.points for sample in samples])
-    at = problem.units.to_data(points)
-    return Draws(
-        weights=np.exp(at.log_weights),
-        means=at.means,
-        covariances=at.covariances,
-        log_joint=np.concatenate([sample.statistics["lp"] for sample in samples]),
-        expected_counts=_expected_counts(problem, points),
-        noise_scale=np.exp(points.log_noise) if problem.free_noise else None,
-    )
-
-
-def _expected_counts(problem: Problem, points: Parameters) -> Array:
-    x, factors = problem.rows.whole, points.precision_choleskys
-    if x is not None:
-        return values_of_many(x, (points.log_weights, points.means, factors), n_threads=problem.n_threads)[1]
-    return np.array([problem.statistics(points.taken(s)).counts for s in range(len(points.means))])
-
-
-def _status(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:
-    if interrupted:
-        return Status.INTERRUPTED
-    if several_modes:
-        return Status.MULTIMODAL
-    worst = worst_r_hat(np.concatenate([sampling.statistics["lp"][..., None], sampling.invariants], axis=2))
-    most = max(_MOST_R_HAT, 1.0 + _NOISE_OF_R_HAT / sampling.invariants.shape[1])
-    return Status.SAMPLED if worst <= most else Status.NOT_MIXED

@@ -10,18 +10,23 @@ from bayesgmm import _schema as names
 from bayesgmm.data import Data
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters, Problem
-from bayesgmm.model import GaussianMixture
+from bayesgmm.model import FilledMixture, GaussianMixture
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 def stored_problem(fit: xr.DataTree, *, n_threads: int | None = 1) -> tuple[Problem, Data, Parameters]:
-    """What was fitted, the rows, and the point estimate in standard units."""
+    """What was fitted, the rows, and the point estimate in standard units.
+
+    Hyperparameters that `Gibbs` samples are held at a typical value.
+    """
     from bayesgmm.results import read_result, stored_data
 
     point, data = read_result(fit).point, stored_data(fit)
-    problem = build_problem(GaussianMixture.from_json(fit.attrs[names.MODEL]), data, n_threads=n_threads)
+    model = GaussianMixture.from_json(fit.attrs[names.MODEL])
+    assert isinstance(model, FilledMixture)
+    problem = build_problem(model.plain(), data, n_threads=n_threads)
     with np.errstate(divide="ignore"):
         log_weights = np.log(point.weights[0])
     at = Parameters(

@@ -24,7 +24,7 @@ def chain_checks(fit: xr.DataTree) -> list[Check]:
     """Modes, divergences, R-hat, effective sample sizes and label switching of a fit by chains."""
     stats = fit[names.SAMPLE_STATS].to_dataset()
     record: dict[str, Any] = dict(fit[names.RELABELLING].attrs)  # type: ignore[arg-type]
-    return [_modes(fit), _divergences(stats), *_r_hats(record), _effective(fit), _labels(fit)]
+    return [_modes(fit), *_divergences(stats), *_r_hats(record), _effective(fit), _labels(fit)]
 
 
 def _modes(fit: xr.DataTree) -> Check:
@@ -56,13 +56,15 @@ def _chains(members: np.ndarray) -> str:
     return f"Chain{'s' if members.size > 1 else ''} {', '.join(map(str, members))}"
 
 
-def _divergences(stats: xr.Dataset) -> Check:
+def _divergences(stats: xr.Dataset) -> list[Check]:
+    if "diverging" not in stats:
+        return []
     diverging = stats["diverging"].to_numpy()
     number = int(diverging.sum())
     if number == 0:
-        return "divergences", 0.0, True, "No draw diverged."
+        return [("divergences", 0.0, True, "No draw diverged.")]
     message = f"{number} of {diverging.size} draws diverged: the posterior has corners that the sampler could not enter"
-    return "divergences", float(number), False, message + "; raise target_accept, or use a stronger prior."
+    return [("divergences", float(number), False, message + "; raise target_accept, or use a stronger prior.")]
 
 
 def _r_hats(record: dict[str, Any]) -> list[Check]:

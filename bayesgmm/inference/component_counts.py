@@ -283,6 +283,7 @@ def _numbers(n_components: Any) -> list[int]:
 def _structures(model: Any, structures: Any) -> tuple[list[GaussianMixture], list[str] | None]:
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    model.refuse("compare_components")
     if structures is None:
         return [model], None
     if isinstance(structures, Mapping) and structures:

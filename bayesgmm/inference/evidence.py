@@ -323,7 +323,7 @@ def log_evidence(
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
     check_seed(random_seed)
     table = as_data(data)
-    problem = build_problem(model, table)
+    problem = build_problem(model, table, who="log_evidence")
     check_proper("log_evidence", problem.declared, ": evidence is an average over it.")
     estimators = _defaults(problem) if estimator is None else _as_list(estimator)
     rng = np.random.default_rng(random_seed)

@@ -16,6 +16,7 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine, Problem
 from bayesgmm.engines.em import EM
+from bayesgmm.engines.gibbs import Gibbs
 from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.prediction import assignments
@@ -47,9 +48,10 @@ def fit(
         (n_obs, n_features); whatever `as_data` takes. With ``as_data(values, groups=labels)`` each group has weights
         of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
         (group, component), groups sorted by their labels.
-    engine : EM, VB, Laplace or NUTS, optional
-        If left out: `VB` where the declaration is conjugate and all rows are exact; otherwise `Laplace`, or `EM` where
-        a part is `Flat`. The result stores which and why.
+    engine : EM, VB, Laplace, NUTS or Gibbs, optional
+        If left out: `Gibbs` under a prior on the number of components; otherwise `VB` where the declaration is
+        conjugate and all rows are exact, else `Laplace`, or `EM` where a part is `Flat`. The result stores which and
+        why.
     random_seed : int, optional
         Makes the result reproducible. Without it the starts, and the draws of `VB`, differ from call to call.
     progressbar : bool
@@ -61,7 +63,8 @@ def fit(
         In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (responsibilities with their
         interval), ``optimization`` (every start and how it ended), ``observed_data``, ``constant_data`` and, for
         engines with draws, ``posterior`` and ``sample_stats``; ``variational`` (VB); ``chains``, ``relabelling``,
-        ``unrelabelled`` and perhaps ``left_out`` (NUTS). Attributes hold the model with all
+        ``unrelabelled`` and perhaps ``left_out`` (NUTS, Gibbs); ``all_draws`` where the number of
+        components is unknown. Attributes hold the model with all
         numbers, the engine with its options, versions and the seed.
 
     Raises
@@ -93,16 +96,25 @@ def fit(
         hint = (
             f"Write engine={engine.__name__}()"
             if isinstance(engine, type)
-            else "Give EM(...), VB(...), Laplace(...), NUTS(...) or leave it out"
+            else "Give EM(...), VB(...), Laplace(...), NUTS(...), Gibbs(...) or leave it out"
         )
         raise InputError("engine", f"got {engine!r}", hint)
     check_seed(random_seed)
     table = as_data(data)
-    problem = build_problem(model, table, n_threads=None if engine is None else getattr(engine, "threads", None))
+    chosen = None
+    if engine is None and model.only_by_gibbs():
+        engine, chosen = Gibbs(), f"only Gibbs takes {' and '.join(model.only_by_gibbs())}"
+    problem = build_problem(
+        model,
+        table,
+        n_threads=None if engine is None else getattr(engine, "threads", None),
+        who="fit" if engine is None else engine.name,
+        by_gibbs=isinstance(engine, Gibbs),
+    )
     if engine is None:
         engine, reason = choose_engine(problem)
     else:
-        reason = "asked for by name"
+        reason = chosen or "asked for by name"
         engine.check(problem.declared, table.n_features)
     rng = np.random.default_rng(random_seed)
     # Results are written by a layer that loads xarray, which a first import of the package does not need.

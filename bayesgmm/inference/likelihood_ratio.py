@@ -179,7 +179,8 @@ def _hypotheses(model: Any, data: Data, null: Any, n_init: int | None, n_polish:
         raise InputError("model", f"got {type(model).__name__}", "Give the null hypothesis, such as GaussianMixture(1)")
     if null not in ("gaussian", "skewed"):
         raise InputError("null", f"got {null!r}", "Give 'gaussian' or 'skewed'")
-    K = model.n_components
+    model.refuse("bootstrap_lrt")
+    K = model.typical_number
     of_each = "Its priors are for each component by itself, so there is none for one more. Give priors that all share"
     if isinstance(model.weights, FixedWeights):
         raise InputError("model", f"weights={model.weights}", of_each + ", and weights that are not fixed")
@@ -285,7 +286,7 @@ def _result(
     p = n_large / n if stopped else (1 + n_large) / (n + 1)
     lower, upper = _monte_carlo_interval(n_large, n, stopped)
     n_failed = int(np.isnan(statistics).sum())
-    null = observed.at.describe() if isinstance(observed.at, SinhArcsinh) else _words(model.n_components)
+    null = observed.at.describe() if isinstance(observed.at, SinhArcsinh) else _words(model.typical_number)
     return xr.Dataset(
         {
             "statistic": observed.statistic,
@@ -302,7 +303,7 @@ def _result(
             "reading": _reading(hypotheses, observed, p, n, n_failed, stopped),
             "null": "skewed" if hypotheses.skewed else "gaussian",
             "null_hypothesis": null,
-            "alternative_hypothesis": _words(model.n_components + 1),
+            "alternative_hypothesis": _words(model.typical_number + 1),
             "model": hypotheses.null.to_json(),
             "n_bootstrap": n_bootstrap,
             "stop_after": "none" if stop_after is None else stop_after,
@@ -330,7 +331,7 @@ def _words(n_components: int) -> str:
 
 def _reading(hypotheses: Hypotheses, observed: Compared, p: float, n: int, n_failed: int, stopped: bool) -> str:
     """The result in a sentence, at the level of 5 %."""
-    K = hypotheses.null.n_components
+    K = hypotheses.null.typical_number
     left = "One skewed population" if hypotheses.skewed else counted(K, "component")
     right = "two Gaussians" if hypotheses.skewed else f"{K + 1}"
     verb = ("is" if K == 1 else "are") + ("" if p <= 0.05 else " not")

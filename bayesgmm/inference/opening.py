@@ -66,5 +66,5 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
             "missing values, counts, errors or bins",
             "Sample natively, fit(model, data, engine=NUTS()), or give whole rows.",
         )
-    declared = build_problem(model, table, n_threads=1).declared
+    declared = build_problem(model, table, n_threads=1, who="to_pymc").declared
     return open_model(declared, table.values, table.feature_names, table.obs_names)

@@ -188,6 +188,8 @@ def _from_fit(fit: Any, rng: np.random.Generator, like: Data | None) -> tuple[An
 def _from_prior(
     model: GaussianMixture, rng: np.random.Generator, n_features: int | None, n_groups: int | None
 ) -> tuple[Any, ...]:
+    if not isinstance(model.n_components, int):
+        raise InputError("model_or_fit", f"has n_components={model.n_components}", "Give a number of components")
     if isinstance(model, FilledMixture):
         filled = model._replace(weights=in_groups(model.weights, n_groups))
     else:

@@ -6,14 +6,17 @@ from bayesgmm.model.covariance_priors import LKJ, InverseWishart
 from bayesgmm.model.fixed_covariances import FixedCovariances
 from bayesgmm.model.flat import Flat
 from bayesgmm.model.hardy_weinberg import HardyWeinberg
+from bayesgmm.model.hierarchical import HierarchicalInverseWishart
 from bayesgmm.model.linear_variance import LinearVariance
 from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
+from bayesgmm.model.number_priors import BetaNegativeBinomial, Geometric, NumberPrior, Poisson, UniformComponents
 from bayesgmm.model.poisson import PoissonWeights
 from bayesgmm.model.poisson_product import PoissonProductWeights
 from bayesgmm.model.saturating import Beta, SaturatingMeans
 from bayesgmm.model.scale_priors import Exponential, Gamma, HalfNormal, LogNormal, ScaledInverseChi
+from bayesgmm.model.sparse import FDistribution, SparseDirichlet
 from bayesgmm.model.structures import Diagonal, Full, Spherical, Tied
 from bayesgmm.model.warped import WarpedCovariances, WarpedMeans, warped_normal
 from bayesgmm.model.weights import Dirichlet, FixedWeights, StickBreaking
@@ -21,6 +24,7 @@ from bayesgmm.model.weights import Dirichlet, FixedWeights, StickBreaking
 __all__ = [
     "LKJ",
     "Beta",
+    "BetaNegativeBinomial",
     "ConjugateMeans",
     "ConstantCV",
     "CovariancePrior",
@@ -29,6 +33,7 @@ __all__ = [
     "Dirichlet",
     "EvenlySpacedMeans",
     "Exponential",
+    "FDistribution",
     "FilledMixture",
     "FixedCovariances",
     "FixedMeans",
@@ -37,20 +42,26 @@ __all__ = [
     "Full",
     "Gamma",
     "GaussianMixture",
+    "Geometric",
     "HalfNormal",
     "HardyWeinberg",
+    "HierarchicalInverseWishart",
     "InverseWishart",
     "LinearVariance",
     "LogNormal",
     "Means",
     "NormalMeans",
+    "NumberPrior",
+    "Poisson",
     "PoissonProductWeights",
     "PoissonWeights",
     "SaturatingMeans",
     "ScaledInverseChi",
+    "SparseDirichlet",
     "Spherical",
     "StickBreaking",
     "Tied",
+    "UniformComponents",
     "WarpedCovariances",
     "WarpedMeans",
     "Weights",

@@ -132,6 +132,8 @@ class CovariancePrior(Spec):
     proper: bool = True
     # Whether `matrix_mode` and `variance_mode` are exact; otherwise they only serve short starts.
     closed_form: bool = True
+    # Whether covariances depend on each other through something unknown, so that only `Gibbs` can use this.
+    only_by_gibbs: bool = False
 
     def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
         """This prior with the parts that were left out taken from the data.
@@ -198,6 +200,13 @@ class CovariancePrior(Spec):
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: int, n_features: int, *, separate: bool) -> Array:
         """Covariances (size, d, d), or variances (size, m) if `separate`."""
+
+    def draw_components(
+        self, rng: np.random.Generator, size: int, n_components: int, n_features: int, *, separate: bool
+    ) -> Array:
+        """The same for mixtures: (size, K, d, d) or (size, K, m)."""
+        drawn = self.draw(rng, size * n_components, n_features, separate=separate)
+        return drawn.reshape(size, n_components, *drawn.shape[1:])
 
 
 class Covariances(Spec):

@@ -21,6 +21,8 @@ class Weights(Spec):
     closed_form: bool = True
     # Whether `NUTS` computes the density in Python. Other parts without code in its kernel are sampled by PyMC.
     sampled_in_python: bool = False
+    # Whether this has no density of the weights alone, so that only `Gibbs`, which samples what is missing, can use it.
+    only_by_gibbs: bool = False
 
     @property
     def n_groups(self) -> int | None:

@@ -11,14 +11,18 @@ from typing import Self
 
 import numpy as np
 
-from bayesgmm._errors import InputError
+from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._words import counted
 from bayesgmm.model._interfaces import Covariances, Means
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.model._weights_interface import Weights
 from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
 from bayesgmm.model.groups import in_groups
+from bayesgmm.model.hierarchical import HierarchicalInverseWishart
 from bayesgmm.model.means import ConjugateMeans, NormalMeans
+from bayesgmm.model.number_priors import NumberPrior
+from bayesgmm.model.sparse import SparseDirichlet
 from bayesgmm.model.structures import Full
 from bayesgmm.model.weights import Dirichlet
 
@@ -32,10 +36,11 @@ class GaussianMixture(Spec):
 
     Parameters
     ----------
-    n_components : int
-        Number of components K.
-    weights : Dirichlet, StickBreaking, FixedWeights, HardyWeinberg, PoissonWeights or Flat, optional
-        ``Dirichlet(1)`` if left out.
+    n_components : int or prior on it
+        Number of components K, or for `Gibbs` what is believed about it: ``1 + BetaNegativeBinomial(1, 4, 3)``,
+        ``1 + Poisson(mu)``, ``1 + Geometric(p)`` or ``UniformComponents(most)``.
+    weights : Dirichlet, SparseDirichlet, StickBreaking, FixedWeights, HardyWeinberg, PoissonWeights or Flat, optional
+        If left out, ``Dirichlet(1)``, and ``SparseDirichlet(FDistribution(6, 3))`` under a prior on K.
     means : ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans, SaturatingMeans or Flat, optional
         If left out, ``ConjugateMeans()`` where covariances are inverse-Wishart and ``NormalMeans()`` elsewhere, with
         numbers from the data.
@@ -56,7 +61,7 @@ class GaussianMixture(Spec):
     True
     """
 
-    n_components: int
+    n_components: int | NumberPrior
     _: KW_ONLY
     weights: Weights | Flat | None = None
     means: Means | Flat | None = None
@@ -65,9 +70,15 @@ class GaussianMixture(Spec):
 
     def __post_init__(self) -> None:
         K = self.n_components
-        whole = isinstance(K, (int, np.integer)) and not isinstance(K, bool)
-        self._check("n_components", whole and K >= 1, f"got {K!r}", "Give a whole number of at least 1")
-        self._set("n_components", int(K))
+        if isinstance(K, NumberPrior):
+            self._check_exchangeable(K)
+            K = 1
+        else:
+            whole = isinstance(K, (int, np.integer)) and not isinstance(K, bool)
+            hint = "Give a whole number of at least 1, or a prior such as 1 + BetaNegativeBinomial(1, 4, 3)"
+            self._check("n_components", whole and K >= 1, f"got {K!r}", hint)
+            K = int(K)
+            self._set("n_components", K)
         if self.weights is not None:
             self._set("weights", as_weights(self.weights))
             self.weights.resolved(K)  # type: ignore[union-attr]  # sizes are known here, so a wrong one is caught here
@@ -87,7 +98,9 @@ class GaussianMixture(Spec):
             )
             self._set("component_names", names)
 
-    def filled(self, mean: Array, covariance: Array, n_groups: int | None = None) -> FilledMixture:
+    def filled(
+        self, mean: Array, covariance: Array, n_groups: int | None = None, *, keep_sparse: bool = False
+    ) -> FilledMixture:
         """This model with every part that was left out taken from the data's mean (d,) and covariance (d, d).
 
         The defaults are weak and change with the data's units as the structure does (Fraley & Raftery 2007):
@@ -95,15 +108,19 @@ class GaussianMixture(Spec):
         independent Normals of the same width; covariances InverseWishart(d + 2, cov K^(-2/d)), or its
         one-dimensional form with 3 degrees of freedom where the structure has separate variances. Because they are
         centred and scaled by the data this is empirical Bayes. With `n_groups` each group has weights of its own.
+        Under a prior on K this is the model for as many components as are expected, rounded. `SparseDirichlet` with a
+        number becomes a `Dirichlet`, unless `keep_sparse`.
         """
-        K, d = self.n_components, mean.size
+        K, d = self.typical_number, mean.size
+        random = isinstance(self.n_components, NumberPrior)
         covariances = self.covariances if self.covariances is not None else Full(InverseWishart())
         assert isinstance(covariances, Covariances)
         means = self.means
         if means is None:
-            conjugate = isinstance(covariances.innermost, InverseWishart)
-            means = ConjugateMeans() if conjugate else NormalMeans()
-        weights = self.weights if self.weights is not None else Dirichlet(1.0)
+            means = _default_means(covariances)
+        weights = self.weights if self.weights is not None else _default_weights(random)
+        if isinstance(weights, SparseDirichlet) and not (weights.random or random or keep_sparse):
+            weights = weights.shared_out(K)
         # Where all features share one unit, widths of means must not depend on the choice of axes either.
         for_means = np.eye(d) * np.trace(covariance) / d if covariances.common_scale() else covariance
         means = as_means(means).filled(mean, for_means, K).resolved(K, d)
@@ -127,20 +144,20 @@ class GaussianMixture(Spec):
         return Spec.from_dict(json.loads(text))
 
     def describe(self) -> str:
-        K = self.n_components
+        K, random = self.typical_number, isinstance(self.n_components, NumberPrior)
         covariances = self.covariances if isinstance(self.covariances, Covariances) else Full(InverseWishart())
         shared = covariances.tied
         sigma = "Sigma" if shared else "Sigma_k"
         means = self.means
         if means is None:
-            means = ConjugateMeans() if isinstance(covariances.innermost, InverseWishart) else NormalMeans()
+            means = _default_means(covariances)
         conditional = isinstance(means, ConjugateMeans)
         names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
         kind = type(getattr(covariances, "structure", covariances)).__name__
         named = {"FixedCovariances": "known", "ConstantCV": "one cv", "WarpedCovariances": "linked"}
         named |= {"LinearVariance": "one line"}
         kind = named.get(kind, kind.lower()) + (", shared" if shared else "")
-        weights = self.weights or Dirichlet(1.0)
+        weights = self.weights or _default_weights(random)
         grouped = isinstance(weights, Weights) and weights.n_groups is not None
         w = "w_g" if grouped else "w"
         lines = [
@@ -150,15 +167,75 @@ class GaussianMixture(Spec):
             (f"mu_k | {sigma}" if conditional else "mu_k", means.describe().replace("Sigma_k", sigma)),
             (sigma, f"{covariances.describe()}   ({kind})"),
         ]
+        if random:
+            lines.append(("K", str(self.n_components)))
         width = max(len(left) for left, _ in lines)
         body = "\n".join(f"  {left:<{width}} ~ {right}" for left, right in lines)
-        return f"Gaussian mixture of {K} component{'s' if K > 1 else ''}{names}\n{body}"
+        number = "K components" if random else counted(K, "component")
+        return f"Gaussian mixture of {number}{names}\n{body}"
+
+    @property
+    def typical_number(self) -> int:
+        """The number of components, or the expected one under a prior on it."""
+        return self.n_components.typical() if isinstance(self.n_components, NumberPrior) else self.n_components
+
+    def only_by_gibbs(self) -> list[str]:
+        """What only `Gibbs` can sample, as it is written."""
+        prior = self.covariances.innermost if isinstance(self.covariances, Covariances) else None
+        found = [f"n_components={self.n_components}"] if isinstance(self.n_components, NumberPrior) else []
+        for name, part in (("weights", self.weights), ("covariances", prior)):
+            if part is not None and getattr(part, "only_by_gibbs", False):
+                found.append(f"{name}={part}")
+        return found
+
+    def refuse(self, who: str) -> None:
+        """Raise if this has no density of a fixed number of parameters, which `who` needs."""
+        found = self.only_by_gibbs()
+        if found:
+            instead = "Use fit(model, data, engine=Gibbs()), or fixed numbers in their place."
+            raise UnsupportedError(who, " and ".join(found), instead)
+
+    def _check_exchangeable(self, number: NumberPrior) -> None:
+        """Components that come and go must have the same prior."""
+        none = not np.isfinite(number.log_probability(np.array([0]))[0])
+        hint = f"Write 1 + {number}"
+        self._check("n_components", none, f"{number} has K = 0, and there is always a component", hint)
+        weights, means = self.weights, self.means
+        alike = weights is None or isinstance(weights, SparseDirichlet)
+        alike = alike or (isinstance(weights, Dirichlet) and np.ndim(weights.concentration) == 0)
+        if not alike:
+            raise UnsupportedError(
+                f"n_components={number}",
+                f"weights={weights}",
+                "Use SparseDirichlet(...) or Dirichlet with one number.",
+            )
+        alike = means is None or isinstance(means, ConjugateMeans)
+        if isinstance(means, NormalMeans):
+            alike = all(each is None or np.ndim(each) < 2 for each in (means.mu, means.sigma))
+        if not alike:
+            raise UnsupportedError(
+                f"n_components={number}",
+                f"means={means}",
+                "Use ConjugateMeans or NormalMeans without rows.",
+            )
+        named = "components that come and go have no names"
+        self._check("component_names", self.component_names is None, named, "Leave them out")
+
+
+def _default_means(covariances: Covariances) -> Means:
+    conjugate = isinstance(covariances.innermost, InverseWishart)
+    return ConjugateMeans() if conjugate else NormalMeans()
+
+
+def _default_weights(random_number: bool) -> Weights:
+    return SparseDirichlet() if random_number else Dirichlet(1.0)
 
 
 @dataclass(frozen=True)
 class FilledMixture(GaussianMixture):
     """A `GaussianMixture` in which every number is written out. Made by fitting, not by hand."""
 
+    n_components: int  # type: ignore[assignment]
     weights: Weights  # type: ignore[assignment]
     means: Means  # type: ignore[assignment]
     covariances: Covariances  # type: ignore[assignment]
@@ -179,6 +256,32 @@ class FilledMixture(GaussianMixture):
         """The same beliefs in units z = (x - center) / scale."""
         covariances = self.covariances.recentred(center).rescaled(scale)
         return self._replace(means=self.means.rescaled(center, scale), covariances=covariances)
+
+    def of_size(self, n_components: int, n_features: int) -> FilledMixture:
+        """The same beliefs about another number of components, which must be exchangeable."""
+        K, d = n_components, n_features
+        one = [part.cut(1) for part in (self.weights, self.means, self.covariances)]
+        assert all(part is not None for part in one)
+        weights, means, covariances = one
+        if isinstance(weights, Dirichlet):
+            weights = weights._replace(concentration=np.ravel(weights.concentration)[0])
+        return FilledMixture(
+            n_components=K,
+            weights=weights.resolved(K),  # type: ignore[union-attr]
+            means=means.resolved(K, d),  # type: ignore[union-attr]
+            covariances=covariances.resolved(K, d),  # type: ignore[union-attr]
+        )
+
+    def plain(self) -> FilledMixture:
+        """This model with everything that only `Gibbs` can sample held at a typical value."""
+        weights, covariances = self.weights, self.covariances
+        if isinstance(weights, SparseDirichlet):
+            weights = weights.shared_out(self.n_components).resolved(self.n_components)
+        structure = getattr(covariances, "structure", covariances)
+        if isinstance(covariances.innermost, HierarchicalInverseWishart):
+            held = structure._replace(prior=covariances.innermost.plain())
+            covariances = covariances._replace(structure=held) if covariances.tied else held
+        return self._replace(weights=weights, covariances=covariances)
 
     def keys(self) -> list[Hashable]:
         """One key a component; the prior does not change when components with equal keys swap places."""

@@ -146,8 +146,7 @@ class Full(_Structured):
         return np.concatenate([np.ones((K, d)), ratio[:, below_diagonal(d)[0]]], axis=1).ravel()
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
-        drawn = self.prior.draw(rng, size * n_components, n_features, separate=False)
-        return drawn.reshape(size, n_components, n_features, n_features)
+        return self.prior.draw_components(rng, size, n_components, n_features, separate=False)
 
 
 @dataclass(frozen=True)
@@ -191,8 +190,7 @@ class Diagonal(_Structured):
         return np.repeat(2.0 * counts, n_features)
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
-        drawn = self.prior.draw(rng, size * n_components, n_features, separate=True)
-        return diagonal_matrices(drawn.reshape(size, n_components, n_features))
+        return diagonal_matrices(self.prior.draw_components(rng, size, n_components, n_features, separate=True))
 
 
 @dataclass(frozen=True)
@@ -247,8 +245,8 @@ class Spherical(_Structured):
         return 2.0 * n_features * counts
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
-        drawn = self.prior.draw(rng, size * n_components, 1, separate=True)
-        return diagonal_matrices(np.repeat(drawn.reshape(size, n_components, 1), n_features, axis=2))
+        drawn = self.prior.draw_components(rng, size, n_components, 1, separate=True)
+        return diagonal_matrices(np.repeat(drawn, n_features, axis=2))
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,18 @@ from bayesgmm.plots.density import plot_density
 from bayesgmm.plots.likelihood_ratio import plot_bootstrap_lrt
 from bayesgmm.plots.merging import plot_merging
 from bayesgmm.plots.optimization import plot_optimization
+from bayesgmm.plots.partitions import plot_coclustering, plot_k_posterior
 from bayesgmm.plots.responsibilities import plot_responsibilities
 from bayesgmm.plots.traits import plot_hypotheses, plot_trait, plot_type_spread
 
 __all__ = [
     "plot_bootstrap_lrt",
+    "plot_coclustering",
     "plot_component_count",
     "plot_components",
     "plot_density",
     "plot_hypotheses",
+    "plot_k_posterior",
     "plot_merging",
     "plot_optimization",
     "plot_responsibilities",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
-from bayesgmm.engines._draws import ChainReport, Draws, Sampling
+from bayesgmm.engines._draws import AllDraws, ChainReport, Draws, Sampling
 from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._spec import Spec
@@ -55,6 +55,8 @@ def build_result(
     """
     import xarray as xr
 
+    if outcome.problem is not None:
+        problem = outcome.problem
     K = problem.K
     order = canonical_order(problem, outcome.point)
     components = declared.component_names if declared.component_names is not None else np.arange(K)
@@ -74,7 +76,7 @@ def build_result(
             | _free_noise(problem, point),
             coords,
             attrs={
-                "meaning": "mean of q" if outcome.variational is not None else "mode of the posterior density",
+                "meaning": _meaning(outcome),
                 **{key: float(value) for key, value in outcome.objective.items()},
                 "n_parameters": problem.n_parameters,
             },
@@ -94,6 +96,8 @@ def build_result(
     if outcome.draws is not None:
         n_chains = int(outcome.notes["n_chains"])
         tables |= _sampled(problem, outcome.draws, outcome.sampling, order, n_chains, coords)
+    if outcome.all_draws is not None:
+        tables[names.ALL_DRAWS] = _all_draws(outcome.all_draws, coords)
     if outcome.variational is not None:
         grouped = groups is not None
         axes = {key: names.dims_of(key, grouped=grouped).index(names.COMPONENT) for key in outcome.variational}
@@ -122,6 +126,34 @@ def build_result(
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
     tree.attrs.update(attrs)
     return tree
+
+
+def _meaning(outcome: Outcome) -> str:
+    if outcome.all_draws is not None:
+        return "the draw of the highest likelihood with the most frequent number of occupied components"
+    return "mean of q" if outcome.variational is not None else "mode of the posterior density"
+
+
+def _all_draws(draws: AllDraws, coords: Mapping[str, Any]) -> xr.Dataset:
+    """Draws of all numbers of components; components have places, which are no labels."""
+    import xarray as xr
+
+    n_chains, n_draws, most = draws.values["weights"].shape
+    leading = (names.CHAIN, names.DRAW)
+    dims = {name: (*leading, *names.BY_SLOT.get(name, names.DIMS.get(name, ()))) for name in draws.values}
+    variables: dict[str, Any] = {name: (dims[name], value) for name, value in draws.values.items()}
+    if draws.log_prior is not None:
+        variables["prior_probability"] = "number", np.exp(draws.log_prior)
+    sizes = {names.CHAIN: n_chains, names.DRAW: n_draws, names.SLOT: most}
+    own: dict[str, Any] = {name: np.arange(size) for name, size in sizes.items()}
+    if draws.log_prior is not None:
+        own["number"] = np.arange(draws.log_prior.size)
+    own |= {name: coords[name] for name in (names.FEATURE, names.FEATURE_BIS)}
+    meaning = (
+        "draws of all numbers of components, those that hold rows alone: weights add up to 1 less the weight of empty "
+        "ones; a place is no label; lp is the log-likelihood"
+    )
+    return xr.Dataset(variables, own, attrs={"meaning": meaning, **draws.notes})
 
 
 def _free_noise(problem: Problem, point: Parameters) -> dict[str, Array]:

@@ -141,6 +141,26 @@ def read_result(fit: xr.DataTree) -> FittedMixture:
     )
 
 
+def all_mixtures(fit: xr.DataTree, fitted: FittedMixture) -> Mixtures:
+    """Posterior draws of every number of components: those that are not there have weight 0.
+
+    Where the number of components is known these are the draws of the fit.
+    """
+    if names.ALL_DRAWS not in fit.children:
+        assert fitted.draws is not None
+        return fitted.draws
+    draws = fit[names.ALL_DRAWS].to_dataset()
+    arrays = {}
+    for name in ("weights", "means", "covariances"):
+        value = draws[name].transpose(names.CHAIN, names.DRAW, *names.BY_SLOT[name]).to_numpy()
+        arrays[name] = value.reshape(-1, *value.shape[2:])
+    missing = ~(arrays["weights"] > 0)
+    arrays["means"] = np.where(missing[..., None], fitted.center, arrays["means"])
+    unit = np.diag(np.square(fitted.scale))
+    arrays["covariances"] = np.where(missing[..., None, None], unit, arrays["covariances"])
+    return Mixtures(**arrays, noise_scale=np.ones(len(missing)))
+
+
 def stored_data(fit: xr.DataTree) -> Data:
     """The fitted rows with all that was known about how they were observed, as `fit` got them."""
     check_result(fit)

@@ -16,17 +16,18 @@ from bayesgmm.engines.base import Engine
 
 # Pictures are pinned by their own tests.
 PINNED = [
-    "BayesGMMError", "Beta", "Bridge", "ConjugateMeans", "ConstantCV", "Data", "Diagonal", "Dirichlet", "EM",
-    "Enumeration", "EvenlySpacedMeans", "Exponential", "FitError", "FixedCovariances", "FixedMeans",
-    "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "HalfNormal", "HardyWeinberg", "InputError",
-    "InverseWishart",
-    "LKJ", "Laplace", "LaplaceEvidence", "LinearVariance", "LogNormal", "NUTS", "NormalMeans",
-    "NotConvergedWarning", "PoissonProductWeights", "PoissonWeights",
-    "SaturatingMeans", "ScaledInverseChi", "Spherical", "Status", "StickBreaking", "Tied", "UnsupportedError", "VB",
-    "VBBound", "WarpedCovariances", "WarpedMeans", "add_log_likelihood",
-    "add_posterior_predictive", "as_data", "bootstrap_lrt", "compare_components", "compare_engines", "datasets",
-    "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components", "occupied_components", "predict",
-    "relabel", "simulate", "standard_errors", "summary", "to_pymc", "warped_normal",
+    "BayesGMMError", "Beta", "BetaNegativeBinomial", "Bridge", "ConjugateMeans", "ConstantCV", "Data", "Diagonal",
+    "Dirichlet", "EM", "Enumeration", "EvenlySpacedMeans", "Exponential", "FDistribution", "FitError",
+    "FixedCovariances", "FixedMeans", "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "Geometric",
+    "Gibbs", "HalfNormal", "HardyWeinberg", "HierarchicalInverseWishart", "InputError", "InverseWishart", "LKJ",
+    "Laplace", "LaplaceEvidence", "LinearVariance", "LogNormal", "NUTS", "NormalMeans", "NotConvergedWarning",
+    "Poisson", "PoissonProductWeights", "PoissonWeights", "SaturatingMeans", "ScaledInverseChi",
+    "SparseDirichlet", "Spherical", "Status", "StickBreaking", "Tied", "UniformComponents", "UnsupportedError",
+    "VB", "VBBound", "WarpedCovariances", "WarpedMeans", "add_log_likelihood", "add_posterior_predictive",
+    "as_data", "best_partition", "bootstrap_lrt", "coclustering", "compare_components", "compare_engines",
+    "component_posterior", "datasets", "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components",
+    "occupied_components", "predict", "relabel", "simulate", "standard_errors", "summary", "to_pymc",
+    "warped_normal",
 ]  # fmt: skip
 FUNCTIONS = [name for name in PINNED if inspect.isfunction(getattr(bg, name))]
 CLASSES = [name for name in PINNED if inspect.isclass(getattr(bg, name))]
@@ -95,7 +96,7 @@ def test_options_after_the_main_arguments_are_keyword_only():
         assert set(kinds[positional:]) <= {inspect.Parameter.KEYWORD_ONLY}
 
 
-@pytest.mark.parametrize("kind", [bg.EM, bg.VB, bg.Laplace])
+@pytest.mark.parametrize("kind", [bg.EM, bg.VB, bg.Laplace, bg.Gibbs])
 def test_engines_are_options(kind):
     assert issubclass(kind, Engine)
     assert kind() == kind()

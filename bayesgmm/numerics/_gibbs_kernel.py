@@ -1,0 +1,242 @@
+"""The compiled sweep of the Gibbs sampler: labels, then parameters, then (telescoping) the number of components.
+
+Labels are drawn in the blocks of the one pass (`_kernels`), and the sums that the parameters need are added up in the
+same loop; no array of rows by components is kept. With an unknown number of components the sweep is that of
+Fruehwirth-Schnatter, Malsiner-Walli & Gruen (2021, algorithm 1).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from bayesgmm.numerics._gibbs_updates import (
+    CONCENTRATION,
+    FIXED,
+    INNER,
+    RANDOM_NUMBER,
+    RANDOM_SCALE,
+    draw_components,
+    draw_scale,
+)
+from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights
+from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _residuals
+
+
+@njit(**INNER)
+def _draw_labels(
+    rng, x, labels, R, R_bits, residual, work, work_bits, peak, total, constants, means, A, counts, first, second, delta
+):
+    """Draw all labels and add up sums of residuals about `means`; return the log-likelihood, labels summed out."""
+    d, N = x.shape
+    K = R.shape[0]
+    value = 0.0
+    for start in range(0, N, DIRECT_BLOCK):
+        w = min(DIRECT_BLOCK, N - start)
+        for k in range(K):
+            _residuals(residual, x, start, w, means, k)
+            _log_joint(R, k, residual, w, work, constants[k], A)
+        value += _normalise(R, R_bits, w, peak, total, work, work_bits)
+        for i in range(w):
+            u = rng.random()
+            k = 0
+            below = R[0, i]
+            while u >= below and k < K - 1:
+                k += 1
+                below += R[k, i]
+            labels[start + i] = k
+            counts[k] += 1.0
+            for j in range(d):
+                r = x[j, start + i] - means[k, j]
+                delta[j] = r
+                first[k, j] += r
+                for e in range(j + 1):
+                    second[k, j, e] += r * delta[e]
+    return value
+
+
+@njit(**INNER)
+def _swap(j, k, counts, first, second, log_weights, means, L, A):
+    """Let two components change places."""
+    d = means.shape[1]
+    counts[j], counts[k] = counts[k], counts[j]
+    log_weights[j], log_weights[k] = log_weights[k], log_weights[j]
+    for i in range(d):
+        means[j, i], means[k, i] = means[k, i], means[j, i]
+        first[j, i], first[k, i] = first[k, i], first[j, i]
+        for e in range(d):
+            second[j, i, e], second[k, i, e] = second[k, i, e], second[j, i, e]
+            L[j, i, e], L[k, i, e] = L[k, i, e], L[j, i, e]
+            A[j, i, e], A[k, i, e] = A[k, i, e], A[j, i, e]
+
+
+@njit(**INNER)
+def _occupied_first(K, place, labels, counts, first, second, log_weights, means, L, A):
+    """Give the components that hold rows the first numbers; return how many there are."""
+    n, moved = 0, False
+    for k in range(K):
+        if counts[k] > 0:
+            place[k] = n
+            if n != k:  # then component n is empty
+                _swap(n, k, counts, first, second, log_weights, means, L, A)
+                moved = True
+            n += 1
+    if moved:
+        for i in range(labels.size):
+            labels[i] = place[labels[i]]
+    return n
+
+
+@njit(**INNER)
+def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out_log_weights, out_means, out_L):
+    # Loops: slices on both sides would have their shapes compared, which takes ten times as long to compile.
+    d = scale.shape[0]
+    for j in range(d):
+        for e in range(d):
+            out_scale[s, j, e] = scale[j, e]
+    for k in range(K):
+        out_counts[s, k], out_log_weights[s, k] = counts[k], log_weights[k]
+        for j in range(d):
+            out_means[s, k, j] = means[k, j]
+            for e in range(d):
+                out_L[s, k, j, e] = L[k, j, e]
+
+
+@njit(nogil=True, cache=True)
+def run_sweeps(
+    rng,
+    x,
+    labels,
+    kinds,
+    log_prior,
+    concentration,
+    concentration_prior,
+    loc,
+    sd,
+    kappa,
+    df,
+    scale_df,
+    scale_inverse,
+    number,
+    log_weights,
+    means,
+    L,
+    A,
+    total,
+    scale,
+    n_sweeps,
+    thin,
+    out_number,
+    out_occupied,
+    out_likelihood,
+    out_total,
+    out_scale,
+    out_counts,
+    out_log_weights,
+    out_means,
+    out_L,
+):
+    """Make sweeps, keeping what every `thin`-th begins with and its labels' counts; nothing if outputs are empty.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    x : (d, N) array
+    labels : (N,) array of int
+        Overwritten.
+    kinds : (7,) array of int
+        Which conditionals, see `_gibbs_updates`.
+    log_prior : (M + 1,) array
+        log p(K) at place K where the number of components is unknown.
+    concentration : (M,) array
+        Of the Dirichlet distribution or the sticks.
+    concentration_prior : (2,) array
+    loc, sd : (M, d) arrays
+        Of the prior on means.
+    kappa, df : float
+        Precision scale of conjugate means; degrees of freedom of the covariances.
+    scale_df, scale_inverse : float, (d, d) array
+        Of the Wishart prior on the scale matrix, if that is unknown.
+    number, log_weights, means, L, A, total, scale : arrays
+        The state, changed: K (1,), (M,), (M, d), factors of covariances and precisions (M, d, d), total concentration
+        (1,), scale matrix (d, d).
+    out_number, ..., out_L : arrays with n_sweeps // thin first
+    """
+    d, N = x.shape
+    M = log_weights.size
+    R, residual = np.empty((M, DIRECT_BLOCK)), np.empty((d, DIRECT_BLOCK))
+    block, peak, sums = np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK)
+    R_bits, block_bits = R.view(np.int64), block.view(np.int64)
+    counts, first, second = np.zeros(M), np.zeros((M, d)), np.zeros((M, d, d))
+    constants, logs, delta, shift = np.empty(M), np.empty(M + 1), np.empty(d), np.empty(d)
+    order = np.empty(M, dtype=np.int64)
+    work, S = np.empty((3, max(d, 2), max(d, 2))), np.empty((d, d))
+    random_number = kinds[RANDOM_NUMBER] == 1
+    none = order.size - M  # 0, of the type of other numbers, so that functions are compiled once
+    half_log_two_pi = 0.5 * d * math.log(2.0 * math.pi)
+    for sweep in range(n_sweeps):
+        K = number[0]
+        for k in range(K):
+            constants[k] = log_weights[k] - half_log_two_pi
+            for j in range(d):
+                constants[k] += math.log(A[k, j, j])
+            counts[k] = 0.0
+            for j in range(d):
+                first[k, j] = 0.0
+                for e in range(d):
+                    second[k, j, e] = 0.0
+        value = _draw_labels(
+            rng,
+            x,
+            labels,
+            R[:K],
+            R_bits[:K],
+            residual,
+            block,
+            block_bits,
+            peak,
+            sums,
+            constants,
+            means,
+            A,
+            counts,
+            first,
+            second,
+            delta,
+        )
+        if random_number:
+            occupied = _occupied_first(K, order, labels, counts, first, second, log_weights, means, L, A)
+        else:
+            occupied = 0
+            for k in range(K):
+                occupied += counts[k] > 0
+        if out_number.size > 0 and sweep % thin == thin - 1:
+            s = sweep // thin
+            out_number[s], out_occupied[s] = K, occupied
+            out_likelihood[s], out_total[s] = value, total[0]
+            _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out_log_weights, out_means, out_L)
+        own = occupied if random_number else K
+        draw_components(
+            rng, kinds, none, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
+        )
+        if kinds[RANDOM_SCALE] == 1:
+            draw_scale(rng, kinds, own, df, scale_df, scale_inverse, A, scale, S, work)
+        if random_number:
+            K = draw_number(rng, kinds, log_prior, occupied, counts, N, concentration, total[0], logs)
+            number[0] = K
+            for k in range(own, K):
+                counts[k] = 0.0
+                for j in range(d):
+                    first[k, j] = 0.0
+                    means[k, j] = loc[k, j]
+                    for e in range(d):
+                        second[k, j, e] = 0.0
+        if kinds[CONCENTRATION] != FIXED:
+            total[0] = draw_concentration(rng, kinds, concentration_prior, total[0], counts, K, N)
+        if random_number:
+            draw_components(
+                rng, kinds, own, K, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
+            )
+        draw_weights(rng, kinds, K, counts, concentration, total[0], log_weights)
