@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # From negative over "cannot be told" to positive.
 _SHADES = (PALETTE[0], PALETTE[6], PALETTE[1])
 _BINS, _CURVE = 120, 800
-_CLUSTER_COLORS = (GREY, PALETTE[0], PALETTE[2], PALETTE[1])
+CLUSTER_COLORS = (GREY, PALETTE[0], PALETTE[2], PALETTE[1])
 _EM_STEPS = 60
 _FLAG_WIDTH = 92
 _LINE = 14.5  # points
@@ -86,16 +86,7 @@ def draw_histogram(
         ax.set_yticks([])
         return
     row = result.sel(well=well, channel=channel)
-    low, high = float(x.min()), float(x.max())
-    if fitted is not None:
-        place = fitted.kind <= 1
-        # Lone outliers far away would squeeze everything else.
-        reach = (fitted.means - 6.0 * fitted.sds)[place].min(), (fitted.means + 6.0 * fitted.sds)[place].max()
-        span = reach[1] - reach[0]
-        low, high = max(low, reach[0] - 0.5 * span), min(high, reach[1] + 0.5 * span)
-        low, high = min(low, float(np.quantile(x, 0.005))), max(high, float(np.quantile(x, 0.995)))
-    pad = 0.02 * (high - low) or 1.0
-    edges = np.linspace(low - pad, high + pad, bins + 1)
+    edges = np.linspace(*limits(x, fitted), bins + 1)
     counts = np.histogram(x, edges)[0]
     ax.stairs(counts, edges, fill=True, color=GREY, alpha=0.35, label=f"{x.size:,} droplets")
     if fitted is not None:
@@ -125,6 +116,19 @@ def draw_histogram(
     from matplotlib.ticker import FuncFormatter
 
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else ""))
+
+
+def limits(x: Array, fitted: Clusters | None) -> tuple[float, float]:
+    """Of an axis of amplitudes: lone outliers far away would squeeze everything else, and are left out."""
+    low, high = float(x.min()), float(x.max())
+    if fitted is not None:
+        own = fitted.kind <= 1
+        first, last = (fitted.means - 6.0 * fitted.sds)[own].min(), (fitted.means + 6.0 * fitted.sds)[own].max()
+        reach = 0.25 * (last - first)
+        low, high = max(low, first - reach), min(high, last + reach)
+        low, high = min(low, float(np.quantile(x, 0.005))), max(high, float(np.quantile(x, 0.995)))
+    pad = 0.02 * (high - low) or 1.0
+    return low - pad, high + pad
 
 
 def plot_droplets(
@@ -266,12 +270,12 @@ def plot_two_channels(
     if fitted[0] is None or fitted[1] is None:
         ax.scatter(x[1][order], x[0][order], color=GREY, **points)
     else:
-        p = _four_clusters(*(c.log_densities(each) for c, each in zip(fitted, x, strict=True) if c is not None))
-        colors = to_rgba_array(_CLUSTER_COLORS)[p.argmax(axis=1)]
+        p = four_clusters(*(c.log_densities(each) for c, each in zip(fitted, x, strict=True) if c is not None))
+        colors = to_rgba_array(CLUSTER_COLORS)[p.argmax(axis=1)]
         colors[:, 3] = 0.2 + 0.7 * np.clip(2.0 * p.max(axis=1) - 1.0, 0.0, 1.0)
         ax.scatter(x[1][order], x[0][order], c=colors[order], **points)
         names = ("neither", f"{pair[0]} only", f"{pair[1]} only", "both")
-        for name, color, number in zip(names, _CLUSTER_COLORS, p.sum(axis=0), strict=True):
+        for name, color, number in zip(names, CLUSTER_COLORS, p.sum(axis=0), strict=True):
             ax.scatter([], [], color=color, s=25, label=f"{name}: {number:,.0f}")
         add_legend(ax)
     for channel, line in zip(pair, (ax.axhline, ax.axvline), strict=True):
@@ -280,11 +284,12 @@ def plot_two_channels(
             line(threshold, color=ink(), linestyle=(0, (4, 3)), linewidth=0.8)
     ax.set_xlabel(drops.amplitude_axis(result, pair[1]))
     ax.set_ylabel(drops.amplitude_axis(result, pair[0]))
-    ax.set_title(f"{well}: {drops.contents(result, well)}, {x[0].size:,} droplets", fontsize="medium", loc="left", parse_math=False)
+    title = f"{well}: {drops.contents(result, well)}, {x[0].size:,} droplets"
+    ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
     return ax
 
 
-def _four_clusters(first: tuple[Array, Array], second: tuple[Array, Array]) -> Array:
+def four_clusters(first: tuple[Array, Array], second: tuple[Array, Array]) -> Array:
     """Probabilities (n, 4) of neither, first only, second only, both; the shares of the clusters are fitted."""
     log_f = np.stack([a + b for b in second for a in first], axis=1)
     f = np.exp(log_f - log_f.max(axis=1, keepdims=True))
