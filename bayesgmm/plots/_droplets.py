@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 KINDS = ("negatives", "positives", "rain", "outliers")
 COLORS = {"negatives": PALETTE[0], "positives": PALETTE[1], "rain": PALETTE[2], "outliers": GREY}
 WARNING = PALETTE[3]
+NO_POSITIVES = "no positives"  # how this flag begins
 # Components by the first word of their name.
 _KIND_OF = {"negative": 0, "positive": 1, "rain": 2, "low": 3, "outliers": 3}
 _NUMBERS = ("copies_per_droplet", "rain", "low_outliers", "outliers", "baseline", "spread", "gap", "positive_sd")
@@ -158,6 +159,13 @@ def contents(result: xr.Dataset, well: str) -> str:
     if bool(row["ntc"]):
         return "no template" if name in (well, "NTC") else f"{name} (no template)"
     return name
+
+
+def flags_of(result: xr.Dataset, well: str, channel: str) -> list[str]:
+    """What must be said of a well, without what every control should have: no positives."""
+    row = result.sel(well=well, channel=channel)
+    told = [each for each in str(row["flags"].to_numpy()).split("; ") if each]
+    return [each for each in told if not (bool(row["ntc"]) and each.startswith(NO_POSITIVES))]
 
 
 def interval(middle: float, lower: float, upper: float) -> str:

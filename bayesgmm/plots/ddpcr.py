@@ -94,9 +94,7 @@ def draw_histogram(
         expected = x.size * (edges[1] - edges[0]) * fitted.densities(grid)
         ax.plot(grid, expected.sum(axis=0), color=ink(), linewidth=2.4, alpha=0.45, label="all, as fitted")
         for k, kind in enumerate(KINDS):
-            ax.plot(
-                grid, expected[k], color=COLORS[kind], linewidth=1.5, linestyle="--" if k == 3 else "-", label=kind
-            )
+            ax.plot(grid, expected[k], color=COLORS[kind], linewidth=1.5, linestyle="--" if k == 3 else "-", label=kind)
     threshold = float(row["threshold"])
     if np.isfinite(threshold):
         counted = float(row["copies_per_droplet_threshold"])

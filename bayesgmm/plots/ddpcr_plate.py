@@ -38,8 +38,8 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
     matplotlib.figure.Figure
         Copies per microlitre of reaction. Thick lines are statistical intervals, thin ones add the variation between
         wells; grey steps are what the sample's estimate expects in a well at its dilution. An arrow stands for a bound
-        that is not known or 0. Flagged wells have open markers in the colour of warnings. Controls are in a panel of
-        their own, with the limit of blank.
+        that is not known or 0. Flagged wells have open markers in the colour of warnings (a control without
+        positives is as it should be). Controls are in a panel of their own, with the limit of blank.
 
     Raises
     ------
@@ -93,8 +93,7 @@ def _rows(result: xr.Dataset, wells: list[str]) -> list[list[str]]:
 def _panel(ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: int, *, controls: bool = False) -> None:
     part = result.sel(well=wells, channel=channel)
     middle = part["copies_per_ul"].to_numpy()
-    flagged = part["flags"].to_numpy().astype(str) != ""
-    flagged &= np.isfinite(middle)
+    flagged = np.array([bool(drops.flags_of(result, well, channel)) for well in wells]) & np.isfinite(middle)
     place = np.arange(len(wells))
     ends = {
         kind: [part[f"copies_per_ul{kind}_{end}"].to_numpy() for end in ("lower", "upper")] for kind in ("", "_total")

@@ -28,7 +28,9 @@ def checklist(result: xr.Dataset) -> str:
     rows = [
         (
             "Copies per partition (λ)",
-            f"{_range(rate)} in wells with template; each well in <a href='#wells'>Wells</a>." if rate.size else "None.",
+            f"{_range(rate)} in wells with template; each well in <a href='#wells'>Wells</a>."
+            if rate.size
+            else "None.",
             "",
         ),
         (
@@ -59,8 +61,9 @@ def checklist(result: xr.Dataset) -> str:
             "<a href='#between'>Between wells</a>."
             if controls
             else "<span class=mark>None named.</span>",
-            "Positive controls, and controls of extraction; which wells they are." if controls else "Name them, or say "
-            "why there are none; and positive controls.",
+            "Positive controls, and controls of extraction; which wells they are."
+            if controls
+            else "Name them, or say why there are none; and positive controls.",
         ),
         (
             "Replication",
@@ -98,7 +101,13 @@ def _range(values: np.ndarray, places: int | None = None) -> str:
     """The only value, or the lowest to the highest."""
 
     def shown(value: float) -> str:
-        return digits(value, value) if places is None else f"{value:,.{places}f}".rstrip("0").rstrip(".") if places else f"{value:,.0f}"
+        return (
+            digits(value, value)
+            if places is None
+            else f"{value:,.{places}f}".rstrip("0").rstrip(".")
+            if places
+            else f"{value:,.0f}"
+        )
 
     low, high = shown(float(np.min(values))), shown(float(np.max(values)))
     return low if low == high else f"{low} to {high}"

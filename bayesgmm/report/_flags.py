@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bayesgmm.plots._droplets import contents
+from bayesgmm.plots._droplets import NO_POSITIVES, contents, flags_of
 from bayesgmm.report._html import section, text
 
 if TYPE_CHECKING:
     import xarray as xr
 
 _NUMBER = re.compile(r"[-+−]?\d[\d.,]*(?:e[-+]?\d+)?")
-_NONE = "no positives"
-_MOST_WELLS = 16
 
 
 def flags_section(result: xr.Dataset) -> str:
@@ -23,7 +21,9 @@ def flags_section(result: xr.Dataset) -> str:
     expected = _expected(result)
     note = f'<p class="note">As expected of controls: no positives in {text(", ".join(expected))}.</p>' * bool(expected)
     if not items and not plate:
-        done = section("Flags", "<p>None: no well and no channel needs a word beside its numbers.</p>", note, anchor="flags")
+        done = section(
+            "Flags", "<p>None: no well and no channel needs a word beside its numbers.</p>", note, anchor="flags"
+        )
         return done.replace('id="flags"', 'id="flags" class="none"', 1)
     done = section("Flags", f"<ul>{''.join(plate + items)}</ul>", note, anchor="flags")
     return done.replace('id="flags"', 'id="flags" class="some"', 1)
@@ -47,7 +47,8 @@ def gathered(result: xr.Dataset) -> list[tuple[str, str]]:
     for general, members in found.items():
         same = len({told for _, _, told in members}) == 1
         wells = [
-            f"{well}{f' {channel}' if several_channels else ''}" + (f" ({contents(result, well)})" * (len(members) <= 4))
+            f"{well}{f' {channel}' if several_channels else ''}"
+            + (f" ({contents(result, well)})" * (len(members) <= 4))
             for well, channel, _ in members
         ]
         if not same and len(members) <= 4:
@@ -62,10 +63,7 @@ def _each(result: xr.Dataset) -> list[tuple[str, str, str]]:
     out = []
     for well in result["well"].to_numpy().astype(str):
         for channel in result["channel"].to_numpy().astype(str):
-            row = result.sel(well=well, channel=channel)
-            for told in _split(str(row["flags"].to_numpy())):
-                if not (bool(row["ntc"]) and told.startswith(_NONE)):
-                    out.append((well, channel, told))
+            out += [(well, channel, told) for told in flags_of(result, well, channel)]
     return out
 
 
@@ -73,7 +71,7 @@ def _expected(result: xr.Dataset) -> list[str]:
     wells = []
     for well in result["well"].to_numpy().astype(str):
         row = result.sel(well=well)
-        if bool(row["ntc"]) and any(_NONE in str(flags) for flags in row["flags"].to_numpy()):
+        if bool(row["ntc"]) and any(NO_POSITIVES in str(flags) for flags in row["flags"].to_numpy()):
             wells.append(well)
     return wells
 

@@ -25,9 +25,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterab
     right = set(numeric)
 
     def cells(row: Sequence[str], tag: str, scope: str = "") -> str:
-        return "".join(
-            f"<{tag}{scope}{' class=n' if i in right else ''}>{cell}</{tag}>" for i, cell in enumerate(row)
-        )
+        return "".join(f"<{tag}{scope}{' class=n' if i in right else ''}>{cell}</{tag}>" for i, cell in enumerate(row))
 
     body = "\n".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     return (
@@ -57,9 +55,7 @@ def picture(figure: Figure, what: str, *, dpi: int = 130) -> str:
     plt.close(figure)
     image = Image.open(drawn).convert("RGB").quantize(_PALETTE_SIZE, dither=Image.Dither.NONE)
     width = int(image.width * 96 / dpi)
-    return (
-        f'<figure class="wide"><img src="{encoded(image)}" alt="{text(what)}" style="max-width:{width}px"></figure>'
-    )
+    return f'<figure class="wide"><img src="{encoded(image)}" alt="{text(what)}" style="max-width:{width}px"></figure>'
 
 
 def encoded(image: object) -> str:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.plots._droplets import by_sample, contents, digits, interval, measured
+from bayesgmm.plots._droplets import by_sample, contents, digits, flags_of, interval, measured
 from bayesgmm.report._html import paragraph, table, text
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_MARK = '<span class="mark" title="{}">flagged</span>'
+_MARK = '<span class="mark" title="{}">⚑</span>'
 
 
 def samples(result: xr.Dataset) -> list[str]:
@@ -25,7 +25,8 @@ def samples(result: xr.Dataset) -> list[str]:
             row = result.sel(sample=name, channel=channel)
             flagged = int((result["flags"].sel(channel=channel).to_numpy().astype(str)[own] != "").sum())
             value, lower, upper, first, last = (
-                float(row[f"sample_copies_per_ul{end}"]) for end in ("", "_lower", "_upper", "_total_lower", "_total_upper")
+                float(row[f"sample_copies_per_ul{end}"])
+                for end in ("", "_lower", "_upper", "_total_lower", "_total_upper")
             )
             rows.append(
                 [
@@ -41,9 +42,9 @@ def samples(result: xr.Dataset) -> list[str]:
         return [paragraph("There are no wells with template.")]
     head = ["Sample", "Channel", "Wells", "Copies per µL of sample", f"{level}, statistical", f"{level}, total"]
     said = (
-        "Of the undiluted sample, per microlitre of reaction. <b>Statistical</b> intervals carry Poisson noise and the "
-        "doubt which droplet is positive; <b>total</b> intervals add how much wells of one sample differ beyond that. To "
-        "compare samples, take the total interval."
+        "Copies per µL of the undiluted sample: those in the reaction times the dilution. <b>Statistical</b> intervals "
+        "carry Poisson noise and the doubt which droplet is positive; <b>total</b> intervals add how much wells of one "
+        "sample differ beyond that. To compare samples, take the total interval."
     )
     return [table(head, rows, numeric=(3, 4, 5)), paragraph(said, "note"), *_pairs(result, level)]
 
@@ -90,9 +91,9 @@ def channels(result: xr.Dataset) -> str:
         )
     head = ["Channel", f"Sd between wells ({level})", "Limit of blank", "Limit of detection"]
     said = (
-        "Sd between wells: of the concentrations of wells of one sample, beyond Poisson noise, learned from all samples. "
-        "Limits are in copies per µL of reaction for one well: a blank stays below the first, and a well with the second "
-        "is told from a blank, each with 95 % probability."
+        "Sd between wells: of the concentrations of wells of one sample, beyond Poisson noise, learned from all "
+        "samples. Limits are in copies per µL of reaction for one well: a blank stays below the first, and a well with "
+        "the second is told from a blank, each with 95 % probability."
     )
     return table(head, rows, numeric=(1, 2, 3)) + paragraph(said, "note")
 
@@ -103,7 +104,7 @@ def wells(result: xr.Dataset) -> list[str]:
     for well in by_sample(result):
         for channel in result["channel"].to_numpy().astype(str):
             row = result.sel(well=well, channel=channel)
-            flags = str(row["flags"].to_numpy())
+            flags = "; ".join(flags_of(result, well, channel))
 
             def of(name: str, row: Any = row) -> tuple[float, float, float]:
                 return float(row[name]), float(row[f"{name}_lower"]), float(row[f"{name}_upper"])
@@ -113,7 +114,7 @@ def wells(result: xr.Dataset) -> list[str]:
             width = rate[2] - rate[1]
             cells = [
                 f"<b>{text(well)}</b>",
-                f'{text(contents(result, well))}{" " + _MARK.format(text(flags)) if flags else ""}',
+                f"{text(contents(result, well))}{' ' + _MARK.format(text(flags)) if flags else ''}",
                 *([text(channel)] if several else []),
                 f"{int(row['n_droplets']):,}",
                 digits(float(row["positives"]), 20.0),
@@ -126,12 +127,19 @@ def wells(result: xr.Dataset) -> list[str]:
             ]
             rows.append(cells)
     head = ["Well", "Sample", *(["Channel"] if several else []), "Droplets", "Positives", f"λ ({level}, statistical)"]
-    head += [f"Copies per µL ({level}, statistical)", f"{level}, total", "λ, rain negative", "λ at threshold", "Apart (sd)"]
+    head += [
+        f"Copies per µL ({level}, statistical)",
+        f"{level}, total",
+        "λ, rain negative",
+        "λ at threshold",
+        "Apart (sd)",
+    ]
     start = 3 if several else 2
     said = (
-        "λ: copies per droplet. Copies per µL of reaction, not corrected for dilution. Positives: expected number, rain "
-        "included. Rain negative: what λ would be if droplets between the clusters were negative. At threshold: counted "
-        "half way between the clusters. Apart: distance of the clusters; below 2.5 sd they cannot be told apart."
+        "λ: copies per droplet. Copies per µL of reaction, not corrected for dilution. Positives: expected number, "
+        "rain included. Rain negative: what λ would be if droplets between the clusters were negative. At threshold: "
+        "counted half way between the clusters. Apart: distance of the clusters; below 2.5 sd they cannot be told "
+        "apart. ⚑: there are flags."
     )
     return [table(head, rows, numeric=range(start, len(head)), kind="wells"), paragraph(said, "note")]
 

@@ -114,13 +114,18 @@ def _check_together(result: xr.Dataset, plate: Any) -> None:
 def _subtitle(result: xr.Dataset) -> str:
     channels = [drops.measured(result, str(name)) for name in result["channel"].to_numpy()]
     return paragraph(
-        f"Concentrations from the amplitudes of droplets in {text(' and '.join(channels))}, without a threshold.", "soft"
+        f"Concentrations from the amplitudes of droplets in {text(' and '.join(channels))}, without a threshold.",
+        "soft",
     )
 
 
 def _facts(result: xr.Dataset) -> str:
     ntc = result["ntc"].to_numpy()
-    flagged = int((result["flags"].to_numpy().astype(str) != "").any(axis=1).sum())
+    channels = result["channel"].to_numpy().astype(str)
+    flagged = sum(
+        any(drops.flags_of(result, well, channel) for channel in channels)
+        for well in result["well"].to_numpy().astype(str)
+    )
     volume = np.unique(result["droplet_volume_nl"].to_numpy().round(6))
     shown = f"{volume[0]:g} nL" if volume.size == 1 else f"{volume[0]:g} to {volume[-1]:g} nL"
     facts = [
@@ -158,7 +163,7 @@ def _wells(result: xr.Dataset, plate: Any) -> list[str]:
     out = [
         paragraph(
             "Droplets (upwards, logarithmic) by amplitude (unit of the instrument), and how many the fitted clusters "
-            "expect. λ is copies per droplet, with its statistical interval.",
+            "expect. λ is copies per droplet, with its statistical interval; n the number of droplets.",
             "note",
         ),
         _small.legend(),
@@ -170,8 +175,8 @@ def _wells(result: xr.Dataset, plate: Any) -> list[str]:
             row = result.sel(well=well, channel=channel)
             drawn = _small.histogram(result, well, channel, x[well, channel], fitted[well, channel])
             rate = [float(row[f"copies_per_droplet{end}"]) for end in ("", "_lower", "_upper")]
-            told = f"λ {drops.interval(*rate)}; {int(row['n_droplets']):,} droplets"
-            cells.append(_cell(result, well, drawn, told, str(row["flags"].to_numpy())))
+            told = f"λ {drops.interval(*rate)}", f"n {int(row['n_droplets']):,}"
+            cells.append(_cell(result, well, drawn, told, drops.flags_of(result, well, channel)))
         out.append(f'<div class="cells">{"".join(cells)}</div>')
     if len(channels) == 2:
         pair = (channels[0], channels[1])
@@ -180,18 +185,18 @@ def _wells(result: xr.Dataset, plate: Any) -> list[str]:
         cells = []
         for well in order:
             drawn = _small.scatter(result, well, pair, [x[well, c] for c in pair], [fitted[well, c] for c in pair])
-            cells.append(_cell(result, well, drawn, _numbers.linkage(result, well), ""))
+            cells.append(_cell(result, well, drawn, (_numbers.linkage(result, well), ""), []))
         out.append(f'<div class="cells">{"".join(cells)}</div>')
     return out
 
 
-def _cell(result: xr.Dataset, well: str, drawn: str, told: str, flags: str) -> str:
-    warned = f'<p class="mark">{text(flags)}</p>' if flags else ""
+def _cell(result: xr.Dataset, well: str, drawn: str, told: tuple[str, str], flags: list[str]) -> str:
+    warned = f'<p class="mark">{text("; ".join(flags))}</p>' if flags else ""
     kind = "cell flagged" if flags else "cell"
     name = text(drops.contents(result, well))
     return (
         f'<div class="{kind}"><h4>{text(well)}<span title="{name}">{name}</span></h4>{drawn}'
-        f"<p>{text(told)}</p>{warned}</div>"
+        f'<p class="told">{text(told[0])}<span>{text(told[1])}</span></p>{warned}</div>'
     )
 
 

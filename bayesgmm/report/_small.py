@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.plots import _droplets as drops
 from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters
 from bayesgmm.plots.ddpcr import CLUSTER_COLORS, four_clusters, limits
 from bayesgmm.report._html import encoded, text
@@ -171,8 +170,8 @@ def _axis_y(top: float, place_y: Any) -> str:
 def _ticks(low: float, high: float) -> list[float]:
     step = 10.0 ** np.floor(np.log10(high - low))
     step *= next(each for each in (0.2, 0.5, 1.0, 2.0, 5.0) if (high - low) / (step * each) <= 5.5)
-    return (step * np.arange(np.ceil(low / step), np.floor(high / step) + 1)).tolist()
+    return [step * i for i in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
 
 
 def _short(tick: float) -> str:
-    return f"{tick:,.10g}".replace("-", "−")
+    return f"{tick + 0.0:,.10g}".replace("-", "−")

@@ -23,8 +23,10 @@ FILES = {
     ("well", "pair"): "_linkage",
 }
 _FIRST = {
-    ("well", "channel"): ["well", "channel", "well_sample", "target", "ntc", "dilution", "replicate"]
-    + ["n_droplets", "droplet_volume_nl", "total_volume_ul"],
+    ("well", "channel"): [
+        *("well", "channel", "well_sample", "target", "ntc", "dilution", "replicate"),
+        *("n_droplets", "droplet_volume_nl", "total_volume_ul"),
+    ],
     ("sample", "channel"): ["sample", "channel", "target"],
     ("channel",): ["channel", "target"],
     ("sample", "pair"): ["sample", "pair"],
