@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bayesgmm._errors import BayesGMMError, InputError
 from bayesgmm._words import counted
 from bayesgmm.ddpcr import instruments, quantify, read_plate
-from bayesgmm.plots._droplets import digits, interval, measured
+from bayesgmm.plots._droplets import Row, digits, interval, measured
 from bayesgmm.report import write_report, write_tables
 from bayesgmm.report._flags import gathered, of_plate
 from bayesgmm.report._tables import checked_path
@@ -175,7 +175,7 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
     for name in result["sample"].to_numpy().astype(str):
         wells = int(((own == name) & ~result["ntc"].to_numpy()).sum())
         for channel in result["channel"].to_numpy().astype(str):
-            row = result.sel(sample=name, channel=channel)
+            row = Row(result, sample=name, channel=channel)
             value, lower, upper, first, last = (
                 float(row[f"sample_copies_per_ul{end}"])
                 for end in ("", "_lower", "_upper", "_total_lower", "_total_upper")
@@ -194,7 +194,7 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
     _print_pairs(console, result, level)
     console.print()
     for channel in result["channel"].to_numpy().astype(str):
-        row = result.sel(channel=channel)
+        row = Row(result, channel=channel)
         tau = [100 * float(row[f"between_well_sd{end}"]) for end in ("", "_lower", "_upper")]
         console.print(f"{escape(measured(result, channel))}: sd between wells {interval_of(tau)} %", end="")
         blank, detection = float(row["limit_of_blank"]), float(row["limit_of_detection"])
@@ -227,7 +227,7 @@ def _print_pairs(console: Any, result: xr.Dataset, level: str) -> None:
     table.add_column(f"fractional abundance ({level} total)", justify="right")
     for name in result["sample"].to_numpy().astype(str):
         for pair in result["pair"].to_numpy().astype(str):
-            row = result.sel(sample=name, pair=pair)
+            row = Row(result, sample=name, pair=pair)
             ratio = [float(row[f"ratio{end}"]) for end in ("", "_lower", "_upper")]
             share = [100 * float(row[f"fractional_abundance{end}"]) for end in ("", "_lower", "_upper")]
             table.add_row(escape(name), escape(pair), interval(*ratio), f"{interval(*share)} %")

@@ -28,6 +28,25 @@ _NUMBERS = ("copies_per_droplet", "rain", "low_outliers", "outliers", "baseline"
 _BINS, _STEPS = 4000, 60
 
 
+class Row:
+    """Single values of a result by their labels; some hundred times faster than selecting from a Dataset.
+
+    Parameters
+    ----------
+    result : Dataset
+    **where : str
+        Labels by dimension, such as ``well="A01"``.
+    """
+
+    def __init__(self, result: xr.Dataset, **where: str) -> None:
+        self._variables = result.variables
+        self._places = {dim: result.get_index(dim).get_loc(label) for dim, label in where.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        variable = self._variables[name]
+        return variable.values[tuple(self._places[str(dim)] for dim in variable.dims)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
     """The mixture of one well and channel: K Gaussians, and of which kind each of them is.
@@ -57,7 +76,8 @@ class Clusters:
         negative, positive = self.kind == 0, (self.kind == 1) | (self.kind == 2)
 
         def together(own: NDArray[np.bool_]) -> Array:
-            return np.asarray(np.logaddexp.reduce(log_p[own], axis=0) - np.log(self.weights[own].sum()))
+            most = log_p[own].max(axis=0)
+            return most + np.log(np.exp(log_p[own] - most).sum(axis=0)) - np.log(self.weights[own].sum())
 
         return together(negative), together(positive)
 
@@ -76,7 +96,8 @@ def clusters(result: xr.Dataset, well: str, channel: str, x: Array) -> Clusters 
     The result has the numbers of a well but for the shares of the components of its negatives; these are found here, by
     EM from those of the plate.
     """
-    row = {name: float(result[name].sel(well=well, channel=channel)) for name in _NUMBERS}
+    at = Row(result, well=well, channel=channel)
+    row = {name: float(at[name]) for name in _NUMBERS}
     if not np.isfinite(list(row.values())).all():
         return None
     model: Any = GaussianMixture.from_json(str(result.attrs[f"model {channel}"]))
@@ -143,7 +164,7 @@ def amplitudes(plate: Any, well: str, channel: str) -> Array:
 
 def measured(result: xr.Dataset, channel: str) -> str:
     """A channel and its target."""
-    target = str(result["target"].sel(channel=channel).to_numpy())
+    target = str(Row(result, channel=channel)["target"])
     return channel if target == channel else f"{channel}, {target}"
 
 
@@ -154,8 +175,8 @@ def amplitude_axis(result: xr.Dataset, channel: str) -> str:
 
 def contents(result: xr.Dataset, well: str) -> str:
     """What is in a well: its sample, or that it is a control."""
-    row = result.sel(well=well)
-    name = str(row["well_sample"].to_numpy())
+    row = Row(result, well=well)
+    name = str(row["well_sample"])
     if bool(row["ntc"]):
         return "no template" if name in (well, "NTC") else f"{name} (no template)"
     return name
@@ -163,8 +184,8 @@ def contents(result: xr.Dataset, well: str) -> str:
 
 def flags_of(result: xr.Dataset, well: str, channel: str) -> list[str]:
     """What must be said of a well, without what every control should have: no positives."""
-    row = result.sel(well=well, channel=channel)
-    told = [each for each in str(row["flags"].to_numpy()).split("; ") if each]
+    row = Row(result, well=well, channel=channel)
+    told = [each for each in str(row["flags"]).split("; ") if each]
     return [each for each in told if not (bool(row["ntc"]) and each.startswith(NO_POSITIVES))]
 
 
@@ -186,7 +207,7 @@ def digits(value: float, width: float) -> str:
         return "–"
     width = abs(width) if np.isfinite(width) and width != 0 else abs(value) or 1.0
     places = int(np.clip(1 - np.floor(np.log10(width)), 0, 8))
-    return f"{value:,.{places}f}"
+    return f"{value:,.{places}f}".replace("-", "−")
 
 
 def by_sample(result: xr.Dataset) -> list[str]:
@@ -203,8 +224,8 @@ def groups(result: xr.Dataset, order: list[str]) -> list[tuple[str, int, int]]:
     """Runs of one sample: its name, and places from and to (exclusive)."""
     out: list[tuple[str, int, int]] = []
     for i, well in enumerate(order):
-        row = result.sel(well=well)
-        name = "no template" if bool(row["ntc"]) else str(row["well_sample"].to_numpy())
+        row = Row(result, well=well)
+        name = "no template" if bool(row["ntc"]) else str(row["well_sample"])
         if out and out[-1][0] == name:
             out[-1] = (name, out[-1][1], i + 1)
         else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SHADES = (PALETTE[0], PALETTE[6], PALETTE[1])
 _BINS, _CURVE = 120, 800
 CLUSTER_COLORS = (GREY, PALETTE[0], PALETTE[2], PALETTE[1])
-_EM_STEPS = 60
+_EM_STEPS, _STEADY = 100, 1e-6
 _FLAG_WIDTH = 92
 _LINE = 14.5  # points
 
@@ -60,10 +60,10 @@ def plot_well(result: xr.Dataset, plate: Any, well: str, channel: str | None = N
     draw_histogram(ax, x, fitted, result, well, channel)
     ax.set_xlabel(drops.amplitude_axis(result, channel))
     ax.set_ylabel("droplets in a bin")
-    row = result.sel(well=well, channel=channel)
+    row = drops.Row(result, well=well, channel=channel)
     rate = [float(row[f"copies_per_droplet{each}"]) for each in ("", "_lower", "_upper")]
     title = f"{well}: {drops.contents(result, well)}, {x.size:,} droplets, λ {drops.interval(*rate)} copies per droplet"
-    _titled(ax, title, textwrap.wrap(str(row["flags"].to_numpy()), _FLAG_WIDTH))
+    _titled(ax, title, textwrap.wrap(str(row["flags"]), _FLAG_WIDTH))
     add_legend(ax)
     return ax
 
@@ -85,7 +85,7 @@ def draw_histogram(
         ax.set_xticks([])
         ax.set_yticks([])
         return
-    row = result.sel(well=well, channel=channel)
+    row = drops.Row(result, well=well, channel=channel)
     edges = np.linspace(*limits(x, fitted), bins + 1)
     counts = np.histogram(x, edges)[0]
     ax.stairs(counts, edges, fill=True, color=GREY, alpha=0.35, label=f"{x.size:,} droplets")
@@ -187,7 +187,7 @@ def plot_droplets(
         odd = outlier > 0.5
         ax.scatter(along[odd], x[odd], color=GREY, **look)
         ax.scatter(along[~odd], x[~odd], c=positive[~odd], cmap=shades, vmin=0.0, vmax=1.0, **look)
-        threshold = float(result["threshold"].sel(well=well, channel=channel))
+        threshold = float(drops.Row(result, well=well, channel=channel)["threshold"])
         ax.plot([place - 0.45, place + 0.45], [threshold] * 2, color=ink(), linewidth=1.1)
     above = drops.name_wells(ax, result, order)
     ax.set_xlim(-0.6, len(order) - 0.4)
@@ -277,7 +277,7 @@ def plot_two_channels(
             ax.scatter([], [], color=color, s=25, label=f"{name}: {number:,.0f}")
         add_legend(ax)
     for channel, line in zip(pair, (ax.axhline, ax.axvline), strict=True):
-        threshold = float(result["threshold"].sel(well=well, channel=channel))
+        threshold = float(drops.Row(result, well=well, channel=channel)["threshold"])
         if np.isfinite(threshold):
             line(threshold, color=ink(), linestyle=(0, (4, 3)), linewidth=0.8)
     ax.set_xlabel(drops.amplitude_axis(result, pair[1]))
@@ -289,11 +289,13 @@ def plot_two_channels(
 
 def four_clusters(first: tuple[Array, Array], second: tuple[Array, Array]) -> Array:
     """Probabilities (n, 4) of neither, first only, second only, both; the shares of the clusters are fitted."""
-    log_f = np.stack([a + b for b in second for a in first], axis=1)
-    f = np.exp(log_f - log_f.max(axis=1, keepdims=True))
-    shares, p = np.full(4, 0.25), f / f.sum(axis=1, keepdims=True)
+    log_f = np.stack([a + b for b in second for a in first])
+    f = np.exp(log_f - log_f.max(axis=0))
+    shares = np.full(4, 0.25)
     for _ in range(_EM_STEPS):
-        p = f * shares
-        p /= p.sum(axis=1, keepdims=True)
-        shares = (p.sum(axis=0) + 0.5) / (len(f) + 2.0)
-    return p
+        before = shares
+        shares = (shares * (f @ (1.0 / (shares @ f))) + 0.5) / (f.shape[1] + 2.0)
+        if np.abs(shares - before).max() < _STEADY:
+            break
+    p = f * shares[:, None]
+    return (p / p.sum(axis=0)).T

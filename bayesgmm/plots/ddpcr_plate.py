@@ -51,7 +51,7 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
     drops.check_result(result)
     channel = drops.channel_in(result, channel)
     order = drops.by_sample(result)
-    controls = [well for well in order if bool(result["ntc"].sel(well=well))]
+    controls = [well for well in order if bool(drops.Row(result, well=well)["ntc"])]
     rows = _rows(result, [well for well in order if well not in controls])
     beside = len(rows) == 1 and len(controls) > 0 and len(rows[0]) + len(controls) <= _MOST_WELLS
     widths = [max((len(row) for row in rows), default=len(controls))] + [max(len(controls), 2)] * beside
@@ -65,7 +65,7 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
     if controls:
         ax = figure.add_subplot(grid[0, 1] if beside else grid[n_rows - 1, 0])
         _panel(ax, result, controls, channel, widths[-1], controls=True)
-    _legend(figure, float(result["limit_of_blank"].sel(channel=channel)) if controls else np.nan)
+    _legend(figure, float(drops.Row(result, channel=channel)["limit_of_blank"]) if controls else np.nan)
     interval = f"{100 * float(result.attrs['probability']):g} %"
     title = f"{drops.measured(result, channel)}: concentration in the wells with {interval} intervals"
     figure.suptitle(title, fontsize="medium", x=0.01, ha="left", parse_math=False)
@@ -126,7 +126,7 @@ def _panel(ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: 
     ax.plot(place[flagged], middle[flagged], "o", color=open_color, mfc="white", markersize=5.5, zorder=5)
     for i in np.flatnonzero(~np.isfinite(middle)).tolist():
         ax.annotate("no estimate", (i, 0.02), xycoords=ax.get_xaxis_transform(), rotation=90, ha="center", color=GREY)
-    blank = float(result["limit_of_blank"].sel(channel=channel))
+    blank = float(drops.Row(result, channel=channel)["limit_of_blank"])
     if controls:
         if np.isfinite(blank):
             ax.axhline(blank, color=PALETTE[5], linestyle="--", linewidth=1.3)
@@ -137,7 +137,7 @@ def _panel(ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: 
         from matplotlib.ticker import FuncFormatter
 
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.15g}"))
-    drops.name_wells(ax, part if controls else result, wells)
+    drops.name_wells(ax, result, wells)
     ax.set_xlim(-0.6, max(units, 2) - 0.4)
 
 
@@ -146,9 +146,9 @@ def _expected(ax: Axes, result: xr.Dataset, wells: list[str], channel: str) -> N
     for name, begin, end in drops.groups(result, wells):
         if name not in result["sample"].to_numpy().astype(str):
             continue
-        middle = float(result["sample_copies_per_ul"].sel(sample=name, channel=channel))
+        middle = float(drops.Row(result, sample=name, channel=channel)["sample_copies_per_ul"])
         for i in range(begin, end):
-            at = middle / float(result["dilution"].sel(well=wells[i]))
+            at = middle / float(drops.Row(result, well=wells[i])["dilution"])
             ax.plot([i - 0.5, i + 0.5], [at, at], color=GREY, linewidth=1.6, alpha=0.8, zorder=2)
 
 

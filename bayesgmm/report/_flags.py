@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bayesgmm.plots._droplets import NO_POSITIVES, contents, flags_of
+from bayesgmm.plots._droplets import NO_POSITIVES, Row, contents, flags_of
 from bayesgmm.report._html import section, text
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def _each(result: xr.Dataset) -> list[tuple[str, str, str]]:
 def _expected(result: xr.Dataset) -> list[str]:
     wells = []
     for well in result["well"].to_numpy().astype(str):
-        row = result.sel(well=well)
-        if bool(row["ntc"]) and any(NO_POSITIVES in str(flags) for flags in row["flags"].to_numpy()):
+        rows = [Row(result, well=well, channel=channel) for channel in result["channel"].to_numpy().astype(str)]
+        if any(bool(row["ntc"]) and NO_POSITIVES in str(row["flags"]) for row in rows):
             wells.append(well)
     return wells
 

@@ -58,8 +58,8 @@ def picture(figure: Figure, what: str, *, dpi: int = 130) -> str:
     return f'<figure class="wide"><img src="{encoded(image)}" alt="{text(what)}" style="max-width:{width}px"></figure>'
 
 
-def encoded(image: object) -> str:
+def encoded(image: object, *, small: bool = True) -> str:
     """A picture as an address that holds it."""
     out = io.BytesIO()
-    image.save(out, format="PNG", optimize=True)  # type: ignore[attr-defined]
+    image.save(out, format="PNG", optimize=small)  # type: ignore[attr-defined]
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")

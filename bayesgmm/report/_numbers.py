@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.plots._droplets import by_sample, contents, digits, flags_of, interval, measured
+from bayesgmm.plots._droplets import Row, by_sample, contents, digits, flags_of, interval, measured
 from bayesgmm.report._html import paragraph, table, text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def samples(result: xr.Dataset) -> list[str]:
     for name in result["sample"].to_numpy().astype(str):
         own = (result["well_sample"].to_numpy().astype(str) == name) & ~result["ntc"].to_numpy()
         for channel in result["channel"].to_numpy().astype(str):
-            row = result.sel(sample=name, channel=channel)
+            row = Row(result, sample=name, channel=channel)
             flagged = int((result["flags"].sel(channel=channel).to_numpy().astype(str)[own] != "").sum())
             value, lower, upper, first, last = (
                 float(row[f"sample_copies_per_ul{end}"])
@@ -54,10 +54,10 @@ def _pairs(result: xr.Dataset, level: str) -> list[str]:
         return []
     out = []
     for pair in result["pair"].to_numpy().astype(str):
-        first, second = (str(result["target"].sel(channel=each).to_numpy()) for each in pair.split(" / "))
+        first, second = (str(Row(result, channel=each)["target"]) for each in pair.split(" / "))
         rows = []
         for name in result["sample"].to_numpy().astype(str):
-            row = result.sel(sample=name, pair=pair)
+            row = Row(result, sample=name, pair=pair)
             ratio = [float(row[f"ratio{end}"]) for end in ("", "_lower", "_upper")]
             share = [100.0 * float(row[f"fractional_abundance{end}"]) for end in ("", "_lower", "_upper")]
             twice = [2.0 * each for each in ratio]
@@ -78,7 +78,7 @@ def channels(result: xr.Dataset) -> str:
     """Variation between wells and what controls say."""
     level, rows = _level(result), []
     for channel in result["channel"].to_numpy().astype(str):
-        row = result.sel(channel=channel)
+        row = Row(result, channel=channel)
         tau = [100.0 * float(row[f"between_well_sd{end}"]) for end in ("", "_lower", "_upper")]
         width = tau[2] - tau[1]
         limits = [float(row[name]) for name in ("limit_of_blank", "limit_of_detection")]
@@ -103,13 +103,10 @@ def wells(result: xr.Dataset) -> list[str]:
     several, level, rows = result.sizes["channel"] > 1, _level(result), []
     for well in by_sample(result):
         for channel in result["channel"].to_numpy().astype(str):
-            row = result.sel(well=well, channel=channel)
+            row = Row(result, well=well, channel=channel)
             flags = "; ".join(flags_of(result, well, channel))
 
-            def of(name: str, row: Any = row) -> tuple[float, float, float]:
-                return float(row[name]), float(row[f"{name}_lower"]), float(row[f"{name}_upper"])
-
-            rate, found = of("copies_per_droplet"), of("copies_per_ul")
+            rate, found = _with_ends(row, "copies_per_droplet"), _with_ends(row, "copies_per_ul")
             total = [float(row[f"copies_per_ul_total_{end}"]) for end in ("lower", "upper")]
             width = rate[2] - rate[1]
             cells = [
@@ -148,12 +145,16 @@ def linkage(result: xr.Dataset, well: str) -> str:
     """Of a well with two channels."""
     if "linked_per_droplet" not in result:
         return ""
-    row = result.isel(pair=0).sel(well=well)
+    row = Row(result, well=well, pair=str(result["pair"].to_numpy()[0]))
     value, lower, upper = (float(row[f"linked_per_droplet{end}"]) for end in ("", "_lower", "_upper"))
     if not np.isfinite(value):
         return "no estimate of linkage"
     width = upper - lower
     return f"linked λ {digits(value, width)} ({digits(lower, width)} to {digits(upper, width)})"
+
+
+def _with_ends(row: Any, name: str) -> tuple[float, float, float]:
+    return float(row[name]), float(row[f"{name}_lower"]), float(row[f"{name}_upper"])
 
 
 def volume(result: xr.Dataset) -> str:

@@ -172,7 +172,7 @@ def _wells(result: xr.Dataset, plate: Any) -> list[str]:
         out.append(f"<h3>{text(drops.measured(result, channel))}</h3>")
         cells = []
         for well in order:
-            row = result.sel(well=well, channel=channel)
+            row = drops.Row(result, well=well, channel=channel)
             drawn = _small.histogram(result, well, channel, x[well, channel], fitted[well, channel])
             rate = [float(row[f"copies_per_droplet{end}"]) for end in ("", "_lower", "_upper")]
             told = f"λ {drops.interval(*rate)}", f"n {int(row['n_droplets']):,}"
@@ -208,9 +208,10 @@ def _done(result: xr.Dataset, plate: Any, command: str | None) -> str:
         files = f"{len(sources)} files in {folders[0]}, {Path(sources[0]).name} to {Path(sources[-1]).name}"
     else:
         files = ", ".join(sources) or "not told"
+    sizes = " to ".join(dict.fromkeys(f"{int(each):,}" for each in (droplets.min(), droplets.max())))
     rows = [
         ("Files", text(files)),
-        ("Wells", f"{counted(len(droplets), 'well')} with {int(droplets.min()):,} to {int(droplets.max()):,} droplets"),
+        ("Wells", f"{counted(len(droplets), 'well')} with {sizes} droplets"),
         ("Droplet volume", text(f"{_numbers.volume(result)}; {_source(result)}")),
         ("Method", text(result.attrs["method"])),
         ("Intervals", text(result.attrs["intervals"])),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _WIDTH, _HEIGHT = 300, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 6, 6, 20
+_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 6, 6, 20
 _BINS, _POINTS = 80, 110
 _PIXELS = (260, 168)
 
@@ -25,7 +25,7 @@ def histogram(result: xr.Dataset, well: str, channel: str, x: Array, fitted: Clu
         return _svg(f"{well} in {channel}", '<text x="150" y="85" class="m">no droplets</text>')
     low, high = limits(x, fitted)
     edges = np.linspace(low, high, _BINS + 1)
-    counts = np.histogram(x, edges)[0]
+    counts = np.histogram(x, edges)[0].astype(float)
     top = 2.0 * max(int(counts.max()), 1)
 
     def place_x(value: Array) -> Array:
@@ -44,7 +44,7 @@ def histogram(result: xr.Dataset, well: str, channel: str, x: Array, fitted: Clu
         expected = x.size * (edges[1] - edges[0]) * fitted.densities(grid)
         parts.append(_line("all", grid, expected.sum(axis=0), place_x, place_y))
         parts += [_line(kind, grid, expected[k], place_x, place_y) for k, kind in enumerate(KINDS)]
-    threshold = float(result["threshold"].sel(well=well, channel=channel))
+    threshold = float(drops.Row(result, well=well, channel=channel)["threshold"])
     if low < threshold < high:
         at = float(place_x(np.array(threshold)))
         parts.append(f'<path class="t" d="M{at:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
@@ -87,14 +87,14 @@ def scatter(result: xr.Dataset, well: str, pair: tuple[str, str], x: list[Array]
 
     parts = [
         f'<image x="{_LEFT}" y="{_TOP}" width="{_WIDTH - _LEFT - _RIGHT}" height="{_HEIGHT - _TOP - _BOTTOM}" '
-        f'preserveAspectRatio="none" href="{encoded(image)}"/>',
+        f'preserveAspectRatio="none" href="{encoded(image, small=False)}"/>',
         _axis_x(low_x, high_x, place_x),
         _axis_lines(),
     ]
     for tick in _ticks(low_y, high_y):
         at = float(place_y(np.array(tick)))
         parts.append(f'<text x="{_LEFT - 4}" y="{at + 3:.1f}" class="e">{_short(tick)}</text>')
-    thresholds = [float(result["threshold"].sel(well=well, channel=channel)) for channel in pair]
+    thresholds = [float(drops.Row(result, well=well, channel=channel)["threshold"]) for channel in pair]
     if low_y < thresholds[0] < high_y:
         parts.append(f'<path class="t" d="M{_LEFT} {float(place_y(np.array(thresholds[0]))):.1f}H{_WIDTH - _RIGHT}"/>')
     if low_x < thresholds[1] < high_x:
