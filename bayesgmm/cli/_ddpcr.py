@@ -117,7 +117,7 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
         table=options.plate,
         ntc=_names(options.ntc),
         targets=_names(options.targets),
-        delimiter={"\\t": "\t"}.get(options.delimiter, options.delimiter),
+        delimiter="\t" if options.delimiter == r"\t" else options.delimiter,
         progressbar=bar,
     )
     result = quantify(

@@ -107,7 +107,7 @@ def wells(result: xr.Dataset) -> list[str]:
             flags = "; ".join(flags_of(result, well, channel))
 
             rate, found = _with_ends(row, "copies_per_droplet"), _with_ends(row, "copies_per_ul")
-            total = [float(row[f"copies_per_ul_total_{end}"]) for end in ("lower", "upper")]
+            first, last = (float(row[f"copies_per_ul_total_{end}"]) for end in ("lower", "upper"))
             width = rate[2] - rate[1]
             cells = [
                 f"<b>{text(well)}</b>",
@@ -117,7 +117,7 @@ def wells(result: xr.Dataset) -> list[str]:
                 digits(float(row["positives"]), 20.0),
                 interval(*rate),
                 interval(*found),
-                _range(*total, found[2] - found[1]),
+                _range(first, last, found[2] - found[1]),
                 digits(float(row["copies_per_droplet_rain_negative"]), width),
                 digits(float(row["copies_per_droplet_threshold"]), width),
                 digits(float(row["separation"]), 1.0),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters
+from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters, Row
 from bayesgmm.plots.ddpcr import CLUSTER_COLORS, four_clusters, limits
 from bayesgmm.report._html import encoded, text
 
@@ -44,7 +44,7 @@ def histogram(result: xr.Dataset, well: str, channel: str, x: Array, fitted: Clu
         expected = x.size * (edges[1] - edges[0]) * fitted.densities(grid)
         parts.append(_line("all", grid, expected.sum(axis=0), place_x, place_y))
         parts += [_line(kind, grid, expected[k], place_x, place_y) for k, kind in enumerate(KINDS)]
-    threshold = float(drops.Row(result, well=well, channel=channel)["threshold"])
+    threshold = float(Row(result, well=well, channel=channel)["threshold"])
     if low < threshold < high:
         at = float(place_x(np.array(threshold)))
         parts.append(f'<path class="t" d="M{at:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
@@ -94,7 +94,7 @@ def scatter(result: xr.Dataset, well: str, pair: tuple[str, str], x: list[Array]
     for tick in _ticks(low_y, high_y):
         at = float(place_y(np.array(tick)))
         parts.append(f'<text x="{_LEFT - 4}" y="{at + 3:.1f}" class="e">{_short(tick)}</text>')
-    thresholds = [float(drops.Row(result, well=well, channel=channel)["threshold"]) for channel in pair]
+    thresholds = [float(Row(result, well=well, channel=channel)["threshold"]) for channel in pair]
     if low_y < thresholds[0] < high_y:
         parts.append(f'<path class="t" d="M{_LEFT} {float(place_y(np.array(thresholds[0]))):.1f}H{_WIDTH - _RIGHT}"/>')
     if low_x < thresholds[1] < high_x:
