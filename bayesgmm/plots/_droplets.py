@@ -26,6 +26,8 @@ NO_POSITIVES = "no positives"  # how this flag begins
 _KIND_OF = {"negative": 0, "positive": 1, "rain": 2, "low": 3, "outliers": 3}
 _NUMBERS = ("copies_per_droplet", "rain", "low_outliers", "outliers", "baseline", "spread", "gap", "positive_sd")
 _BINS, _STEPS = 4000, 60
+# Names of wells on an axis: up to so many of them have this size.
+_SIZES = ((24, "small"), (48, "x-small"), (np.inf, "xx-small"))
 
 
 class Row:
@@ -233,12 +235,13 @@ def groups(result: xr.Dataset, order: list[str]) -> list[tuple[str, int, int]]:
     return out
 
 
-def name_wells(ax: Axes, result: xr.Dataset, order: list[str], *, most: int = 24) -> float:
+def name_wells(ax: Axes, result: xr.Dataset, order: list[str]) -> float:
     """Names of wells on the axis, those of samples above, and a shade behind every other sample.
 
     Returns how high the names of samples are, in points.
     """
-    ax.set_xticks(np.arange(len(order)), order, rotation=90, fontsize="small" if len(order) <= most else "xx-small")
+    size = next(size for most, size in _SIZES if len(order) <= most)
+    ax.set_xticks(np.arange(len(order)), order, rotation=90, fontsize=size)
     ax.tick_params(axis="x", length=0)
     figure = ax.get_figure(root=True)
     width = 72.0 * (figure.get_figwidth() if figure is not None else 8.0) * 0.8 / len(order)  # points a well

@@ -64,7 +64,8 @@ def plot_well(result: xr.Dataset, plate: Any, well: str, channel: str | None = N
     rate = [float(row[f"copies_per_droplet{each}"]) for each in ("", "_lower", "_upper")]
     title = f"{well}: {drops.contents(result, well)}, {x.size:,} droplets, λ {drops.interval(*rate)} copies per droplet"
     _titled(ax, title, textwrap.wrap(str(row["flags"]), _FLAG_WIDTH))
-    add_legend(ax)
+    if x.size:
+        add_legend(ax)
     return ax
 
 

@@ -21,6 +21,7 @@ _MOST_WELLS, _WELL_WIDTH = 48, 0.22
 _WIDE = 12.0
 # Up to this ratio it need not begin at 0.
 _NEAR = 2.0
+_AXIS = "copies per µL of reaction"
 
 
 def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
@@ -65,6 +66,8 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
     if controls:
         ax = figure.add_subplot(grid[0, 1] if beside else grid[n_rows - 1, 0])
         _panel(ax, result, controls, channel, widths[-1], controls=True)
+        if not beside:
+            ax.set_ylabel(_AXIS)
     _legend(figure, float(drops.Row(result, channel=channel)["limit_of_blank"]) if controls else np.nan)
     interval = f"{100 * float(result.attrs['probability']):g} %"
     title = f"{drops.measured(result, channel)}: concentration in the wells with {interval} intervals"
@@ -132,7 +135,7 @@ def _panel(ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: 
             ax.axhline(blank, color=PALETTE[5], linestyle="--", linewidth=1.3)
             ax.set_ylim(top=max(ax.get_ylim()[1], 1.2 * blank))
     else:
-        ax.set_ylabel("copies per µL of reaction")
+        ax.set_ylabel(_AXIS)
     if log:
         from matplotlib.ticker import FuncFormatter
 

@@ -42,6 +42,9 @@ _MEANINGS = {
     "ntc": ("", "a control without template"),
     "dilution": ("", "of the sample before it came into the well; 10 is 1 in 10"),
     "replicate": ("", "number within a sample at one dilution"),
+    "flags": ("", "what must be said of this well"),
+    "plate_flags": ("", "what must be said of all wells"),
+    "negatives": ("", "where the shape of the negative cluster comes from"),
     "n_droplets": ("droplets", "in the well"),
     "droplet_volume_nl": ("nanolitres", "of a droplet"),
     "total_volume_ul": ("microlitres", "of all droplets"),
@@ -112,8 +115,10 @@ def table_of(result: xr.Dataset, dims: tuple[str, ...]) -> pd.DataFrame:
             columns[name] = result[name].expand_dims({d: n for d, n in shape.items() if d not in result[name].dims})
             columns[name] = columns[name].transpose(*dims).to_numpy().ravel()
     if dims == ("channel",):
-        for kind in ("flags", "negatives"):
-            columns[kind] = [str(result.attrs.get(f"{kind} {name}", "")) for name in result["channel"].to_numpy()]
+        for kind, name_of_column in (("flags", "plate_flags"), ("negatives", "negatives")):
+            columns[name_of_column] = [
+                str(result.attrs.get(f"{kind} {name}", "")) for name in result["channel"].to_numpy()
+            ]
     return pd.DataFrame(columns)
 
 
@@ -128,10 +133,6 @@ def meaning(result: xr.Dataset, name: str) -> tuple[str, str]:
         told = f"{'lower' if name.endswith('_lower') else 'upper'} end{': ' + told if told else f' of {base}'}"
     if name in _MEANINGS and not told:
         units, told = _MEANINGS[name]
-    if name == "negatives":
-        told = "where the shape of the negatives comes from"
-    if name == "flags":
-        told = "what must be said beside the numbers"
     return str(units), str(told)
 
 
