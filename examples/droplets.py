@@ -1,7 +1,6 @@
 """Droplet digital PCR from files to concentrations: two targets, clusters that overlap, and a report.
 
-Run with ``python examples/droplets.py [folder]``; pictures, tables and the report go to the folder, ``pictures`` if left
-out.
+Run with ``python examples/droplets.py [folder]``; pictures, tables and the report go to the folder (``pictures``).
 """
 
 # %%
@@ -83,8 +82,8 @@ thresholds = result["copies_per_droplet_threshold"].groupby(result["well_sample"
 table["by threshold"] = [float(thresholds.sel(well_sample=s, channel=c)) for s, c in table.index]
 print("\n" + table.round(1).to_string())
 print(
-    f"\nWhere negatives outnumber positives, a threshold half way counts some of them: {table['by threshold'].iloc[2]:.0f}"
-    f" copies of the mutant during therapy in place of {table['truth'].iloc[2]:.0f}."
+    "\nWhere negatives outnumber positives, a threshold half way counts some of them: "
+    f"{table['by threshold'].iloc[2]:.0f} copies of the mutant during therapy in place of {table['truth'].iloc[2]:.0f}."
 )
 
 # %% [markdown]
@@ -114,7 +113,7 @@ print("\n" + "\n".join(f"{well} {channel}: {told}" for (well, channel), told in 
 # The report is one page of HTML that holds everything, flags first, and ends with what the dMIQE guidelines ask for.
 
 # %%
-bg.plots.plot_well(result, plate, "A02", "Ch1").figure.savefig(folder / "droplets_well.png", dpi=100)
+bg.plots.plot_well(result, plate, "E01", "Ch1").figure.savefig(folder / "droplets_well.png", dpi=100)
 bg.plots.plot_droplets(result, plate, "Ch1").figure.savefig(folder / "droplets_all.png", dpi=100)
 bg.plots.plot_plate(result, "Ch1").savefig(folder / "droplets_plate.png", dpi=100)
 bg.plots.plot_two_channels(result, plate, "A01").figure.savefig(folder / "droplets_two_channels.png", dpi=100)

@@ -79,7 +79,7 @@ class Clusters:
 
         def together(own: NDArray[np.bool_]) -> Array:
             most = log_p[own].max(axis=0)
-            return most + np.log(np.exp(log_p[own] - most).sum(axis=0)) - np.log(self.weights[own].sum())
+            return np.asarray(most + np.log(np.exp(log_p[own] - most).sum(axis=0)) - np.log(self.weights[own].sum()))
 
         return together(negative), together(positive)
 
@@ -168,6 +168,12 @@ def measured(result: xr.Dataset, channel: str) -> str:
     """A channel and its target."""
     target = str(Row(result, channel=channel)["target"])
     return channel if target == channel else f"{channel}, {target}"
+
+
+def names_of_clusters(result: xr.Dataset, pair: tuple[str, str]) -> tuple[str, str, str, str]:
+    """Of the four clusters of two channels."""
+    first, second = (str(Row(result, channel=channel)["target"]) for channel in pair)
+    return "neither", f"{first} only", f"{second} only", "both"
 
 
 def amplitude_axis(result: xr.Dataset, channel: str) -> str:

@@ -273,7 +273,7 @@ def plot_two_channels(
         colors = to_rgba_array(CLUSTER_COLORS)[p.argmax(axis=1)]
         colors[:, 3] = 0.2 + 0.7 * np.clip(2.0 * p.max(axis=1) - 1.0, 0.0, 1.0)
         ax.scatter(x[1][order], x[0][order], c=colors[order], **points)
-        names = ("neither", f"{pair[0]} only", f"{pair[1]} only", "both")
+        names = drops.names_of_clusters(result, pair)
         for name, color, number in zip(names, CLUSTER_COLORS, p.sum(axis=0), strict=True):
             ax.scatter([], [], color=color, s=25, label=f"{name}: {number:,.0f}")
         add_legend(ax)

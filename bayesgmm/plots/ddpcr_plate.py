@@ -137,8 +137,11 @@ def _panel(ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: 
     else:
         ax.set_ylabel(_AXIS)
     if log:
-        from matplotlib.ticker import FuncFormatter
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+        if top < 300.0 * bottom:
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.15g}"))
     drops.name_wells(ax, result, wells)
     ax.set_xlim(-0.6, max(units, 2) - 0.4)

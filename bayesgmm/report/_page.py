@@ -181,7 +181,7 @@ def _wells(result: xr.Dataset, plate: Any) -> list[str]:
     if len(channels) == 2:
         pair = (channels[0], channels[1])
         out.append(f"<h3>{text(channels[0])} (upwards) against {text(channels[1])}</h3>")
-        out.append(_small.legend_of_clusters(pair))
+        out.append(_small.legend_of_clusters(result, pair))
         cells = []
         for well in order:
             drawn = _small.scatter(result, well, pair, [x[well, c] for c in pair], [fitted[well, c] for c in pair])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters, Row
+from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters, Row, names_of_clusters
 from bayesgmm.plots.ddpcr import CLUSTER_COLORS, four_clusters, limits
 from bayesgmm.report._html import encoded, text
 
@@ -117,9 +117,9 @@ def colors() -> str:
     return "".join(f"path.{kind}{{stroke:{color}}}" for kind, color in COLORS.items())
 
 
-def legend_of_clusters(pair: tuple[str, str]) -> str:
+def legend_of_clusters(result: xr.Dataset, pair: tuple[str, str]) -> str:
     """Names of the colours of `scatter`."""
-    names = ("neither", f"{pair[0]} only", f"{pair[1]} only", "both")
+    names = names_of_clusters(result, pair)
     items = "".join(
         f'<span><i style="background:{color}"></i>{text(name)}</span>'
         for name, color in zip(names, CLUSTER_COLORS, strict=True)
