@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[-+−]?\d[\d.,]*(?:e[-+]?\d+)?")
 def flags_section(result: xr.Dataset) -> str:
     """What must be said beside the numbers, first of what is in a report."""
     items = [_item(text(told), where) for told, where in gathered(result)]
-    plate = [_item(text(told), f"whole plate, {channel}") for channel, told in of_plate(result)]
+    plate = [_item(text(told), f"whole plate, {channels}") for channels, told in of_plate(result)]
     expected = _expected(result)
     note = f'<p class="note">As expected of controls: no positives in {text(", ".join(expected))}.</p>' * bool(expected)
     if not items and not plate:
@@ -30,11 +30,12 @@ def flags_section(result: xr.Dataset) -> str:
 
 
 def of_plate(result: xr.Dataset) -> list[tuple[str, str]]:
-    """Channel and sentence."""
-    out = []
+    """Channels and sentence."""
+    found: dict[str, list[str]] = {}
     for channel in result["channel"].to_numpy().astype(str):
-        out += [(channel, told) for told in _split(str(result.attrs.get(f"flags {channel}", "")))]
-    return out
+        for told in _split(str(result.attrs.get(f"flags {channel}", ""))):
+            found.setdefault(told, []).append(str(channel))
+    return [(", ".join(channels), told) for told, channels in found.items()]
 
 
 def gathered(result: xr.Dataset) -> list[tuple[str, str]]:
