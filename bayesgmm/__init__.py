@@ -1,6 +1,6 @@
 """Bayesian Gaussian mixtures: one declaration, fast native engines, one ArviZ result."""
 
-from bayesgmm import datasets, ddpcr, plots, traits
+from bayesgmm import datasets, ddpcr, plots, report, traits
 from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data, as_data
@@ -143,6 +143,7 @@ __all__ = [
     "plots",
     "predict",
     "relabel",
+    "report",
     "simulate",
     "standard_errors",
     "summary",

@@ -13,7 +13,9 @@ MAX_LINES = 400
 
 # From top to bottom; names in one row do not import each other.
 LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"__main__"}),
     frozenset({"cli", "sklearn"}),
+    frozenset({"report"}),
     frozenset({"traits", "ddpcr", "plots"}),
     frozenset({"inference"}),
     frozenset({"results"}),

@@ -46,6 +46,7 @@ class WellDensity:
         assert isinstance(means, DropletMeans)
         assert isinstance(variances, DropletVariances)
         self.weights, self.means, self.variances = weights, means, variances
+        assert isinstance(model.n_components, int)
         self.K, self.J = model.n_components, beliefs.n_negative
         self.rows = make_rows(centres[:, None], counts)
         self.n = float(counts.sum())

@@ -2,6 +2,8 @@
 
 from bayesgmm.plots.component_counts import plot_component_count
 from bayesgmm.plots.components import plot_components
+from bayesgmm.plots.ddpcr import plot_droplets, plot_two_channels, plot_well
+from bayesgmm.plots.ddpcr_plate import plot_plate
 from bayesgmm.plots.density import plot_density
 from bayesgmm.plots.likelihood_ratio import plot_bootstrap_lrt
 from bayesgmm.plots.merging import plot_merging
@@ -16,11 +18,15 @@ __all__ = [
     "plot_component_count",
     "plot_components",
     "plot_density",
+    "plot_droplets",
     "plot_hypotheses",
     "plot_k_posterior",
     "plot_merging",
     "plot_optimization",
+    "plot_plate",
     "plot_responsibilities",
     "plot_trait",
+    "plot_two_channels",
     "plot_type_spread",
+    "plot_well",
 ]

@@ -44,7 +44,7 @@ def documented(docstring, section):
 
 
 def test_public_names():
-    assert sorted(set(bg.__all__) - {"ddpcr", "plots", "traits"}) == sorted(PINNED)
+    assert sorted(set(bg.__all__) - {"ddpcr", "plots", "report", "traits"}) == sorted(PINNED)
     assert len(bg.__all__) == len(set(bg.__all__))
     for name in bg.__all__:
         assert getattr(bg, name) is not None

@@ -1,0 +1,5 @@
+"""The command ``bayesgmm``."""
+
+from bayesgmm.cli._main import main
+
+__all__ = ["main"]

@@ -1,0 +1,242 @@
+"""``bayesgmm ddpcr``: from the files of a plate to a table and a report."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayesgmm._errors import BayesGMMError, InputError
+from bayesgmm._words import counted
+from bayesgmm.ddpcr import instruments, quantify, read_plate
+from bayesgmm.plots._droplets import Row, digits, interval, measured
+from bayesgmm.report import write_report, write_tables
+from bayesgmm.report._flags import gathered, of_plate
+from bayesgmm.report._tables import checked_path
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_DESCRIPTION = """\
+Concentrations from the amplitudes of droplets, without a threshold: reads what the
+instrument writes, prints the concentration of every sample with its interval, and
+writes tables and a report.
+"""
+_EXAMPLES = """\
+examples:
+  bayesgmm ddpcr export/ --volume-nl 0.85 --ntc A12-D12
+  bayesgmm ddpcr export/ --volume-nl 0.85 --plate plate.csv --out results.csv --report report.html
+
+The plate table is a CSV file with a column "well" (A01, or a range such as A01-D01)
+and any of "sample", "dilution", "ntc", "replicate" and "target Ch1".
+
+Beside results.csv (one row for each well and channel) --out writes
+results_samples.csv, results_channels.csv and, with two channels, results_pairs.csv
+and results_linkage.csv; results_columns.csv explains every column with its unit.
+
+The droplet volume has no default: concentrations are proportional to 1 / volume.
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "ddpcr",
+        help="droplet digital PCR: concentrations from a folder of amplitude files",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES + _known(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="+", metavar="FOLDER", help="a folder, a zip, or files of the instrument")
+    volume = parser.add_argument_group("droplet volume (one of the two, unless the files state it)")
+    volume.add_argument("--volume-nl", type=float, metavar="NL", help="nanolitres of a droplet, such as 0.85")
+    volume.add_argument("--instrument", metavar="NAME", help="a known instrument; names are at the end of this help")
+    plate = parser.add_argument_group("what is in the wells")
+    plate.add_argument("--plate", metavar="CSV", help="plate table")
+    plate.add_argument("--ntc", metavar="WELLS", help="wells without template: A01,B01 or A12-D12")
+    plate.add_argument("--targets", metavar="NAMES", help="what the channels measure, in their order: MUT,WT")
+    plate.add_argument("--channels", metavar="NAMES", help="channels to use, such as Ch1 or Ch1,Ch2; all if left out")
+    plate.add_argument("--delimiter", default=",", metavar="SIGN", help="of the amplitude files, if not a comma")
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", metavar="CSV", help="write tables: this file and others beside it")
+    output.add_argument("--report", metavar="HTML", help="write a report: one page that holds everything")
+    output.add_argument("--title", metavar="TEXT", help="heading of the report; the name of the folder if left out")
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    how = parser.add_argument_group("how")
+    how.add_argument("--probability", type=float, default=0.95, metavar="P", help="of the intervals (0.95)")
+    how.add_argument("--cores", type=int, metavar="N", help="processes; all processors if left out")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="of random numbers (0)")
+
+
+def _known() -> str:
+    names = [f'  "{name}"  {volume:g} nL' for name, volume in instruments().items()]
+    return "\ninstruments:\n" + "\n".join(names) + "\n"
+
+
+# What messages call by the names of Python's arguments.
+_OPTIONS = {
+    "droplet_volume_nl": "--volume-nl",
+    "instrument": "--instrument",
+    "paths": "FOLDER",
+    "table": "--plate",
+    "ntc": "--ntc",
+    "targets": "--targets",
+    "channels": "--channels",
+    "delimiter": "--delimiter",
+    "probability": "--probability",
+    "cores": "--cores",
+    "random_seed": "--seed",
+}
+
+
+def worded(error: BayesGMMError) -> str:
+    """The message with the names of options."""
+    if not isinstance(error, InputError):
+        return str(error)
+    remedy = error.remedy
+    for argument, option in _OPTIONS.items():
+        remedy = remedy.replace(f"{argument}=", option)
+    problem = error.problem.replace("droplet_volume_nl", "--volume-nl")
+    return f"{_OPTIONS.get(error.argument, error.argument)}: {problem}. {remedy}"
+
+
+def run(options: argparse.Namespace, given: list[str]) -> None:
+    """Read, quantify, print, write.
+
+    Raises
+    ------
+    InputError
+        For whatever cannot be used; paths of output are looked at before the work begins.
+    """
+    out = checked_path(options.out, "--out", ".csv") if options.out else None
+    report = checked_path(options.report, "--report", ".html") if options.report else None
+    bar = not options.quiet
+    plate = read_plate(
+        options.paths,
+        table=options.plate,
+        ntc=_names(options.ntc),
+        targets=_names(options.targets),
+        delimiter="\t" if options.delimiter == r"\t" else options.delimiter,
+        progressbar=bar,
+    )
+    result = quantify(
+        plate,
+        droplet_volume_nl=options.volume_nl,
+        instrument=options.instrument,
+        channels=_names(options.channels),
+        probability=options.probability,
+        random_seed=options.seed,
+        cores=options.cores,
+        progressbar=bar,
+    )
+    written = write_tables(result, out) if out else []
+    if report:
+        title = options.title or f"Droplet digital PCR: {Path(options.paths[0]).resolve().name}"
+        _use_files_only()
+        written.append(write_report(result, plate, report, title=title, command=shlex.join(["bayesgmm", *given])))
+    if bar:
+        _print(result, plate, written)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _use_files_only() -> None:
+    """Pictures go to a file; a command must not look for a screen."""
+    import matplotlib
+
+    matplotlib.use("agg")
+
+
+def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=False)
+    level = f"{100 * float(result.attrs['probability']):g} %"
+    droplets = result["n_droplets"].to_numpy()
+    ntc = int(result["ntc"].sum())
+    sizes = " to ".join(dict.fromkeys(f"{int(each):,}" for each in (droplets.min(), droplets.max())))
+    console.print(f"{counted(len(plate), 'well')} ({ntc} without template), {sizes} droplets each.")
+    volumes = sorted({round(float(each), 6) for each in result["droplet_volume_nl"].to_numpy()})
+    shown = " to ".join(f"{each:g}" for each in ([volumes[0], volumes[-1]] if len(volumes) > 1 else volumes))
+    console.print(f"Droplet volume {shown} nL ({escape(str(result.attrs['droplet_volume']))}).")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    table.add_column("sample", overflow="fold")
+    table.add_column("channel")
+    table.add_column("wells", justify="right")
+    table.add_column("copies/µL", justify="right")
+    table.add_column(f"{level} statistical", justify="right")
+    table.add_column(f"{level} total", justify="right")
+    own = result["well_sample"].to_numpy().astype(str)
+    for name in result["sample"].to_numpy().astype(str):
+        wells = int(((own == name) & ~result["ntc"].to_numpy()).sum())
+        for channel in result["channel"].to_numpy().astype(str):
+            row = Row(result, sample=name, channel=channel)
+            value, lower, upper, first, last = (
+                float(row[f"sample_copies_per_ul{end}"])
+                for end in ("", "_lower", "_upper", "_total_lower", "_total_upper")
+            )
+            width = upper - lower
+            table.add_row(
+                escape(name),
+                escape(measured(result, channel)),
+                str(wells),
+                digits(value, width),
+                f"{digits(lower, width)} to {digits(upper, width)}",
+                f"{digits(first, width)} to {digits(last, width)}",
+            )
+    console.print()
+    console.print(table)
+    _print_pairs(console, result, level)
+    console.print()
+    for channel in result["channel"].to_numpy().astype(str):
+        row = Row(result, channel=channel)
+        tau = [100 * float(row[f"between_well_sd{end}"]) for end in ("", "_lower", "_upper")]
+        console.print(f"{escape(measured(result, channel))}: sd between wells {interval_of(tau)} %", end="")
+        blank, detection = float(row["limit_of_blank"]), float(row["limit_of_detection"])
+        known = blank == blank
+        console.print(
+            f"; limit of blank {digits(blank, blank)}, of detection {digits(detection, detection)} copies/µL."
+            if known
+            else "; no limit of blank without controls."
+        )
+    flags = [(told, f"plate, {channel}") for channel, told in of_plate(result)] + gathered(result)
+    console.print("\n[bold]Flags[/bold]" if flags else "\nNo flags.")
+    for told, where in flags:
+        console.print(f"  [yellow]{escape(told)}[/yellow]: {escape(where)}", soft_wrap=True)
+    if written:
+        console.print("\n[bold]Written[/bold]")
+    for each in written:
+        console.print(f"  {escape(str(each))}", soft_wrap=True)
+
+
+def _print_pairs(console: Any, result: xr.Dataset, level: str) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if "ratio" not in result:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    table.add_column("sample", overflow="fold")
+    table.add_column("pair")
+    table.add_column(f"ratio ({level} total)", justify="right")
+    table.add_column(f"fractional abundance ({level} total)", justify="right")
+    for name in result["sample"].to_numpy().astype(str):
+        for pair in result["pair"].to_numpy().astype(str):
+            row = Row(result, sample=name, pair=pair)
+            ratio = [float(row[f"ratio{end}"]) for end in ("", "_lower", "_upper")]
+            share = [100 * float(row[f"fractional_abundance{end}"]) for end in ("", "_lower", "_upper")]
+            table.add_row(escape(name), escape(pair), interval(*ratio), f"{interval(*share)} %")
+    console.print()
+    console.print(table)
+
+
+def interval_of(values: list[float]) -> str:
+    """Estimate and both ends, where the lower may be 0."""
+    width = values[2] - values[1]
+    middle, low, high = (digits(each, width) for each in values)
+    return f"{middle} ({low} to {high})"

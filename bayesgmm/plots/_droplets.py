@@ -1,0 +1,275 @@
+"""What pictures of droplets share: a well's fitted clusters from the result of `ddpcr.quantify`, and its words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm._errors import InputError
+from bayesgmm.model import GaussianMixture
+from bayesgmm.plots._style import GREY, PALETTE
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+KINDS = ("negatives", "positives", "rain", "outliers")
+COLORS = {"negatives": PALETTE[0], "positives": PALETTE[1], "rain": PALETTE[2], "outliers": GREY}
+WARNING = PALETTE[3]
+NO_POSITIVES = "no positives"  # how this flag begins
+# Components by the first word of their name.
+_KIND_OF = {"negative": 0, "positive": 1, "rain": 2, "low": 3, "outliers": 3}
+_NUMBERS = ("copies_per_droplet", "rain", "low_outliers", "outliers", "baseline", "spread", "gap", "positive_sd")
+_BINS, _STEPS = 4000, 60
+# Names of wells on an axis: up to so many of them have this size.
+_SIZES = ((24, "small"), (48, "x-small"), (np.inf, "xx-small"))
+
+
+class Row:
+    """Single values of a result by their labels; some hundred times faster than selecting from a Dataset.
+
+    Parameters
+    ----------
+    result : Dataset
+    **where : str
+        Labels by dimension, such as ``well="A01"``.
+    """
+
+    def __init__(self, result: xr.Dataset, **where: str) -> None:
+        self._variables = result.variables
+        self._places = {dim: result.get_index(dim).get_loc(label) for dim, label in where.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        variable = self._variables[name]
+        return variable.values[tuple(self._places[str(dim)] for dim in variable.dims)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters:
+    """The mixture of one well and channel: K Gaussians, and of which kind each of them is.
+
+    Attributes
+    ----------
+    weights, means, sds : (K,) arrays
+    kind : (K,) array of int
+        Places in `KINDS`.
+    """
+
+    weights: Array
+    means: Array
+    sds: Array
+    kind: NDArray[np.intp]
+
+    def densities(self, x: Array) -> Array:
+        """Weight times density of each kind at amplitudes x, shape (4, n); they add up to the density of a droplet."""
+        z = (x - self.means[:, None]) / self.sds[:, None]
+        each = (self.weights / (self.sds * np.sqrt(2.0 * np.pi)))[:, None] * np.exp(-0.5 * z * z)
+        return np.stack([each[self.kind == k].sum(axis=0) for k in range(len(KINDS))])
+
+    def log_densities(self, x: Array) -> tuple[Array, Array]:
+        """Of amplitudes x if the droplet is negative, and if it is positive (rain is positive)."""
+        z = (x - self.means[:, None]) / self.sds[:, None]
+        log_p = np.log(self.weights / self.sds)[:, None] - 0.5 * z * z
+        negative, positive = self.kind == 0, (self.kind == 1) | (self.kind == 2)
+
+        def together(own: NDArray[np.bool_]) -> Array:
+            most = log_p[own].max(axis=0)
+            return np.asarray(most + np.log(np.exp(log_p[own] - most).sum(axis=0)) - np.log(self.weights[own].sum()))
+
+        return together(negative), together(positive)
+
+    def probabilities(self, x: Array) -> tuple[Array, Array]:
+        """That a droplet with amplitude x is positive, and that it is an outlier."""
+        z = (x - self.means[:, None]) / self.sds[:, None]
+        log_p = np.log(self.weights / self.sds)[:, None] - 0.5 * z * z
+        p = np.exp(log_p - log_p.max(axis=0))
+        p /= p.sum(axis=0)
+        return p[(self.kind == 1) | (self.kind == 2)].sum(axis=0), p[self.kind == 3].sum(axis=0)
+
+
+def clusters(result: xr.Dataset, well: str, channel: str, x: Array) -> Clusters | None:
+    """The fitted mixture of a well, or None where there was no fit.
+
+    The result has the numbers of a well but for the shares of the components of its negatives; these are found here, by
+    EM from those of the plate.
+    """
+    at = Row(result, well=well, channel=channel)
+    row = {name: float(at[name]) for name in _NUMBERS}
+    if not np.isfinite(list(row.values())).all():
+        return None
+    model: Any = GaussianMixture.from_json(str(result.attrs[f"model {channel}"]))
+    names, K = model.component_names, model.n_components
+    kind = np.array([_KIND_OF[name.split(" ")[0]] for name in names])
+    own = [np.log(row["copies_per_droplet"]), *np.zeros((kind == 0).sum() - 1), np.log(row["rain"] / (1 - row["rain"]))]
+    weights = np.exp(model.weights.at(np.array([*own, np.log(row["low_outliers"]), np.log(row["outliers"])]), K))
+    place = np.array([row["baseline"], np.log(row["spread"]), np.log(row["gap"])])
+    means = model.means.at(place, K)
+    sds = model.covariances.at(np.log(row["positive_sd"]), means)[:, 0, 0]
+    start = Clusters(weights=weights, means=means[:, 0], sds=sds, kind=kind)
+    return Clusters(weights=_with_own_shares(start, x), means=start.means, sds=sds, kind=kind)
+
+
+def _with_own_shares(start: Clusters, x: Array) -> Array:
+    """Weights with the shares of the negatives' components that suit these droplets, and their sum as it was."""
+    counts, edges = np.histogram(x, bins=_BINS)
+    kept = counts > 0
+    middle, counts = 0.5 * (edges[1:] + edges[:-1])[kept], counts[kept]
+    z = (middle - start.means[:, None]) / start.sds[:, None]
+    density = np.exp(-0.5 * z * z) / start.sds[:, None]
+    weights, negative = start.weights.copy(), start.kind == 0
+    total = weights[negative].sum()
+    for _ in range(_STEPS):
+        joint = weights[:, None] * density
+        expected = (joint[negative] / np.maximum(joint.sum(axis=0), 1e-300)) @ counts + 1e-3
+        weights[negative] = total * expected / expected.sum()
+    return weights
+
+
+def check_result(result: Any) -> None:
+    """Raise where it is not what `ddpcr.quantify` returned."""
+    if not {"copies_per_droplet", "copies_per_ul_total_upper", "threshold", "flags"} <= set(
+        getattr(result, "data_vars", ())
+    ):
+        raise InputError("result", f"got {type(result).__name__}", "Give what ddpcr.quantify returned")
+
+
+def channel_in(result: xr.Dataset, channel: str | None) -> str:
+    """A channel of the result; the only one if left out."""
+    there = [str(name) for name in result["channel"].to_numpy()]
+    if channel is None and len(there) == 1:
+        return there[0]
+    if channel not in there:
+        raise InputError("channel", f"got {channel!r}", f"The result has {', '.join(there)}")
+    return channel
+
+
+def well_in(result: xr.Dataset, well: str) -> str:
+    """A well of the result."""
+    there = [str(name) for name in result["well"].to_numpy()]
+    if well not in there:
+        shown = ", ".join(there[:12]) + (" ..." if len(there) > 12 else "")
+        raise InputError("well", f"got {well!r}", f"The result has {shown}")
+    return well
+
+
+def amplitudes(plate: Any, well: str, channel: str) -> Array:
+    """Of all droplets of a well, shape (n,)."""
+    if not hasattr(plate, "channels") or not hasattr(plate, "table"):
+        raise InputError("plate", f"got {type(plate).__name__}", "Give the plate that was quantified")
+    return np.asarray(plate[well].channel(channel), dtype=float)
+
+
+def measured(result: xr.Dataset, channel: str) -> str:
+    """A channel and its target."""
+    target = str(Row(result, channel=channel)["target"])
+    return channel if target == channel else f"{channel}, {target}"
+
+
+def names_of_clusters(result: xr.Dataset, pair: tuple[str, str]) -> tuple[str, str, str, str]:
+    """Of the four clusters of two channels."""
+    first, second = (str(Row(result, channel=channel)["target"]) for channel in pair)
+    return "neither", f"{first} only", f"{second} only", "both"
+
+
+def amplitude_axis(result: xr.Dataset, channel: str) -> str:
+    """Name of an axis of amplitudes."""
+    return f"amplitude in {measured(result, channel)} (unit of the instrument)"
+
+
+def contents(result: xr.Dataset, well: str) -> str:
+    """What is in a well: its sample, or that it is a control."""
+    row = Row(result, well=well)
+    name = str(row["well_sample"])
+    if bool(row["ntc"]):
+        return "no template" if name in (well, "NTC") else f"{name} (no template)"
+    return name
+
+
+def flags_of(result: xr.Dataset, well: str, channel: str) -> list[str]:
+    """What must be said of a well, without what every control should have: no positives."""
+    row = Row(result, well=well, channel=channel)
+    told = [each for each in str(row["flags"]).split("; ") if each]
+    return [each for each in told if not (bool(row["ntc"]) and each.startswith(NO_POSITIVES))]
+
+
+def interval(middle: float, lower: float, upper: float) -> str:
+    """An estimate with its interval, or the bound that is known."""
+    if not np.isfinite(middle):
+        return "no estimate"
+    if not np.isfinite(upper):
+        return f"above {digits(lower, lower)}"
+    if lower <= 0.0:
+        return f"below {digits(upper, upper)}"
+    width = upper - lower
+    return f"{digits(middle, width)} ({digits(lower, width)} to {digits(upper, width)})"
+
+
+def digits(value: float, width: float) -> str:
+    """A number with two digits of an interval this wide; without an exponent."""
+    if not np.isfinite(value):
+        return "–"
+    width = abs(width) if np.isfinite(width) and width != 0 else abs(value) or 1.0
+    places = int(np.clip(1 - np.floor(np.log10(width)), 0, 8))
+    return f"{value:,.{places}f}".replace("-", "−")
+
+
+def by_sample(result: xr.Dataset) -> list[str]:
+    """Wells in the order of samples and replicates, controls last."""
+    wells = [str(name) for name in result["well"].to_numpy()]
+    samples = result["well_sample"].to_numpy().astype(str)
+    places = {name: i for i, name in enumerate(result["sample"].to_numpy().astype(str))}
+    ntc, dilution = result["ntc"].to_numpy(), result["dilution"].to_numpy()
+    keys = [(bool(ntc[i]), places.get(samples[i], 0), dilution[i], wells[i]) for i in range(len(wells))]
+    return [wells[i] for i in sorted(range(len(wells)), key=keys.__getitem__)]
+
+
+def groups(result: xr.Dataset, order: list[str]) -> list[tuple[str, int, int]]:
+    """Runs of one sample: its name, and places from and to (exclusive)."""
+    out: list[tuple[str, int, int]] = []
+    for i, well in enumerate(order):
+        row = Row(result, well=well)
+        name = "no template" if bool(row["ntc"]) else str(row["well_sample"])
+        if out and out[-1][0] == name:
+            out[-1] = (name, out[-1][1], i + 1)
+        else:
+            out.append((name, i, i + 1))
+    return out
+
+
+def name_wells(ax: Axes, result: xr.Dataset, order: list[str]) -> float:
+    """Names of wells on the axis, those of samples above, and a shade behind every other sample.
+
+    Returns how high the names of samples are, in points.
+    """
+    size = next(size for most, size in _SIZES if len(order) <= most)
+    ax.set_xticks(np.arange(len(order)), order, rotation=90, fontsize=size)
+    ax.tick_params(axis="x", length=0)
+    figure = ax.get_figure(root=True)
+    width = 72.0 * (figure.get_figwidth() if figure is not None else 8.0) * 0.8 / len(order)  # points a well
+    above = 0.0
+    for number, (name, begin, end) in enumerate(groups(result, order)):
+        if number % 2:
+            ax.axvspan(begin - 0.5, end - 0.5, color=GREY, alpha=0.12, linewidth=0, zorder=0)
+        # Points of text: letters are about half as wide as high.
+        flat = 4.6 * len(name) < width * (end - begin)
+        shown = name if len(name) <= 24 else name[:23] + "…"
+        above = max(above, 14.0 if flat else 14.0 + 3.4 * len(shown))
+        ax.annotate(
+            shown,
+            ((begin + end - 1) / 2, 1.0),
+            (0.0, 3.0),
+            xycoords=ax.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="center" if flat else "left",
+            va="bottom",
+            rotation=0 if flat else 40,
+            rotation_mode="anchor",
+            fontsize="small",
+            parse_math=False,
+        )
+    return above

@@ -1,0 +1,152 @@
+"""The Dataset of `ddpcr.quantify` as CSV files."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayesgmm._errors import InputError
+from bayesgmm.plots._droplets import check_result
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+# What the rows of each file are, and what is added to its name.
+FILES = {
+    ("well", "channel"): "",
+    ("sample", "channel"): "_samples",
+    ("channel",): "_channels",
+    ("sample", "pair"): "_pairs",
+    ("well", "pair"): "_linkage",
+}
+_FIRST = {
+    ("well", "channel"): [
+        *("well", "channel", "well_sample", "target", "ntc", "dilution", "replicate"),
+        *("n_droplets", "droplet_volume_nl", "total_volume_ul"),
+    ],
+    ("sample", "channel"): ["sample", "channel", "target"],
+    ("channel",): ["channel", "target"],
+    ("sample", "pair"): ["sample", "pair"],
+    ("well", "pair"): ["well", "pair", "well_sample"],
+}
+_MEANINGS = {
+    "well": ("", "well of the plate"),
+    "channel": ("", "channel of the instrument"),
+    "sample": ("", "name of the sample"),
+    "pair": ("", "two channels, the first over the second"),
+    "well_sample": ("", "sample in the well"),
+    "target": ("", "what the channel measures"),
+    "ntc": ("", "a control without template"),
+    "dilution": ("", "of the sample before it came into the well; 10 is 1 in 10"),
+    "replicate": ("", "number within a sample at one dilution"),
+    "flags": ("", "what must be said of this well"),
+    "plate_flags": ("", "what must be said of all wells"),
+    "negatives": ("", "where the shape of the negative cluster comes from"),
+    "n_droplets": ("droplets", "in the well"),
+    "droplet_volume_nl": ("nanolitres", "of a droplet"),
+    "total_volume_ul": ("microlitres", "of all droplets"),
+    "ratio": ("", "concentration in the first channel over that in the second"),
+    "fractional_abundance": ("", "share of the first of both concentrations"),
+    "linked_per_droplet": ("copies per droplet", "molecules with both targets"),
+}
+_ENDS = ("_lower", "_upper")
+
+
+def write_tables(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]:
+    """Write the result of `ddpcr.quantify` as CSV files: one for wells, and beside it what is not of a single well.
+
+    Parameters
+    ----------
+    result : Dataset
+        From `ddpcr.quantify`.
+    path : path
+        Of the first file, such as ``results.csv``; the names of the others are made from it.
+
+    Returns
+    -------
+    list of pathlib.Path
+        ``results.csv``: one row for each well and channel. ``results_samples.csv``: for each sample and channel.
+        ``results_channels.csv``: for each channel, with variation between wells, limits of blank and detection, and
+        flags of the plate. With several channels ``results_pairs.csv`` (ratios of each sample) and
+        ``results_linkage.csv`` (of each well). ``results_columns.csv``: unit and meaning of every column, in their
+        order.
+
+    Raises
+    ------
+    InputError
+        If `result` is something else, or the folder does not exist.
+
+    Notes
+    -----
+    UTF-8; names of columns are those of the Dataset, and so are numbers, to the last digit. What is not known is
+    empty. All text is in quotes.
+    """
+    check_result(result)
+    first = checked_path(path, "path", ".csv")
+    written, columns = [], []
+    for dims, suffix in FILES.items():
+        if not set(dims) <= set(result.dims):
+            continue
+        table = table_of(result, dims)
+        file = first.with_name(f"{first.stem}{suffix}{first.suffix}")
+        _write(table, file)
+        written.append(file)
+        columns += [[file.name, name, *meaning(result, name)] for name in table.columns]
+    import pandas as pd
+
+    file = first.with_name(f"{first.stem}_columns{first.suffix}")
+    _write(pd.DataFrame(columns, columns=["file", "column", "unit", "meaning"]), file)
+    return [*written, file]
+
+
+def table_of(result: xr.Dataset, dims: tuple[str, ...]) -> pd.DataFrame:
+    """All variables with these dimensions, beside what names the rows."""
+    import pandas as pd
+
+    own = [str(name) for name, values in result.data_vars.items() if values.dims == dims]
+    names = [*_FIRST[dims], *(name for name in own if name not in _FIRST[dims])]
+    shape = {dim: result.sizes[dim] for dim in dims}
+    columns: dict[str, Any] = {}
+    for name in names:
+        if name in result:
+            columns[name] = result[name].expand_dims({d: n for d, n in shape.items() if d not in result[name].dims})
+            columns[name] = columns[name].transpose(*dims).to_numpy().ravel()
+    if dims == ("channel",):
+        for kind, name_of_column in (("flags", "plate_flags"), ("negatives", "negatives")):
+            columns[name_of_column] = [
+                str(result.attrs.get(f"{kind} {name}", "")) for name in result["channel"].to_numpy()
+            ]
+    return pd.DataFrame(columns)
+
+
+def meaning(result: xr.Dataset, name: str) -> tuple[str, str]:
+    """Unit and meaning of a column."""
+    attrs = result[name].attrs if name in result else {}
+    units, told = attrs.get("units", ""), attrs.get("long_name", "")
+    base = next((name.removesuffix(end) for end in _ENDS if name.endswith(end)), name)
+    if base != name:
+        own = result[base].attrs if base in result else {}
+        units = units or own.get("units", "") or _MEANINGS.get(base, ("", ""))[0]
+        told = f"{'lower' if name.endswith('_lower') else 'upper'} end{': ' + told if told else f' of {base}'}"
+    if name in _MEANINGS and not told:
+        units, told = _MEANINGS[name]
+    return str(units), str(told)
+
+
+def checked_path(path: Any, argument: str, ending: str) -> Path:
+    """A file in a folder that exists."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(argument, f"got {path!r}", f"Give the path of a {ending} file")
+    found = Path(path).expanduser()
+    if found.is_dir():
+        raise InputError(argument, f"{str(found)!r} is a folder", f"Give the path of a {ending} file")
+    if not found.parent.is_dir():
+        raise InputError(argument, f"there is no folder {str(found.parent)!r}", "Make it first")
+    return found if found.suffix else found.with_suffix(ending)
+
+
+def _write(table: pd.DataFrame, file: Path) -> None:
+    table.to_csv(file, index=False, quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8", lineterminator="\n")
