@@ -58,9 +58,19 @@ def of_two_channels(
             found = _linked(well.channel(a), first, fits[a], well.channel(b), second, fits[b], rng)
             for each, q in zip(suffixes, np.quantile(found, probabilities), strict=True):
                 linked[f"linked_per_droplet{each}"][i, p] = q
+    told = {
+        "ratio": "concentration in the first channel over that in the second",
+        "fractional_abundance": "concentration in the first channel over that in both",
+        "linked_per_droplet": "lambda of molecules with both targets",
+    }
+
+    def attrs(name: str) -> dict[str, str]:
+        units = "copies per droplet" if name.startswith("linked") else "1"
+        return {"units": units, "long_name": told[name.removesuffix("_lower").removesuffix("_upper")]}
+
     return xr.Dataset(
-        {name: (("sample", "pair"), values) for name, values in (ratio | fraction).items()}
-        | {name: (("well", "pair"), values) for name, values in linked.items()},
+        {name: (("sample", "pair"), values, attrs(name)) for name, values in (ratio | fraction).items()}
+        | {name: (("well", "pair"), values, attrs(name)) for name, values in linked.items()},
         coords={"pair": [f"{a} / {b}" for a, b in pairs]},
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from bayesgmm._errors import InputError
-from bayesgmm.ddpcr._between_wells import BetweenWells, Counted, between_wells
+from bayesgmm.ddpcr._between_wells import BetweenWells, Concentration, Counted, between_wells
 from bayesgmm.ddpcr._blank import limits
 from bayesgmm.ddpcr._fit_plate import PlateFit, fit_plate
 from bayesgmm.ddpcr._fit_well import WellFit
@@ -26,7 +26,9 @@ Array = NDArray[np.float64]
 
 _MICROLITRE = 1000.0  # nanolitres
 _DRAWS = 1024
-_KEPT = 4000
+_FULL, _NONE = "hardly a negative", "hardly a positive"
+# Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
+_PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
 
 # What a Dataset holds for each well and channel, with units and what it means.
 _WELL = {
@@ -161,6 +163,9 @@ def _dataset(
     low, high = 0.5 - 0.5 * probability, 0.5 + 0.5 * probability
     per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in _WELL}
     flags = np.full((len(wells), len(channels)), "", dtype=object)
+    most = max(fitted.beliefs.n_negative for fitted in fits.values())
+    parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *_PARAMETERS[1:]]
+    modes = np.full((len(wells), len(channels), len(parameters)), np.nan)
     suffixes = ("", "_lower", "_upper", "_total_lower", "_total_upper")
     per_sample = {f"sample_copies_per_ul{each}": np.full((len(names), len(channels)), np.nan) for each in suffixes}
     per_channel = {f"between_well_sd{each}": np.full(len(channels), np.nan) for each in suffixes[:3]}
@@ -188,6 +193,8 @@ def _dataset(
             found |= _concentration(fit, counted[i], between, volumes_ul[i], low, high)
             for name, value in found.items():
                 per_well[name][i, c] = value
+            J = fitted.beliefs.n_negative
+            modes[i, c, [*range(J), *range(len(parameters) - len(_PARAMETERS) + 1, len(parameters))]] = fit.mode
             flags[i, c] = joined(flags_of(fit, fitted.alone[i], fitted.beliefs, baselines))
         concentrations[channel] = {}
         for s, (name, own) in enumerate(members.items()):
@@ -197,8 +204,11 @@ def _dataset(
             statistical = between.concentration(*at, total=False)  # type: ignore[arg-type]
             total = between.concentration(*at, total=True)  # type: ignore[arg-type]
             concentrations[channel][name] = total
-            quantiles = total.quantiles([0.5]), statistical.quantiles([low, high]), total.quantiles([low, high])
-            for each, value in zip(suffixes, np.concatenate(quantiles), strict=True):
+            some = [fit for fit in (fitted.wells[i] for i in own) if fit is not None]
+            kinds = {_kind(fit) for fit in some}
+            kind = kinds.pop() if len(kinds) == 1 else ""
+            found = [total.quantiles([0.5]), *(_ends(each, kind, low, high) for each in (statistical, total))]
+            for each, value in zip(suffixes, np.concatenate(found), strict=True):
                 per_sample[f"sample_copies_per_ul{each}"][s, c] = value
         mean_volume = float(np.mean(volumes_ul))
         blank, detection = limits(fitted, controls, mean_volume)
@@ -215,6 +225,13 @@ def _dataset(
             )
     out = xr.Dataset(
         {name: (("well", "channel"), values, _units(*_WELL[name])) for name, values in per_well.items()}
+        | {
+            "mode": (
+                ("well", "channel", "parameter"),
+                modes,
+                {"long_name": "of the posterior of a well's own parameters"},
+            )
+        }
         | {"flags": (("well", "channel"), flags.astype(str), {"long_name": "what must be said of this well"})}
         | {
             name: (("sample", "channel"), values, _units("copies per microlitre of sample", "undiluted"))
@@ -222,16 +239,18 @@ def _dataset(
         }
         | {name: (("channel",), values) for name, values in per_channel.items()}
         | {"n_droplets": (("well",), np.array([well.n_droplets for well in plate]))},
-        coords={"well": wells, "channel": channels, "sample": names}
+        coords={"well": wells, "channel": channels, "sample": names, "parameter": parameters}
         | {name: (("well",), table[name].to_numpy()) for name in ("dilution", "ntc", "replicate")}
-        | {"well_sample": (("well",), table["sample"].astype(str).to_numpy())}
+        | {"well_sample": (("well",), np.array([str(name) for name in table["sample"]]))}
         | {"target": (("channel",), [_target(plate, name) for name in channels])}
         | {"droplet_volume_nl": (("well",), _MICROLITRE * volumes_ul)},
     )
     out["between_well_sd"].attrs = _units("of log concentration", "tau, beyond Poisson noise; posterior median")
     for name in ("limit_of_blank", "limit_of_detection"):
         out[name].attrs = _units("copies per microlitre of reaction", "from the wells without template; 95 %")
-    out["total_volume_ul"] = (("well",), volumes_ul * out["n_droplets"].to_numpy())
+    total = volumes_ul * out["n_droplets"].to_numpy()
+    out["total_volume_ul"] = (("well",), total, _units("microlitres", "of all droplets together"))
+    out["n_droplets"].attrs = _units("droplets", "with an amplitude")
     if len(channels) > 1:
         out = out.merge(of_two_channels(plate, fits, concentrations, names, (low, high), rng))
     out.attrs = {
@@ -276,13 +295,27 @@ def _of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) 
 def _bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
     """Of lambda; one-sided where there are no positives or no negatives."""
     rate = np.exp(fit.of("log_rate"))
-    lower, middle, upper = fit.quantiles(rate, (low, 0.5, high))
-    one_sided = fit.quantiles(rate, (2.0 * low, 1.0 - 2.0 * low))
-    if fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE:
-        return float(one_sided[0]), np.nan
-    if -fit.n_droplets * np.expm1(-middle) < 1.0:
-        return 0.0, float(one_sided[1])
+    if _kind(fit) == _FULL:
+        return float(fit.quantiles(rate, (2.0 * low,))[0]), np.nan
+    if _kind(fit) == _NONE:
+        return 0.0, float(fit.quantiles(rate, (1.0 - 2.0 * low,))[0])
+    lower, upper = fit.quantiles(rate, (low, high))
     return float(lower), float(upper)
+
+
+def _kind(fit: WellFit) -> str:
+    """Whether a well has hardly a positive droplet, hardly a negative one, or both kinds."""
+    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
+    if fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE:
+        return _FULL
+    return _NONE if -fit.n_droplets * np.expm1(-middle) < 1.0 else ""
+
+
+def _ends(found: Concentration, kind: str, low: float, high: float) -> Array:
+    """Of an interval; one-sided where no well has positives, or none has negatives."""
+    if kind == _FULL:
+        return np.array([found.quantiles((2.0 * low,))[0], np.nan])
+    return np.array([0.0, found.quantiles((1.0 - 2.0 * low,))[0]]) if kind == _NONE else found.quantiles((low, high))
 
 
 def _concentration(
@@ -291,15 +324,14 @@ def _concentration(
     assert counted is not None
     lower, upper = _bounds(fit, low, high)
     middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    # One-sided bounds keep their probability.
-    ends = (low if lower > 0 and np.isfinite(upper) else 2.0 * low, high if lower > 0 else 1.0 - 2.0 * low)
-    total_lower, total_upper = between.concentration([counted], [np.log(volume_ul)], total=True).quantiles(ends)
+    both = between.concentration([counted], [np.log(volume_ul)], total=True)
+    total_lower, total_upper = _ends(both, _kind(fit), low, high)
     return {
         "copies_per_ul": middle / volume_ul,
         "copies_per_ul_lower": lower / volume_ul,
         "copies_per_ul_upper": upper / volume_ul,
-        "copies_per_ul_total_lower": total_lower if lower > 0 else 0.0,
-        "copies_per_ul_total_upper": total_upper if np.isfinite(upper) else np.nan,
+        "copies_per_ul_total_lower": total_lower,
+        "copies_per_ul_total_upper": total_upper,
     }
 
 

@@ -24,8 +24,6 @@ WARNING = PALETTE[3]
 NO_POSITIVES = "no positives"  # how this flag begins
 # Components by the first word of their name.
 _KIND_OF = {"negative": 0, "positive": 1, "rain": 2, "low": 3, "outliers": 3}
-_NUMBERS = ("copies_per_droplet", "rain", "low_outliers", "outliers", "baseline", "spread", "gap", "positive_sd")
-_BINS, _STEPS = 4000, 60
 # Names of wells on an axis: up to so many of them have this size.
 _SIZES = ((24, "small"), (48, "x-small"), (np.inf, "xx-small"))
 
@@ -92,42 +90,20 @@ class Clusters:
         return p[(self.kind == 1) | (self.kind == 2)].sum(axis=0), p[self.kind == 3].sum(axis=0)
 
 
-def clusters(result: xr.Dataset, well: str, channel: str, x: Array) -> Clusters | None:
-    """The fitted mixture of a well, or None where there was no fit.
-
-    The result has the numbers of a well but for the shares of the components of its negatives; these are found here, by
-    EM from those of the plate.
-    """
-    at = Row(result, well=well, channel=channel)
-    row = {name: float(at[name]) for name in _NUMBERS}
-    if not np.isfinite(list(row.values())).all():
+def clusters(result: xr.Dataset, well: str, channel: str) -> Clusters | None:
+    """The fitted mixture of a well, or None where there was no fit."""
+    places = {dim: result.get_index(dim).get_loc(label) for dim, label in (("well", well), ("channel", channel))}
+    variable = result.variables["mode"]
+    mode = variable.values[tuple(places.get(str(dim), slice(None)) for dim in variable.dims)]
+    own = mode[np.isfinite(mode)]
+    if not own.size:
         return None
     model: Any = GaussianMixture.from_json(str(result.attrs[f"model {channel}"]))
     names, K = model.component_names, model.n_components
     kind = np.array([_KIND_OF[name.split(" ")[0]] for name in names])
-    own = [np.log(row["copies_per_droplet"]), *np.zeros((kind == 0).sum() - 1), np.log(row["rain"] / (1 - row["rain"]))]
-    weights = np.exp(model.weights.at(np.array([*own, np.log(row["low_outliers"]), np.log(row["outliers"])]), K))
-    place = np.array([row["baseline"], np.log(row["spread"]), np.log(row["gap"])])
-    means = model.means.at(place, K)
-    sds = model.covariances.at(np.log(row["positive_sd"]), means)[:, 0, 0]
-    start = Clusters(weights=weights, means=means[:, 0], sds=sds, kind=kind)
-    return Clusters(weights=_with_own_shares(start, x), means=start.means, sds=sds, kind=kind)
-
-
-def _with_own_shares(start: Clusters, x: Array) -> Array:
-    """Weights with the shares of the negatives' components that suit these droplets, and their sum as it was."""
-    counts, edges = np.histogram(x, bins=_BINS)
-    kept = counts > 0
-    middle, counts = 0.5 * (edges[1:] + edges[:-1])[kept], counts[kept]
-    z = (middle - start.means[:, None]) / start.sds[:, None]
-    density = np.exp(-0.5 * z * z) / start.sds[:, None]
-    weights, negative = start.weights.copy(), start.kind == 0
-    total = weights[negative].sum()
-    for _ in range(_STEPS):
-        joint = weights[:, None] * density
-        expected = (joint[negative] / np.maximum(joint.sum(axis=0), 1e-300)) @ counts + 1e-3
-        weights[negative] = total * expected / expected.sum()
-    return weights
+    means = model.means.at(own[-4:-1], K)
+    sds = model.covariances.at(own[-1], means)[:, 0, 0]
+    return Clusters(weights=np.exp(model.weights.at(own[:-4], K)), means=means[:, 0], sds=sds, kind=kind)
 
 
 def check_result(result: Any) -> None:

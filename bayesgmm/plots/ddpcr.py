@@ -56,7 +56,7 @@ def plot_well(result: xr.Dataset, plate: Any, well: str, channel: str | None = N
     channel, well = drops.channel_in(result, channel), drops.well_in(result, well)
     x = drops.amplitudes(plate, well, channel)
     ax = axes_or_new(ax, (8.8, 4.4))
-    fitted = drops.clusters(result, well, channel, x)
+    fitted = drops.clusters(result, well, channel)
     draw_histogram(ax, x, fitted, result, well, channel)
     ax.set_xlabel(drops.amplitude_axis(result, channel))
     ax.set_ylabel("droplets in a bin")
@@ -176,7 +176,7 @@ def plot_droplets(
         if not x.size:
             ax.text(place, 0.5, "no droplets", transform=ax.get_xaxis_transform(), rotation=90, ha="center", color=GREY)
             continue
-        fitted = drops.clusters(result, well, channel, x)
+        fitted = drops.clusters(result, well, channel)
         x = _thinned(x, share, rng)
         shown += x.size
         along = place + 0.84 * (rng.random(x.size) - 0.5)
@@ -263,7 +263,7 @@ def plot_two_channels(
         raise InputError("channels", f"got {channels!r}", f"Give two of {', '.join(there)}")
     ax = axes_or_new(ax, (7.6, 5.0))
     x = [drops.amplitudes(plate, well, channel) for channel in pair]
-    fitted = [drops.clusters(result, well, channel, each) for channel, each in zip(pair, x, strict=True)]
+    fitted = [drops.clusters(result, well, channel) for channel in pair]
     order = np.random.default_rng(0).permutation(x[0].size)
     points = {"s": 4.0, "linewidths": 0.0, "rasterized": True}
     if fitted[0] is None or fitted[1] is None:

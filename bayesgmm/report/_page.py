@@ -159,7 +159,7 @@ def _wells(result: xr.Dataset, plate: Any) -> list[str]:
     channels = [str(name) for name in result["channel"].to_numpy()]
     order = drops.by_sample(result)
     x = {(well, channel): drops.amplitudes(plate, well, channel) for well in order for channel in channels}
-    fitted = {key: drops.clusters(result, *key, values) for key, values in x.items()}
+    fitted = {key: drops.clusters(result, *key) for key in x}
     out = [
         paragraph(
             "Droplets (upwards, logarithmic) by amplitude (unit of the instrument), and how many the fitted clusters "

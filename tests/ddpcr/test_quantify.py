@@ -59,6 +59,15 @@ def test_samples_hold_what_went_in(result):
         assert float(one["sample_copies_per_ul"]) == pytest.approx(true, rel=0.15 if c < 0.1 else 0.05)
 
 
+def test_samples_without_positives_have_one_sided_bounds():
+    none = ddpcr.simulate_plate(samples={"a": 0.0, "b": 0.3}, n_wells=2, n_ntc=1, n_droplets=10_000, random_seed=6)
+    found = ddpcr.quantify(none, **OPTIONS).isel(channel=0)
+    assert float(found["sample_copies_per_ul_lower"].sel(sample="a")) == 0.0
+    assert float(found["sample_copies_per_ul_total_lower"].sel(sample="a")) == 0.0
+    assert 0.0 < float(found["sample_copies_per_ul_total_upper"].sel(sample="a")) < 0.5
+    assert float(found["sample_copies_per_ul_lower"].sel(sample="b")) > 300
+
+
 def test_controls_give_limits_and_finite_upper_bounds(result):
     controls = result.isel(well=result["ntc"].to_numpy(), channel=0)
     assert (controls["copies_per_droplet_lower"] < 3e-4).all()
