@@ -96,7 +96,8 @@ def fit_plate(
     progress : Progress
     """
     usable = [x.size > 1 and float(x.max()) > float(x.min()) for x in amplitudes]
-    shown = [x for x, ntc in zip(amplitudes, without_template, strict=True) if ntc and x.size >= _FEWEST_DROPLETS]
+    each = zip(amplitudes, without_template, usable, strict=True)
+    shown = [x for x, control, fine in each if control and fine and x.size >= _FEWEST_DROPLETS]
     if shown:
         beliefs, learned_from = _from_controls(shown), "wells without template"
     else:

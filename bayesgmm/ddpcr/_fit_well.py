@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 
 # Bins of the amplitudes, in units of the spread of the negatives. A variance is off by 1/12 of its square.
 BIN = 1.0 / 20.0
-# A well with more bins has amplitudes far out, which need no fine bins of their own.
-_MOST_BINS = 4000
+# A droplet farther out than so many spreads is put there: it is an outlier, wherever it is.
+_FARTHEST = 200.0
 # Where a search for the gap begins, in spreads.
 _GAPS = (3.0, 4.5, 7.0, 12.0, 25.0, 50.0)
 # With so clear an idea of the gap (sd of its logarithm) only gaps near it are tried.
@@ -114,7 +114,9 @@ def fit_well(
     FitError
         If no start leads to a mode that curves down in every direction.
     """
-    density = WellDensity(*binned(x, float(np.exp(beliefs.log_spread[0])) * BIN), beliefs)
+    spread = float(np.exp(beliefs.log_spread[0]))
+    x = np.clip(x, beliefs.baseline[0] - _FARTHEST * spread, beliefs.baseline[0] + _FARTHEST * spread)
+    density = WellDensity(*binned(x, spread * BIN), beliefs)
     chosen = []
     for few, scenario in zip((_APPROACHED, 1), _starts(density, beliefs, x), strict=True):
         for alike in (scenario, [density.with_typical_shares(own) for own in scenario]):
@@ -172,12 +174,9 @@ def _weighted(
 
 def binned(x: Array, width: float) -> tuple[Array, Array]:
     """Middles of the bins that hold something, and how many."""
-    low, high = float(x.min()), float(x.max())
-    width = max(width, (high - low) / _MOST_BINS)
-    place = np.floor((x - low) / width).astype(np.intp)
-    counts = np.bincount(place)
-    kept = np.flatnonzero(counts)
-    return np.asarray(low + (kept + 0.5) * width, dtype=float), counts[kept].astype(float)
+    low = float(x.min())
+    place, counts = np.unique(np.floor((x - low) / width), return_counts=True)
+    return low + (place + 0.5) * width, counts.astype(float)
 
 
 def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> tuple[list[Array], list[Array]]:

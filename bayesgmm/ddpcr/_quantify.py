@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 
 _MICROLITRE = 1000.0  # nanolitres
 _DRAWS = 1024
+_LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
 _FULL, _NONE = "hardly a negative", "hardly a positive"
 # Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
 _PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
@@ -133,13 +134,16 @@ def quantify(
     names = _channels(plate, channels)
     if not any(well.n_droplets for well in plate):
         raise InputError("plate", "has no droplets in any well", "Give wells with droplets")
-    progress = Progress(progressbar)
+    for name in names:
+        if not any(np.unique(well.channel(name)[:_LOOKED_AT]).size > 1 for well in plate):
+            raise InputError("channels", f"all amplitudes in {name} are alike", "Leave out channels that were not used")
     fits: dict[str, PlateFit] = {}
     seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 1)
     controls = plate.table["ntc"].to_numpy(dtype=bool)
-    for name, seed in zip(names, seeds, strict=False):
-        amplitudes = [well.channel(name) for well in plate]
-        fits[name] = fit_plate(amplitudes, controls.tolist(), draws=_DRAWS, seed=seed, cores=cores, progress=progress)
+    with Progress(progressbar) as progress:
+        for name, seed in zip(names, seeds, strict=False):
+            options = {"draws": _DRAWS, "seed": seed, "cores": cores, "progress": progress}
+            fits[name] = fit_plate([well.channel(name) for well in plate], controls.tolist(), **options)
     rng = np.random.default_rng(seeds[-1])
     return _dataset(plate, fits, volume, probability, rng)
 

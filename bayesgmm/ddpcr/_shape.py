@@ -67,7 +67,9 @@ class Shape:
 def middle_and_spread(x: Array) -> tuple[float, float]:
     """Median, and what would be the standard deviation of a Normal with this median absolute deviation."""
     middle = float(np.median(x))
-    return middle, _FROM_MAD * float(np.median(np.abs(x - middle)))
+    spread = _FROM_MAD * float(np.median(np.abs(x - middle)))
+    # More than half of them may be one number, where amplitudes were rounded or cut off.
+    return middle, spread if spread > 0 else float(x.std())
 
 
 def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONENTS) -> Shape:

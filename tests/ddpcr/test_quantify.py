@@ -153,6 +153,20 @@ def test_wells_that_cannot_be_measured_are_flagged(plate):
     assert float(found["copies_per_droplet"].sel(well=shifted)) == pytest.approx(truth, rel=0.15)
 
 
+def test_one_wild_droplet_changes_nothing(plate):
+    name = next(well.name for well in plate if not plate.table.loc[well.name, "ntc"])
+    some = plate.select(wells=[name, "G01"])
+    wild = with_amplitudes(some, {name: np.append(some[name].channel("Ch1"), 1e7)})
+    before, after = (ddpcr.quantify(each, **OPTIONS)["copies_per_droplet"].sel(well=name) for each in (some, wild))
+    assert float(after.squeeze()) == pytest.approx(float(before.squeeze()), rel=0.02)
+
+
+def test_a_channel_that_was_not_used_is_named(plate):
+    flat = with_amplitudes(plate, {well.name: np.zeros(100) for well in plate})
+    with pytest.raises(InputError, match="Ch1"):
+        ddpcr.quantify(flat, **OPTIONS)
+
+
 def test_without_controls_it_says_so(plate):
     some = plate.select(wells=[well.name for well in plate if not plate.table.loc[well.name, "ntc"]])
     found = ddpcr.quantify(some, **OPTIONS)
