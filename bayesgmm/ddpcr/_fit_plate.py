@@ -35,7 +35,7 @@ _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
 _FEW_DRAWS = 256
 # A well's own gap contradicts the other wells' if it is so many standard deviations away.
-_CONTRADICTED = 2.5
+_CONTRADICTED, _SURE = 2.5, 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,10 @@ def fit_plate(
     before, beliefs = beliefs, learned(beliefs, [fit for fit in alone if fit is not None])
     moved = np.log(before.shape.shares) - np.log(beliefs.shape.shares)
     starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
-    found = all_wells([_believed(beliefs, fit) for fit in alone], starts, draws, "wells, with what the plate says")
+    own = [
+        beliefs if control else _believed(beliefs, fit) for fit, control in zip(alone, without_template, strict=True)
+    ]
+    found = all_wells(own, starts, draws, "wells, with what the plate says")
     wells = [fit if isinstance(fit, WellFit) else None for fit in found]
     why = ["" if isinstance(fit, WellFit) else fit for fit in found]
     return PlateFit(wells=wells, alone=alone, why=why, beliefs=beliefs, learned_from=learned_from)
@@ -172,7 +175,9 @@ def _believed(beliefs: Beliefs, alone: WellFit | None) -> Beliefs:
 def elsewhere(alone: WellFit, beliefs: Beliefs) -> float:
     """How far from the other wells' the log of a well's gap is, if that is no chance; else 0."""
     (own, error), (mu, sd) = alone.belief("log_gap"), beliefs.log_gap
-    return own - mu if abs(own - mu) > _CONTRADICTED * np.hypot(error, sd) else 0.0
+    # The shoulder of the negatives alone can pass for positives too, but then it is not clear how many there are.
+    sure = alone.belief("log_rate")[1] < _SURE
+    return own - mu if sure and abs(own - mu) > _CONTRADICTED * np.hypot(error, sd) else 0.0
 
 
 def _shares(beliefs: Beliefs, fits: Sequence[WellFit]) -> tuple[Shape, float]:
