@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -83,7 +83,3 @@ class Beliefs:
             ),
             component_names=tuple(names),
         )
-
-    def moved(self, baseline: float) -> Beliefs:
-        """The same round another baseline."""
-        return replace(self, baseline=(baseline, self.baseline[1]))

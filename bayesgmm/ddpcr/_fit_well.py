@@ -42,7 +42,7 @@ class WellFit:
 
     Attributes
     ----------
-    mode, sds : (p,) arrays
+    mode : (p,) array
         Of the posterior of the parameters of `WellDensity`.
     draws : (S, p) array
     shares : (S,) array
@@ -56,7 +56,6 @@ class WellFit:
     """
 
     mode: Array
-    sds: Array
     draws: Array
     shares: Array
     pareto_k: float
@@ -135,10 +134,8 @@ def fit_well(
         raise FitError(f"no mode was found: {error}") from error
     points, importance = _weighted(density, mode, factor, draws, np.random.default_rng(seed))
     shares = importance.shares
-    sds = np.sqrt(shares @ np.square(points - shares @ points))
     return WellFit(
         mode=mode,
-        sds=sds,
         draws=points,
         shares=shares,
         pareto_k=importance.pareto_k,

@@ -50,7 +50,6 @@ def test_well_counts_are_read_off_weighted_draws():
     draws[:, 0] = np.log(rate)
     fit = WellFit(
         mode=draws[0],
-        sds=draws[0],
         draws=draws,
         shares=np.full(rate.size, 1.0 / rate.size),
         pareto_k=0.1,
