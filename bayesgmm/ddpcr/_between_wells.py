@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from bayesgmm.ddpcr._fit_well import WellFit
 
@@ -80,6 +79,8 @@ class Counted:
         step = float(log_rate[1] - log_rate[0])
         if tau < _UNSEEN * step:
             return exact
+        from scipy.ndimage import gaussian_filter1d
+
         top = float(exact.max())
         smooth = gaussian_filter1d(np.exp(exact - top), tau / step, mode="nearest", truncate=6.0)
         return top + np.log(np.maximum(smooth, np.finfo(float).tiny))

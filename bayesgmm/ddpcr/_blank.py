@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import nbinom, poisson
 
 from bayesgmm.ddpcr._fit_plate import PlateFit
 
@@ -23,6 +22,8 @@ def limits(fitted: PlateFit, controls: NDArray[np.bool_], volume_ul: float) -> t
     limit_of_blank, limit_of_detection : float
         NaN without controls.
     """
+    from scipy.stats import nbinom, poisson
+
     fits = [fit for fit, control in zip(fitted.wells, controls, strict=True) if control and fit is not None]
     if not fits:
         return np.nan, np.nan

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, ndtr, ndtri
-from scipy.stats import qmc
 
 from bayesgmm._errors import FitError
 from bayesgmm.ddpcr._droplet_model import Beliefs
@@ -149,6 +148,8 @@ def _weighted(
     density: WellDensity, center: Array, factor: Array, draws: int, rng: np.random.Generator
 ) -> tuple[Array, Importance]:
     """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be."""
+    from scipy.stats import qmc
+
     for attempt in range(_AGAIN + 1):
         # Points of a scrambled Sobol sequence fill space more evenly than random ones.
         u = qmc.Sobol(center.size + 1, rng=rng).random(draws)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayesgmm.ddpcr._fit_plate import PlateFit
 from bayesgmm.ddpcr._fit_well import WellFit, cluster_log_densities
 from bayesgmm.ddpcr._plate import Plate
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[np.float64]
 
@@ -34,6 +36,8 @@ def of_two_channels(
     The intervals of ratios are total: both concentrations carry variation between wells as if it were independent.
     Linkage is the concentration of molecules with both targets, ln(N N00 / ((N00 + N10) (N00 + N01))), per droplet.
     """
+    import xarray as xr
+
     pairs = list(combinations(fits, 2))
     suffixes = ("", "_lower", "_upper")
     ratio, fraction = (

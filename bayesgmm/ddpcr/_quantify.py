@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import expit
 
@@ -21,6 +20,9 @@ from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._volume import Volume, volumes
 from bayesgmm.engines._progress import Progress
 from bayesgmm.inference.fitting import check_seed
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[np.float64]
 
@@ -161,6 +163,8 @@ def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
 def _dataset(
     plate: Plate, fits: dict[str, PlateFit], volume: Volume, probability: float, rng: np.random.Generator
 ) -> xr.Dataset:
+    import xarray as xr
+
     table, wells, channels = plate.table, [well.name for well in plate], list(fits)
     controls = table["ntc"].to_numpy(dtype=bool)
     names = [str(name) for name in dict.fromkeys(table["sample"][~controls])]

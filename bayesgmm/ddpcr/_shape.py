@@ -7,8 +7,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import lognorm
 
 from bayesgmm.data import as_data
 from bayesgmm.engines._optima import Search
@@ -102,6 +100,8 @@ def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONE
 @cache
 def skewed(skewness: float = _TYPICAL_SKEWNESS) -> Shape:
     """A log-normal shape, for plates without wells that would show theirs."""
+    from scipy.optimize import brentq
+    from scipy.stats import lognorm
 
     def excess(sigma: float) -> float:
         w = np.exp(sigma * sigma)

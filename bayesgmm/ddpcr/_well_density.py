@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from bayesgmm.ddpcr._droplet_clusters import DropletMeans, DropletVariances
@@ -149,6 +148,8 @@ class WellDensity:
 
     def climb(self, own: Array, evaluations: int) -> tuple[Array, float]:
         """Quasi-Newton steps uphill, and the value where they end."""
+        from scipy.optimize import minimize
+
         S = self.scales(own)
 
         def negative(u: Array) -> tuple[float, Array]:

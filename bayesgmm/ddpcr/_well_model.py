@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
@@ -12,6 +13,9 @@ from bayesgmm.ddpcr._droplet_weights import DropletWeights
 from bayesgmm.ddpcr._fit_well import BIN, binned
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.model import GaussianMixture
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def well_model(result: xr.Dataset, plate: Plate, well: str, channel: str) -> tuple[GaussianMixture, Data]:

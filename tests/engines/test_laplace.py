@@ -51,7 +51,9 @@ def stacked(points):
 def standard_coordinates(model, at):
     """What densities of the unconstrained coordinates belong to, written here anew."""
     out = []
-    if not isinstance(model.weights, bg.FixedWeights):
+    if isinstance(model.weights, bg.PoissonWeights):
+        out.append(np.log(-at.log_weights[:1]))  # the first weight is exp(-L)
+    elif not isinstance(model.weights, bg.FixedWeights):
         out.append(isometric_basis(at.log_weights.size).T @ at.log_weights)
     means, covariances, d = model.means, model.covariances, at.means.shape[1]
     floor = covariances.origin if isinstance(covariances, bg.ConstantCV) else None
@@ -66,10 +68,20 @@ def standard_coordinates(model, at):
             if len(at.means) > 1:
                 spacing = at.means[1] - at.means[0]
                 out += [np.log(spacing[:1]), spacing[1:]]
+    elif isinstance(means, bg.SaturatingMeans):
+        out.append(at.means[0] if floor is None else np.log(at.means[0] - floor))
+        gaps = np.diff(at.means[:, 0])
+        out.append(np.log(gaps[:1]))
+        if isinstance(means.rho, bg.Beta) and gaps.size > 1:
+            rho = gaps[1] / gaps[0]
+            out.append(np.array([np.log(rho / (1.0 - rho))]))
     elif not isinstance(means, bg.FixedMeans):
         out.append((at.means if floor is None else np.log(at.means - floor)).ravel())
     if isinstance(covariances, bg.ConstantCV):
         out.append(np.log(at.choleskys[0, 0] / (at.means[0] - covariances.origin)))
+    elif isinstance(covariances, bg.LinearVariance):
+        squares = np.square(at.choleskys[:2, 0, 0])
+        out.append(0.5 * np.log(np.append(squares[:1], np.diff(squares))))
     elif not isinstance(covariances, bg.FixedCovariances):
         tied = isinstance(covariances, bg.Tied)
         structure = covariances.structure if tied else covariances
