@@ -7,12 +7,13 @@ themselves. `calibrate_nuts.py` runs the study, `tests/engines/test_calibration.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import arviz as az
 import numpy as np
+from _common import print_table
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -27,6 +28,7 @@ ETA = 2.0
 POINTS = (-2.0, 0.0, 3.0)
 N_RANKED = 100
 FAILED = "FAILED"
+LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,3 +210,26 @@ class Band:
         """The ECDF minus its expectation where it is largest; positive where the truth lies too low."""
         difference = self.counts(ranks) / self.n_ranks - self.at
         return float(difference[np.abs(difference).argmax()])
+
+
+def print_ranks(done: Mapping[str, Fits]) -> None:
+    """A table of all quantities, and whether more lie outside their bands than chance explains."""
+    m = sum(len(fits.ranks) for fits in done.values())
+    failed = sum(fits.statuses.count(FAILED) for fits in done.values())
+    rows, outside, rejected = [], 0, 0
+    for name, fits in done.items():
+        band = Band(len(fits.ess))
+        for quantity, ranks in fits.ranks.items():
+            p = band.p_value(ranks)
+            outside += p <= LEVEL
+            rejected += p <= LEVEL / m
+            where = "inside" if p > LEVEL else "outside 95 %" if p > LEVEL / m else "outside corrected"
+            difference = band.largest_difference(ranks)
+            rows.append([name, quantity, f"{ranks.mean() / N_RANKED:.3f}", f"{difference:+.3f}", f"{p:.3f}", where])
+    heads = ["setting", "quantity", "mean rank", "largest ECDF difference", "p", "band"]
+    print_table(f"Ranks among {N_RANKED} draws", heads, rows)
+    print(
+        f"\n{outside} of {m} quantities outside their 95 % band ({LEVEL * m:.1f} expected by chance), "
+        f"{rejected} outside the Bonferroni-corrected one: "
+        f"{f'{failed} fits failed, ' if failed else ''}{'miscalibrated' if rejected else 'no sign of miscalibration'}"
+    )

@@ -16,7 +16,7 @@ from _common import print_table, seconds, versions  # pins the threads, so befor
 
 # isort: split
 import numpy as np
-from _calibration import N_RANKED, Array, Band, Fits, run
+from _calibration import Array, Fits, print_ranks, run
 from scipy import stats
 
 import bayesgmm as bg
@@ -24,7 +24,6 @@ import bayesgmm as bg
 ENGINE = bg.Gibbs(sweeps=1200, burn_in=300, thin=3, chains=4, cores=1, n_init=4)
 CONCENTRATION, DF, SCALE = 3.0, 8.0, 6.0
 MEANS_SD, PRECISION_SCALE = 3.0, 0.1
-LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +93,7 @@ def main() -> None:
                      f"{took / len(fits.statuses):.2f}"])  # fmt: skip
     heads = ["setting", "rows", "fits", "status", "with chains left out", "ESS of lp: median, least", "s a fit"]
     print_table("Fits", heads, rows)
-    m = sum(len(fits.ranks) for fits in done.values())
-    rows, outside, rejected = [], 0, 0
-    for name, fits in done.items():
-        band = Band(len(fits.ess))
-        for quantity, ranks in fits.ranks.items():
-            p = band.p_value(ranks)
-            outside += p <= LEVEL
-            rejected += p <= LEVEL / m
-            where = "inside" if p > LEVEL else "outside 95 %" if p > LEVEL / m else "outside corrected"
-            difference = band.largest_difference(ranks)
-            rows.append([name, quantity, f"{ranks.mean() / N_RANKED:.3f}", f"{difference:+.3f}", f"{p:.3f}", where])
-    heads = ["setting", "quantity", "mean rank", "largest ECDF difference", "p", "band"]
-    print_table(f"Ranks among {N_RANKED} draws", heads, rows)
-    print(
-        f"\n{outside} of {m} quantities outside their 95 % band ({LEVEL * m:.1f} expected by chance), {rejected} "
-        f"outside the Bonferroni-corrected one: {'miscalibrated' if rejected else 'no sign of miscalibration'}"
-    )
+    print_ranks(done)
 
 
 if __name__ == "__main__":

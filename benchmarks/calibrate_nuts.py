@@ -17,13 +17,12 @@ from _common import print_table, seconds, versions  # pins the threads, so befor
 
 # isort: split
 import numpy as np
-from _calibration import FAILED, N_RANKED, Band, Fits, Setting, run
+from _calibration import Fits, Setting, print_ranks, run
 from scipy import stats
 
 import bayesgmm as bg
 
 ENGINE = bg.NUTS(draws=400, tune=300, chains=4, cores=1)
-LEVEL = 0.05
 
 # Weakly informative: components of a few rows and standard deviations near 0 are rare under all of these priors.
 SETTINGS = (
@@ -98,29 +97,7 @@ def main() -> None:
         ],
         rows,
     )
-
-    m = sum(len(fits.ranks) for fits in done.values())
-    failed = sum(fits.statuses.count(FAILED) for fits in done.values())
-    rows, outside, rejected = [], 0, 0
-    for name, fits in done.items():
-        band = Band(len(fits.ess))
-        for quantity, ranks in fits.ranks.items():
-            p = band.p_value(ranks)
-            outside += p <= LEVEL
-            rejected += p <= LEVEL / m
-            where = "inside" if p > LEVEL else "outside 95 %" if p > LEVEL / m else "outside corrected"
-            difference = band.largest_difference(ranks)
-            rows.append([name, quantity, f"{ranks.mean() / N_RANKED:.3f}", f"{difference:+.3f}", f"{p:.3f}", where])
-    print_table(
-        f"Ranks among {N_RANKED} draws",
-        ["setting", "quantity", "mean rank", "largest ECDF difference", "p", "band"],
-        rows,
-    )
-    print(
-        f"\n{outside} of {m} quantities outside their 95 % band ({LEVEL * m:.1f} expected by chance), "
-        f"{rejected} outside the Bonferroni-corrected one: "
-        f"{f'{failed} fits failed, ' if failed else ''}{'miscalibrated' if rejected else 'no sign of miscalibration'}"
-    )
+    print_ranks(done)
     if options.ranks:
         columns = {f"{name}: {quantity}": r for name, fits in done.items() for quantity, r in fits.ranks.items()}
         facts = {f"{name}: status": np.array(fits.statuses) for name, fits in done.items()}
