@@ -1,26 +1,13 @@
 """A small version of `benchmarks/calibrate_nuts.py`: few rows, so that fits are fast and wrong priors matter."""
 
-import importlib.util
-import sys
 from functools import lru_cache
-from pathlib import Path
 
+import _calibration as calibration
 import numpy as np
 import pytest
 from scipy import stats
 
 import bayesgmm as bg
-
-
-def _load():
-    path = Path(__file__).parents[2] / "benchmarks" / "_calibration.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-calibration = _load()
 
 SETTING = calibration.Setting(
     name="few rows",
