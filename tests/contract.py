@@ -6,6 +6,7 @@ The oracles use scipy alone: densities from `scipy.stats`, Jacobians by complex 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -310,7 +311,7 @@ def log_joint_by_scipy(x: Array, log_scales: Array, means: Array, choleskys: Arr
     rows = x.T
     factors = [stats.Covariance.from_cholesky(factor) for factor in choleskys]
     # scipy drops the axis of a single row or feature.
-    terms = [stats.multivariate_normal(m, f).logpdf(rows).reshape(-1) for m, f in zip(means, factors, strict=True)]
+    terms = [stats.multivariate_normal.logpdf(rows, m, f).reshape(-1) for m, f in zip(means, factors, strict=True)]
     return np.asarray(log_scales)[:, None] + np.stack(terms)
 
 
@@ -338,7 +339,7 @@ def weights_by_scipy(prior: object, weights: Array) -> float:
         case Dirichlet() if weights.size > 1:
             return float(stats.dirichlet.logpdf(weights, np.broadcast_to(prior.concentration, weights.shape)))
         case StickBreaking():
-            return float(stats.beta(1.0, prior.concentration).logpdf(sticks(weights)).sum())
+            return float(stats.beta.logpdf(sticks(weights), 1.0, prior.concentration).sum())
     return 0.0
 
 
@@ -347,9 +348,9 @@ def means_by_scipy(prior: object, means: Array, covariances: Array) -> float:
         case ConjugateMeans():
             wide = covariances / prior.precision_scale
             pairs = zip(means, wide, strict=True)
-            return float(sum(stats.multivariate_normal(prior.loc, sigma).logpdf(mean) for mean, sigma in pairs))
+            return float(sum(stats.multivariate_normal.logpdf(mean, prior.loc, sigma) for mean, sigma in pairs))
         case NormalMeans():
-            return float(stats.norm(prior.mu, prior.sigma).logpdf(means).sum())
+            return float(stats.norm.logpdf(means, prior.mu, prior.sigma).sum())
     return 0.0
 
 
@@ -370,40 +371,51 @@ def matrix_by_scipy(prior: object, sigma: Array) -> float:
     d = len(sigma)
     match prior:
         case InverseWishart():
-            return float(stats.invwishart(prior.df, np.reshape(prior.scale, (d, d))).logpdf(sigma))
+            return float(stats.invwishart.logpdf(sigma, prior.df, np.reshape(prior.scale, (d, d))))
         case LKJ():
             s = np.sqrt(np.diag(sigma))
             log_det = np.linalg.slogdet(sigma / np.outer(s, s))[1]
             # The normaliser in the form of Joe (2006), which differs from the form that the package uses.
             k = np.arange(1, d)
             constant = -k / 2 * np.log(np.pi) - gammaln(prior.eta + (d - 1 - k) / 2) + gammaln(prior.eta + (d - 1) / 2)
-            return float(constant.sum() + (prior.eta - 1) * log_det + scale_by_scipy(prior.scale).logpdf(s).sum())
+            return float(constant.sum() + (prior.eta - 1) * log_det + log_scale_by_scipy(prior.scale, s))
     return 0.0
 
 
 def variances_by_scipy(prior: object, variances: Array) -> float:
     match prior:
         case InverseWishart():
-            return float(stats.invgamma(prior.df / 2, scale=np.array(prior.scale) / 2).logpdf(variances).sum())
+            return float(stats.invgamma.logpdf(variances, prior.df / 2, scale=np.array(prior.scale) / 2).sum())
         case LKJ():
-            return float(scale_by_scipy(prior.scale).logpdf(np.sqrt(variances)).sum())
+            return log_scale_by_scipy(prior.scale, np.sqrt(variances))
     return 0.0
 
 
-def scale_by_scipy(prior: object) -> object:
+def scale_by_scipy(prior: object) -> Any:
     """The frozen scipy distribution of a scale prior."""
+    distribution, given = _scale_form(prior)
+    return distribution(**given)
+
+
+def log_scale_by_scipy(prior: object, s: Array) -> float:
+    """Log density at s, summed; a distribution is not frozen for every value, which would take most of the time."""
+    distribution, given = _scale_form(prior)
+    return float(distribution.logpdf(s, **given).sum())
+
+
+def _scale_form(prior: object) -> tuple[Any, dict[str, Any]]:
     match prior:
         case HalfNormal():
-            return stats.halfnorm(scale=np.array(prior.sigma))
+            return stats.halfnorm, {"scale": np.array(prior.sigma)}
         case Gamma():
-            return stats.gamma(np.array(prior.alpha), scale=1 / np.array(prior.beta))
+            return stats.gamma, {"a": np.array(prior.alpha), "scale": 1 / np.array(prior.beta)}
         case Exponential():
-            return stats.expon(scale=1 / np.array(prior.lam))
+            return stats.expon, {"scale": 1 / np.array(prior.lam)}
         case LogNormal():
-            return stats.lognorm(s=np.array(prior.sigma), scale=np.exp(prior.mu))
+            return stats.lognorm, {"s": np.array(prior.sigma), "scale": np.exp(prior.mu)}
         case ScaledInverseChi():
             half_df = np.array(prior.df) / 2
-            return stats.gengamma(half_df, -2.0, scale=np.array(prior.scale) * np.sqrt(half_df))
+            return stats.gengamma, {"a": half_df, "c": -2.0, "scale": np.array(prior.scale) * np.sqrt(half_df)}
     raise AssertionError(prior)
 
 
