@@ -6,59 +6,27 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
 
 from bayesgmm._errors import InputError
-from bayesgmm.ddpcr._between_wells import BetweenWells, Concentration, Counted, between_wells
+from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._blank import limits
 from bayesgmm.ddpcr._fit_plate import PlateFit, fit_plate
-from bayesgmm.ddpcr._fit_well import WellFit
-from bayesgmm.ddpcr._flags import HIGHEST_RATE, flags_of, joined, of_plate, separation
+from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
 from bayesgmm.ddpcr._pairs import of_two_channels
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._volume import Volume, volumes
+from bayesgmm.ddpcr._well_numbers import OF_WELLS, concentration_of, ends, kind_of, of_well
 from bayesgmm.engines._progress import Progress
 from bayesgmm.inference.fitting import check_seed
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Array = NDArray[np.float64]
-
 _MICROLITRE = 1000.0  # nanolitres
 _DRAWS = 1024
 _LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
-_FULL, _NONE = "hardly a negative", "hardly a positive"
 # Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
 _PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
-
-# What a Dataset holds for each well and channel, with units and what it means.
-_WELL = {
-    "copies_per_droplet": ("copies per droplet", "lambda; posterior median"),
-    "copies_per_droplet_lower": ("copies per droplet", "statistical interval: Poisson noise and which droplet is what"),
-    "copies_per_droplet_upper": ("copies per droplet", "statistical interval"),
-    "copies_per_droplet_rain_negative": ("copies per droplet", "if rain were counted as negative"),
-    "copies_per_droplet_threshold": ("copies per droplet", "counted at the threshold, for comparison"),
-    "copies_per_ul": ("copies per microlitre of reaction", "posterior median"),
-    "copies_per_ul_lower": ("copies per microlitre of reaction", "statistical interval"),
-    "copies_per_ul_upper": ("copies per microlitre of reaction", "statistical interval"),
-    "copies_per_ul_total_lower": ("copies per microlitre of reaction", "interval that adds variation between wells"),
-    "copies_per_ul_total_upper": ("copies per microlitre of reaction", "interval that adds variation between wells"),
-    "positives": ("droplets", "expected number of positive droplets, rain included"),
-    "effective_droplets": ("droplets", "counted without error they would tell as much"),
-    "separation": ("sd", "distance between clusters, in units of their root mean square sd"),
-    "threshold": ("amplitude", "half way between the clusters, for comparison"),
-    "baseline": ("amplitude", "of the negatives"),
-    "spread": ("amplitude", "of the negatives"),
-    "gap": ("amplitude", "from the negatives to the positives"),
-    "positive_sd": ("amplitude", "of the positives"),
-    "rain": ("", "share of positives between the clusters"),
-    "low": ("", "share of negatives far below the others"),
-    "outliers": ("", "share of droplets that are nowhere in particular"),
-    "misfit": ("", "P value of a test of fit above the negatives"),
-    "pareto_k": ("", "above 0.7 the interval is a guess"),
-}
 
 
 def quantify(
@@ -169,7 +137,7 @@ def _dataset(
     controls = table["ntc"].to_numpy(dtype=bool)
     names = [str(name) for name in dict.fromkeys(table["sample"][~controls])]
     low, high = 0.5 - 0.5 * probability, 0.5 + 0.5 * probability
-    per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in _WELL}
+    per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in OF_WELLS}
     flags = np.full((len(wells), len(channels)), "", dtype=object)
     most = max(fitted.beliefs.n_negative for fitted in fits.values())
     parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *_PARAMETERS[1:]]
@@ -197,8 +165,8 @@ def _dataset(
             if fit is None:
                 flags[i, c] = fitted.why[i]
                 continue
-            found = _of_well(plate.wells[i].channel(channel), fit, fitted, low, high)
-            found |= _concentration(fit, counted[i], between, volumes_ul[i], low, high)
+            found = of_well(plate.wells[i].channel(channel), fit, fitted, low, high)
+            found |= concentration_of(fit, counted[i], between, volumes_ul[i], low, high)
             for name, value in found.items():
                 per_well[name][i, c] = value
             J = fitted.beliefs.n_negative
@@ -213,9 +181,9 @@ def _dataset(
             total = between.concentration(*at, total=True)  # type: ignore[arg-type]
             concentrations[channel][name] = total
             some = [fit for fit in (fitted.wells[i] for i in own) if fit is not None]
-            kinds = {_kind(fit) for fit in some}
+            kinds = {kind_of(fit) for fit in some}
             kind = kinds.pop() if len(kinds) == 1 else ""
-            found = [total.quantiles([0.5]), *(_ends(each, kind, low, high) for each in (statistical, total))]
+            found = [total.quantiles([0.5]), *(ends(each, kind, low, high) for each in (statistical, total))]
             for each, value in zip(suffixes, np.concatenate(found), strict=True):
                 per_sample[f"sample_copies_per_ul{each}"][s, c] = value
         mean_volume = float(np.mean(volumes_ul))
@@ -232,7 +200,7 @@ def _dataset(
                 ]
             )
     out = xr.Dataset(
-        {name: (("well", "channel"), values, _units(*_WELL[name])) for name, values in per_well.items()}
+        {name: (("well", "channel"), values, _units(*OF_WELLS[name])) for name, values in per_well.items()}
         | {
             "mode": (
                 ("well", "channel", "parameter"),
@@ -269,78 +237,6 @@ def _dataset(
         **attributes,
     }
     return out
-
-
-def _of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -> dict[str, float]:
-    rate = np.exp(fit.of("log_rate"))
-    rain = 1.0 / (1.0 + np.exp(-fit.of("rain")))
-    n, baseline, gap = fit.n_droplets, fit.mode[-4], float(np.exp(fit.mode[-2]))
-    threshold = baseline + 0.5 * gap
-    above = int((x > threshold).sum())
-    counted = Counted.of(fit)
-    middle = fit.quantiles(rate, (0.5,))[0]
-    without_rain = -np.log1p(np.expm1(-rate) * (1.0 - rain))
-    return {
-        "copies_per_droplet": middle,
-        "copies_per_droplet_rain_negative": fit.quantiles(without_rain, (0.5,))[0],
-        "copies_per_droplet_threshold": -np.log1p(-above / n) if above < n else np.nan,
-        "positives": -n * float(np.expm1(-middle)),
-        "effective_droplets": min(counted.positive + counted.negative, float(n)),
-        "separation": separation(fit, fitted.beliefs),
-        "threshold": threshold,
-        "baseline": baseline,
-        "spread": float(np.exp(fit.mode[-3])),
-        "gap": gap,
-        "positive_sd": float(np.exp(fit.mode[-1])),
-        "rain": fit.quantiles(rain, (0.5,))[0],
-        "low": float(expit(fit.mode[-6])),
-        "outliers": float(expit(fit.mode[-5])),
-        "misfit": fit.misfit,
-        "pareto_k": fit.pareto_k,
-    } | dict(zip(("copies_per_droplet_lower", "copies_per_droplet_upper"), _bounds(fit, low, high), strict=True))
-
-
-def _bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
-    """Of lambda; one-sided where there are no positives or no negatives."""
-    rate = np.exp(fit.of("log_rate"))
-    if _kind(fit) == _FULL:
-        return float(fit.quantiles(rate, (2.0 * low,))[0]), np.nan
-    if _kind(fit) == _NONE:
-        return 0.0, float(fit.quantiles(rate, (1.0 - 2.0 * low,))[0])
-    lower, upper = fit.quantiles(rate, (low, high))
-    return float(lower), float(upper)
-
-
-def _kind(fit: WellFit) -> str:
-    """Whether a well has hardly a positive droplet, hardly a negative one, or both kinds."""
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    if fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE:
-        return _FULL
-    return _NONE if -fit.n_droplets * np.expm1(-middle) < 1.0 else ""
-
-
-def _ends(found: Concentration, kind: str, low: float, high: float) -> Array:
-    """Of an interval; one-sided where no well has positives, or none has negatives."""
-    if kind == _FULL:
-        return np.array([found.quantiles((2.0 * low,))[0], np.nan])
-    return np.array([0.0, found.quantiles((1.0 - 2.0 * low,))[0]]) if kind == _NONE else found.quantiles((low, high))
-
-
-def _concentration(
-    fit: WellFit, counted: Counted | None, between: BetweenWells, volume_ul: float, low: float, high: float
-) -> dict[str, float]:
-    assert counted is not None
-    lower, upper = _bounds(fit, low, high)
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    both = between.concentration([counted], [np.log(volume_ul)], total=True)
-    total_lower, total_upper = _ends(both, _kind(fit), low, high)
-    return {
-        "copies_per_ul": middle / volume_ul,
-        "copies_per_ul_lower": lower / volume_ul,
-        "copies_per_ul_upper": upper / volume_ul,
-        "copies_per_ul_total_lower": total_lower,
-        "copies_per_ul_total_upper": total_upper,
-    }
 
 
 def _target(plate: Plate, channel: str) -> str:
