@@ -49,6 +49,8 @@ class PlateFit:
     alone : list of WellFit or None
         Before the wells learned from each other.
     why : list of str
+    own : list of Beliefs
+        What each well was fitted with.
     beliefs : Beliefs
         What the plate says of a well, in the end.
     learned_from : str
@@ -58,6 +60,7 @@ class PlateFit:
     wells: list[WellFit | None]
     alone: list[WellFit | None]
     why: list[str]
+    own: list[Beliefs]
     beliefs: Beliefs
     learned_from: str
 
@@ -112,39 +115,42 @@ def fit_plate(
         jobs = [
             _Job(
                 x=x,
-                beliefs=replace(own_beliefs, rate=RATE_OF_CONTROLS) if control else own_beliefs,
+                beliefs=own_beliefs,
                 draws=draws,
                 seed=own,
                 start=start,
             )
-            for x, control, own_beliefs, own, start, fine in zip(
-                amplitudes, without_template, beliefs, seeds, starts, usable, strict=True
-            )
+            for x, own_beliefs, own, start, fine in zip(amplitudes, beliefs, seeds, starts, usable, strict=True)
             if fine
         ]
         ended = iter(run_parallel(_fitted, jobs, total=len(jobs), cores=cores, progress=progress, what=what))
         return [next(ended) if fine else "no droplets with different amplitudes" for fine in usable]
 
-    found = all_wells([beliefs] * n, [None] * n, _FEW_DRAWS, "wells, one by one")
+    def alike(beliefs: Beliefs) -> list[Beliefs]:
+        stricter = replace(beliefs, rate=RATE_OF_CONTROLS)
+        return [stricter if control else beliefs for control in without_template]
+
+    found = all_wells(alike(beliefs), [None] * n, _FEW_DRAWS, "wells, one by one")
     if not shown:
         shape = _from_negatives(amplitudes, found, beliefs)
         learned_from = "a typical skewed shape" if shape is None else "the negatives of all wells"
         if shape is not None:
             beliefs = replace(beliefs, shape=shape)
             found = all_wells(
-                [beliefs] * n, [_mode(fit) for fit in found], _FEW_DRAWS, "wells, with a shape of their own"
+                alike(beliefs), [_mode(fit) for fit in found], _FEW_DRAWS, "wells, with a shape of their own"
             )
     alone = [fit if isinstance(fit, WellFit) else None for fit in found]
     before, beliefs = beliefs, learned(beliefs, [fit for fit in alone if fit is not None])
     moved = np.log(before.shape.shares) - np.log(beliefs.shape.shares)
     starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
     own = [
-        beliefs if control else _believed(beliefs, fit) for fit, control in zip(alone, without_template, strict=True)
+        each if control else _believed(each, fit)
+        for each, fit, control in zip(alike(beliefs), alone, without_template, strict=True)
     ]
     found = all_wells(own, starts, draws, "wells, with what the plate says")
     wells = [fit if isinstance(fit, WellFit) else None for fit in found]
     why = ["" if isinstance(fit, WellFit) else fit for fit in found]
-    return PlateFit(wells=wells, alone=alone, why=why, beliefs=beliefs, learned_from=learned_from)
+    return PlateFit(wells=wells, alone=alone, why=why, own=own, beliefs=beliefs, learned_from=learned_from)
 
 
 def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_plate import PlateFit, elsewhere
-from bayesgmm.ddpcr._fit_well import WellFit
+from bayesgmm.ddpcr._fit_well import FARTHEST, WellFit
 from bayesgmm.engines._importance import WORST_PARETO_K
 
 FEWEST_DROPLETS = 10_000
@@ -56,7 +56,12 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
         (before, error), (after, error_after) = first.belief("log_rate"), fit.belief("log_rate")
         if positives > 20.0 and abs(after - before) > _CHANGED * max(error, error_after):
             out.append(f"lambda would be {np.exp(before):.3g} without what other wells say of the clusters")
-    if not fit.converged:
+    if fit.n_clipped:
+        far = f"{fit.n_clipped:,} droplet{'s' if fit.n_clipped > 1 else ''}"
+        out.append(f"{far} farther than {FARTHEST:.0f} sd from the negatives, taken for outliers")
+    if fit.chains is not None:
+        out += fit.chains.flags
+    elif not fit.converged:
         out.append("not converged")
     if fit.pareto_k > WORST_PARETO_K:
         out.append(f"the interval is a guess (Pareto k {fit.pareto_k:.2f})")

@@ -190,7 +190,7 @@ def _dataset(
         blank, detection = limits(fitted, controls, mean_volume)
         per_channel["limit_of_blank"][c], per_channel["limit_of_detection"][c] = blank, detection
         attributes[f"flags {channel}"] = joined(of_plate(fitted, int(controls.sum())))
-        attributes[f"model {channel}"] = fitted.beliefs.model().to_json()
+        attributes |= _models(channel, fitted, wells)
         attributes[f"negatives {channel}"] = f"shape learned from {fitted.learned_from}"
         if not between.informed:
             attributes[f"flags {channel}"] = joined(
@@ -237,6 +237,13 @@ def _dataset(
         **attributes,
     }
     return out
+
+
+def _models(channel: str, fitted: PlateFit, wells: list[str]) -> dict[str, str]:
+    """The declaration of wells, and those of wells that were fitted with priors of their own, such as controls."""
+    at = f"model {channel}"
+    others = {f"{at} of {name}": own for name, own in zip(wells, fitted.own, strict=True) if own != fitted.beliefs}
+    return {name: own.model().to_json() for name, own in ({at: fitted.beliefs} | others).items()}
 
 
 def _target(plate: Plate, channel: str) -> str:
