@@ -16,7 +16,7 @@ FEWEST_DROPLETS = 10_000
 # sds between clusters: below, not identified; below the second, a poor fit matters.
 LEAST_SEPARATION, OVERLAPPING = 2.5, 6.0
 HIGHEST_RATE = 5.0
-_SHIFTED, _CHANGED, _MISFIT = 3.0, 2.5, 1e-3
+_SHIFTED, _CHANGED, _MISFIT, _LAWFUL = 3.0, 2.5, 1e-3, 3.0
 
 
 def separation(fit: WellFit, beliefs: Beliefs) -> float:
@@ -59,6 +59,8 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
     if fit.n_clipped:
         far = f"{fit.n_clipped:,} droplet{'s' if fit.n_clipped > 1 else ''}"
         out.append(f"{far} farther than {FARTHEST:.0f} sd from the negatives, taken for outliers")
+    if fit.moved is not None and abs(fit.moved[0]) > _LAWFUL * fit.moved[1]:
+        out.append(f"lambda would be {rate * np.exp(fit.moved[0]):.3g} without Poisson's law among positives")
     if fit.chains is not None:
         out += fit.chains.flags
     elif not fit.converged:
@@ -71,8 +73,8 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
 def of_plate(fitted: PlateFit, controls: int) -> list[str]:
     """Sentences about a channel of the plate."""
     if controls:
-        return []
-    return [f"no well without template: the shape of the negatives is that of {fitted.learned_from}"]
+        return [*fitted.flags]
+    return [f"no well without template: the shape of the negatives is that of {fitted.learned_from}", *fitted.flags]
 
 
 def joined(flags: Sequence[str]) -> str:

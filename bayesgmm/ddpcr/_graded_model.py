@@ -171,7 +171,8 @@ class GradedDensity(WellDensity):
         across = (behind - ahead) / (2.0 * h * S)
         # The curvature of the rest is known from its factor: blocks of the inverse by the Schur complement.
         by_rest = factor @ (factor.T @ across[:-1])
-        variance = 1.0 / max(float(across[-1] - across[:-1] @ by_rest), np.finfo(float).tiny)
+        # A Normal(0, 1) prior on the log of the ratio of both rates, for wells that say nothing of it.
+        variance = 1.0 / (max(float(across[-1] - across[:-1] @ by_rest), 0.0) + 1.0)
         excess = variance * float(self.with_excess(at)[1][-1])
         return -by_rest[0] * excess, abs(float(by_rest[0])) * np.sqrt(variance)
 

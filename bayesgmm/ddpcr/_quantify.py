@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._blank import limits
-from bayesgmm.ddpcr._fit_plate import PlateFit, fit_plate
+from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
 from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
+from bayesgmm.ddpcr._graded_model import GradedBeliefs
+from bayesgmm.ddpcr._graded_plate import with_grades
 from bayesgmm.ddpcr._pairs import of_two_channels
 from bayesgmm.ddpcr._plate import Plate
+from bayesgmm.ddpcr._sample_wells import check_engine, sampled, warn_of_time
 from bayesgmm.ddpcr._volume import Volume, volumes
-from bayesgmm.ddpcr._well_numbers import OF_WELLS, concentration_of, ends, kind_of, of_well
+from bayesgmm.ddpcr._well_numbers import concentration_of, ends, kind_of, of_well, status_of, variables
 from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference.fitting import check_seed
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ _DRAWS = 1024
 _LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
 # Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
 _PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
+_GRADES = ("probit_rho", "log_step_sd")
 
 
 def quantify(
@@ -35,6 +41,9 @@ def quantify(
     droplet_volume_nl: float | None = None,
     instrument: str | None = None,
     channels: Sequence[str] | None = None,
+    amplitudes: Literal["saturated", "graded"] = "saturated",
+    engine: NUTS | None = None,
+    wells: Any = None,
     probability: float = 0.95,
     random_seed: int | None = 0,
     cores: int | None = None,
@@ -57,6 +66,17 @@ def quantify(
         In place of a volume: one of ``instruments()``.
     channels : sequence of str, optional
         All of the plate's if left out.
+    amplitudes : {"saturated", "graded"}
+        "saturated": droplets with one molecule or more are one cluster. "graded": a cluster for each number of
+        molecules m, at baseline + gap (1 - rho^m) / (1 - rho), with weights by Poisson's law, so that lambda rests on
+        the heights of positives as well; reported for a channel only if its data earn it, else flags say why it is
+        saturated.
+    engine : NUTS, optional
+        Samples the full posterior of wells, for checking, in place of the fast answer: about a minute of one processor
+        for each well with ``NUTS()``.
+    wells : str or list of str, optional
+        The wells that the engine samples, such as ``"A01-C01"``; all if left out. Others keep the fast answer, and all
+        learn from each other as without engine.
     probability : float
         Of the intervals.
     random_seed : int, optional
@@ -75,17 +95,24 @@ def quantify(
         (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals.
         Per ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank
         and of detection. Per pair of channels: ``ratio``, ``fractional_abundance``, ``linkage``. Attributes hold the
-        droplet volume and where it comes from, the method, and each channel's declaration.
+        droplet volume and where it comes from, the method, each channel's declaration, and those of wells that were
+        fitted with priors of their own, such as controls. With an engine also per ``well`` and ``channel``:
+        ``sampling`` (name of the `Status`, empty where it was not sampled), ``r_hat`` and ``effective_draws`` of
+        lambda, ``divergences``. With graded amplitudes ``rho`` and ``step_sd``, the sd that each further molecule adds.
 
     Raises
     ------
     InputError
-        Without a droplet volume, for channels the plate does not have, or a plate without droplets.
+        Without a droplet volume, for channels or wells the plate does not have, another engine than `NUTS`, or a plate
+        without droplets.
 
     Notes
     -----
     Rain counts as positive: it lies between the clusters because amplification began late. Intervals of lambda are
-    quantiles of weighted draws from the posterior of all of a well's parameters.
+    quantiles of weighted draws from the posterior of all of a well's parameters, or of an engine's draws.
+
+    Graded amplitudes are earned if the evidence of all wells, fitted one by one under weak priors, is higher by 5 nats,
+    and if lambda moves by no more than chance when the positives' law has a rate of its own (Hausman 1978; P > 0.001).
 
     Examples
     --------
@@ -100,6 +127,9 @@ def quantify(
     check_seed(random_seed)
     if not 0.5 <= probability < 1.0:
         raise InputError("probability", f"got {probability!r}", "Give a number from 0.5 up to 1, such as 0.95")
+    if amplitudes not in ("saturated", "graded"):
+        raise InputError("amplitudes", f"got {amplitudes!r}", "Give 'saturated' or 'graded'")
+    sampled_wells = check_engine(engine, wells, plate)
     volume = volumes(plate, droplet_volume_nl, instrument)
     names = _channels(plate, channels)
     if not any(well.n_droplets for well in plate):
@@ -110,12 +140,30 @@ def quantify(
     fits: dict[str, PlateFit] = {}
     seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 1)
     controls = plate.table["ntc"].to_numpy(dtype=bool)
+    chosen = [i for i, well in enumerate(plate) if well.name in sampled_wells]
+    if engine is not None:
+        warn_of_time(engine, len(chosen) * len(names), cores)
     with Progress(progressbar) as progress:
         for name, seed in zip(names, seeds, strict=False):
-            options = {"draws": _DRAWS, "seed": seed, "cores": cores, "progress": progress}
-            fits[name] = fit_plate([well.channel(name) for well in plate], controls.tolist(), **options)
+            x = [well.channel(name) for well in plate]
+            wells_of = Wells(
+                amplitudes=x,
+                without_template=controls.tolist(),
+                seeds=seed.spawn(len(plate)),
+                cores=cores,
+                progress=progress,
+            )
+            fits[name] = fit_plate(wells_of, draws=_DRAWS)
+            if amplitudes == "graded":
+                fits[name] = with_grades(wells_of, fits[name], draws=_DRAWS)
+            if engine is not None:
+                options = {"seed": seed.spawn(1)[0], "cores": cores, "progress": progress}
+                fits[name] = sampled(fits[name], x, chosen, engine, **options)
     rng = np.random.default_rng(seeds[-1])
-    return _dataset(plate, fits, volume, probability, rng)
+    out = _dataset(plate, fits, volume, probability, rng)
+    if engine is not None:
+        out.attrs["engine"] = f"{engine!r} in {', '.join(sampled_wells)}"
+    return out
 
 
 def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
@@ -137,10 +185,12 @@ def _dataset(
     controls = table["ntc"].to_numpy(dtype=bool)
     names = [str(name) for name in dict.fromkeys(table["sample"][~controls])]
     low, high = 0.5 - 0.5 * probability, 0.5 + 0.5 * probability
-    per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in OF_WELLS}
+    of_wells = variables(fits)
+    per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in of_wells}
     flags = np.full((len(wells), len(channels)), "", dtype=object)
     most = max(fitted.beliefs.n_negative for fitted in fits.values())
-    parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *_PARAMETERS[1:]]
+    grades = _GRADES if any(isinstance(fitted.beliefs, GradedBeliefs) for fitted in fits.values()) else ()
+    parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *grades, *_PARAMETERS[1:]]
     modes = np.full((len(wells), len(channels), len(parameters)), np.nan)
     suffixes = ("", "_lower", "_upper", "_total_lower", "_total_upper")
     per_sample = {f"sample_copies_per_ul{each}": np.full((len(names), len(channels)), np.nan) for each in suffixes}
@@ -169,8 +219,7 @@ def _dataset(
             found |= concentration_of(fit, counted[i], between, volumes_ul[i], low, high)
             for name, value in found.items():
                 per_well[name][i, c] = value
-            J = fitted.beliefs.n_negative
-            modes[i, c, [*range(J), *range(len(parameters) - len(_PARAMETERS) + 1, len(parameters))]] = fit.mode
+            modes[i, c, _places(parameters, fitted.beliefs)] = fit.mode
             flags[i, c] = joined(flags_of(fit, fitted.alone[i], fitted.beliefs, baselines))
         concentrations[channel] = {}
         for s, (name, own) in enumerate(members.items()):
@@ -191,6 +240,8 @@ def _dataset(
         per_channel["limit_of_blank"][c], per_channel["limit_of_detection"][c] = blank, detection
         attributes[f"flags {channel}"] = joined(of_plate(fitted, int(controls.sum())))
         attributes |= _models(channel, fitted, wells)
+        if fitted.grades:
+            attributes[f"amplitudes {channel}"] = fitted.grades
         attributes[f"negatives {channel}"] = f"shape learned from {fitted.learned_from}"
         if not between.informed:
             attributes[f"flags {channel}"] = joined(
@@ -200,7 +251,7 @@ def _dataset(
                 ]
             )
     out = xr.Dataset(
-        {name: (("well", "channel"), values, _units(*OF_WELLS[name])) for name, values in per_well.items()}
+        {name: (("well", "channel"), values, _units(*of_wells[name])) for name, values in per_well.items()}
         | {
             "mode": (
                 ("well", "channel", "parameter"),
@@ -227,6 +278,9 @@ def _dataset(
     total = volumes_ul * out["n_droplets"].to_numpy()
     out["total_volume_ul"] = (("well",), total, _units("microlitres", "of all droplets together"))
     out["n_droplets"].attrs = _units("droplets", "with an amplitude")
+    if "r_hat" in of_wells:
+        status = np.array([[status_of(fit) for fit in fitted.wells] for fitted in fits.values()]).T
+        out["sampling"] = (("well", "channel"), status, {"long_name": "how the chains ended"})
     if len(channels) > 1:
         out = out.merge(of_two_channels(plate, fits, concentrations, names, (low, high), rng))
     out.attrs = {
@@ -237,6 +291,13 @@ def _dataset(
         **attributes,
     }
     return out
+
+
+def _places(parameters: list[str], beliefs: Beliefs) -> list[int]:
+    """Where a well's own parameters stand among those of all channels."""
+    grades = _GRADES if isinstance(beliefs, GradedBeliefs) else ()
+    own = [_PARAMETERS[0], *(f"share {j}" for j in range(2, beliefs.n_negative + 1)), *grades, *_PARAMETERS[1:]]
+    return [parameters.index(name) for name in own]
 
 
 def _models(channel: str, fitted: PlateFit, wells: list[str]) -> dict[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 from bayesgmm.ddpcr._between_wells import BetweenWells, Concentration, Counted
 from bayesgmm.ddpcr._fit_plate import PlateFit
 from bayesgmm.ddpcr._fit_well import WellFit
 from bayesgmm.ddpcr._flags import HIGHEST_RATE, separation
+from bayesgmm.ddpcr._graded_model import GradedBeliefs
 
 Array = NDArray[np.float64]
 
@@ -40,7 +41,25 @@ OF_WELLS = {
     "outliers": ("", "share of droplets that are nowhere in particular"),
     "misfit": ("", "P value of a test of fit above the negatives"),
     "pareto_k": ("", "above 0.7 the interval is a guess"),
+    "clipped": ("droplets", "so far from the others that they were put nearer, as outliers"),
 }
+# Of wells with grades, and of wells that were sampled.
+_OF_GRADES = {
+    "rho": ("", "what a further molecule adds over what the one before added; posterior median"),
+    "step_sd": ("amplitude", "each further molecule adds its square to the variance; posterior median"),
+}
+_OF_CHAINS = {
+    "r_hat": ("", "of log lambda, between the chains"),
+    "effective_draws": ("draws", "independent ones that those of log lambda are worth"),
+    "divergences": ("draws", "that diverged"),
+}
+
+
+def variables(fits: dict[str, PlateFit]) -> dict[str, tuple[str, str]]:
+    """What a Dataset of these channels holds, with units and meaning."""
+    graded = any(isinstance(fitted.beliefs, GradedBeliefs) for fitted in fits.values())
+    sampled = any(fit is not None and fit.chains is not None for fitted in fits.values() for fit in fitted.wells)
+    return OF_WELLS | (_OF_GRADES if graded else {}) | (_OF_CHAINS if sampled else {})
 
 
 def of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -> dict[str, float]:
@@ -51,6 +70,12 @@ def of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -
     above = int((x > threshold).sum())
     counted = Counted.of(fit)
     middle = fit.quantiles(rate, (0.5,))[0]
+    further = {}
+    if isinstance(fitted.beliefs, GradedBeliefs):
+        further["rho"] = float(ndtr(fit.quantiles(fit.of("probit_rho"), (0.5,))[0]))
+        further["step_sd"] = float(np.exp(fit.quantiles(fit.of("log_step_sd"), (0.5,))[0]))
+    if fit.chains is not None:
+        further |= {name: float(getattr(fit.chains, name)) for name in _OF_CHAINS}
     without_rain = -np.log1p(np.expm1(-rate) * (1.0 - rain))
     return {
         "copies_per_droplet": middle,
@@ -69,7 +94,14 @@ def of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -
         "outliers": float(expit(fit.mode[-5])),
         "misfit": fit.misfit,
         "pareto_k": fit.pareto_k,
+        "clipped": float(fit.n_clipped),
+        **further,
     } | dict(zip(("copies_per_droplet_lower", "copies_per_droplet_upper"), bounds(fit, low, high), strict=True))
+
+
+def status_of(fit: WellFit | None) -> str:
+    """How the chains of a well ended, if it was sampled."""
+    return "" if fit is None or fit.chains is None else fit.chains.status.name
 
 
 def bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
