@@ -45,7 +45,7 @@ class Chains:
     ----------
     status : Status
     r_hat, effective_draws : float
-        Of log lambda.
+        Of log lambda; draws are those that its ends are worth, if fewer than its mean is worth.
     divergences : int
     flags : tuple of str
         What must be said of them.

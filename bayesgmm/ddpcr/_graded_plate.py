@@ -55,9 +55,9 @@ def with_grades(wells: Wells, saturated: PlateFit, *, draws: int) -> PlateFit:
         return _refused(saturated, f"the data do not earn them ({told})", told, _rho(found))
     molecules = most_molecules(_MARGIN * _highest([graded for graded, _ in pairs]))
     fitted = together(wells, replace(beliefs, molecules=molecules), found, saturated.learned_from, draws)
-    moves = [fit.moved for fit in fitted.wells if fit is not None and fit.moved is not None]
-    squares = sum((move / sd) ** 2 for move, sd in moves)
-    P = float(chdtrc(max(len(moves), 1), squares))
+    templates = zip(fitted.wells, wells.without_template, strict=True)
+    moves = [fit.moved for fit, control in templates if fit is not None and fit.moved is not None and not control]
+    P = float(chdtrc(max(len(moves), 1), sum((move / sd) ** 2 for move, sd in moves)))
     told += f", P = {P:.2g} for Poisson's law among positives"
     rho = float(ndtr(fitted.beliefs.probit_rho[0]))  # type: ignore[attr-defined]
     if P < _LAWFUL:

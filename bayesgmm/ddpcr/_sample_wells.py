@@ -29,7 +29,7 @@ _SECONDS_A_DRAW, _LONG_S = 0.012, 600.0
 _MOST_R_HAT = 1.01  # Vehtari et al. 2021
 # The default's quantiles of lambda are others if they are off by so many sds of the posterior, and by so many
 # Monte-Carlo errors of the chains.
-_OTHER, _ERRORS = 0.3, 3.0
+_OTHER, _ERRORS = 0.5, 4.0
 _LOOKED_AT = (0.025, 0.5, 0.975)
 
 
@@ -148,7 +148,11 @@ def _chains(found: Any, log_rate: Array, fast: WellFit) -> Chains:
     from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     status = Status[found.attrs["status"]]
-    r_hat, effective = (float(f(log_rate[None])[0]) for f in (array_stats.rhat, array_stats.ess))
+    r_hat = float(array_stats.rhat(log_rate[None])[0])
+    # The least for means and for the ends of an interval.
+    bulk = array_stats.ess(log_rate[None], method="bulk")
+    tail = array_stats.ess(log_rate[None], method="tail", prob=(_LOOKED_AT[0], _LOOKED_AT[-1]))
+    effective = float(min(bulk[0], tail[0]))
     n_draws, divergences = log_rate.size, int(found["sample_stats"]["diverging"].sum())
     flags = []
     if status is Status.MULTIMODAL:

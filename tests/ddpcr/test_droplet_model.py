@@ -15,7 +15,6 @@ from bayesgmm.ddpcr._droplet_weights import DropletWeights
 from bayesgmm.ddpcr._fit_well import density_of
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
-from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.engines._curvature import hessian
 from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._objective import Objective, log_prior
@@ -134,34 +133,6 @@ def test_it_prints_goes_to_json_and_simulates(beliefs: Beliefs) -> None:
     assert "lambda" in str(model)
     drawn = bg.simulate(model, 500, n_features=1, random_seed=1)
     assert drawn.sizes["component"] == 10 + beliefs.n_positive
-
-
-def test_nuts_agrees_with_the_weighted_draws() -> None:
-    """The whole posterior of a well by another engine."""
-    from bayesgmm.ddpcr._fit_well import binned, fit_well
-
-    beliefs = BELIEFS
-    density = WellDensity(np.zeros(1), np.ones(1), beliefs)
-    own = density.prior[:, 0].copy()
-    own[0] = np.log(0.2)
-    point = density.point(own)
-    rng = np.random.default_rng(3)
-    w = np.exp(point.log_weights)
-    k = rng.choice(w.size, 3000, p=w / w.sum())
-    x = point.means[k, 0] + point.choleskys[k, 0, 0] * rng.standard_normal(3000)
-    fit = fit_well(x, beliefs, draws=2048, seed=np.random.SeedSequence(1))
-    centres, counts = binned(x, 10.0)
-    data = bg.as_data(centres[:, None], counts=counts.astype(int))
-    sampled = bg.fit(
-        beliefs.model(), data, engine=bg.NUTS(draws=250, tune=200, chains=2), random_seed=1, progressbar=False
-    )
-    weights = sampled["posterior"]["weights"].to_numpy().reshape(-1, 11)
-    model = beliefs.model().weights
-    assert isinstance(model, DropletWeights)
-    rates = model.own(np.log(weights))[:, 0]
-    mean, sd = fit.belief("log_rate")
-    assert rates.mean() == pytest.approx(mean, abs=0.3 * sd)
-    assert rates.std() == pytest.approx(sd, rel=0.25)
 
 
 def test_shape_is_learned_from_droplets() -> None:
