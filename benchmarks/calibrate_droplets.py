@@ -18,9 +18,9 @@ from _common import print_table, versions  # pins the threads, so before numpy e
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_well import fit_well
-from bayesgmm.ddpcr._quantify import _bounds
 from bayesgmm.ddpcr._shape import skewed
 from bayesgmm.ddpcr._well_density import WellDensity
+from bayesgmm.ddpcr._well_numbers import bounds
 from bayesgmm.engines._progress import Progress
 from bayesgmm.inference._parallel import run_parallel
 
@@ -60,7 +60,7 @@ def one_well(job: tuple[float, float, int]) -> tuple[bool, float, float]:
     component = rng.choice(weights.size, DROPLETS, p=weights / weights.sum())
     x = point.means[component, 0] + point.choleskys[component, 0, 0] * rng.standard_normal(DROPLETS)
     fit = fit_well(x, beliefs, draws=DRAWS, seed=np.random.SeedSequence(seed))
-    lower, upper = _bounds(fit, 0.025, 0.975)
+    lower, upper = bounds(fit, 0.025, 0.975)
     middle = float(fit.quantiles(fit.of("log_rate"), (0.5,))[0])
     return lower <= rate <= (np.inf if np.isnan(upper) else upper), middle - np.log(rate), fit.belief("log_rate")[1]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm._errors import BayesGMMError, InputError
 from bayesgmm._words import counted
 from bayesgmm.ddpcr import instruments, quantify, read_plate
+from bayesgmm.engines.nuts import NUTS
 from bayesgmm.plots._droplets import Row, digits, interval, measured
 from bayesgmm.report import write_report, write_tables
 from bayesgmm.report._flags import gathered, of_plate
@@ -64,6 +67,13 @@ def add_to(commands: Any) -> None:
     output.add_argument("--title", metavar="TEXT", help="heading of the report; the name of the folder if left out")
     output.add_argument("--quiet", action="store_true", help="print nothing but errors")
     how = parser.add_argument_group("how")
+    how.add_argument(
+        "--graded", action="store_true", help="amplitudes grow with the number of molecules, if the data earn it"
+    )
+    how.add_argument("--engine", choices=("nuts",), help="sample the full posterior of wells: a minute for each")
+    how.add_argument(
+        "--wells", metavar="WELLS", help="wells that the engine samples: A01,B01 or A01-C01; all if left out"
+    )
     how.add_argument("--probability", type=float, default=0.95, metavar="P", help="of the intervals (0.95)")
     how.add_argument("--cores", type=int, metavar="N", help="processes; all processors if left out")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of random numbers (0)")
@@ -84,6 +94,8 @@ _OPTIONS = {
     "targets": "--targets",
     "channels": "--channels",
     "delimiter": "--delimiter",
+    "engine": "--engine",
+    "wells": "--wells",
     "probability": "--probability",
     "cores": "--cores",
     "random_seed": "--seed",
@@ -120,16 +132,21 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
         delimiter="\t" if options.delimiter == r"\t" else options.delimiter,
         progressbar=bar,
     )
-    result = quantify(
-        plate,
-        droplet_volume_nl=options.volume_nl,
-        instrument=options.instrument,
-        channels=_names(options.channels),
-        probability=options.probability,
-        random_seed=options.seed,
-        cores=options.cores,
-        progressbar=bar,
-    )
+    with warnings.catch_warnings():
+        warnings.showwarning = _warned
+        result = quantify(
+            plate,
+            droplet_volume_nl=options.volume_nl,
+            instrument=options.instrument,
+            channels=_names(options.channels),
+            amplitudes="graded" if options.graded else "saturated",
+            engine=NUTS() if options.engine else None,
+            wells=_names(options.wells),
+            probability=options.probability,
+            random_seed=options.seed,
+            cores=options.cores,
+            progressbar=bar,
+        )
     written = write_tables(result, out) if out else []
     if report:
         title = options.title or f"Droplet digital PCR: {Path(options.paths[0]).resolve().name}"
@@ -137,6 +154,10 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
         written.append(write_report(result, plate, report, title=title, command=shlex.join(["bayesgmm", *given])))
     if bar:
         _print(result, plate, written)
+
+
+def _warned(message: Warning | str, *_: Any) -> None:
+    print(f"bayesgmm ddpcr: {message}", file=sys.stderr)
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.ddpcr._between_wells import Counted
 from bayesgmm.ddpcr._fit_plate import PlateFit
 
 _PROBABILITY = 0.95
@@ -15,7 +16,8 @@ def limits(fitted: PlateFit, controls: NDArray[np.bool_], volume_ul: float) -> t
     """Copies per microlitre: what a blank stays below, and what is told from a blank, each with 95 % probability.
 
     Positives in a blank are Poisson with a rate of which Jeffreys' prior is left by the controls, so the number in the
-    next blank is negative binomial; with few controls that is wider.
+    next blank is negative binomial; with few controls that is wider. What a control tells is counted in droplets that
+    tell as much without error, so that blanks whose clusters overlap have wider limits.
 
     Returns
     -------
@@ -24,14 +26,16 @@ def limits(fitted: PlateFit, controls: NDArray[np.bool_], volume_ul: float) -> t
     """
     from scipy.stats import nbinom, poisson
 
-    fits = [fit for fit, control in zip(fitted.wells, controls, strict=True) if control and fit is not None]
-    if not fits:
+    fits = zip(fitted.wells, controls, strict=True)
+    blanks = [Counted.of(fit) for fit, control in fits if control and fit is not None]
+    if not blanks:
         return np.nan, np.nan
-    positives = sum(-fit.n_droplets * float(fit.shares @ np.expm1(-np.exp(fit.of("log_rate")))) for fit in fits)
-    droplets = np.mean([fit.n_droplets for fit in fits])
-    blank = int(nbinom.ppf(_PROBABILITY, positives + 0.5, len(fits) / (len(fits) + 1.0)))
+    n = len(blanks)
+    positives = sum(each.positive for each in blanks)
+    droplets = float(np.mean([each.positive + each.negative for each in blanks]))
+    blank = int(nbinom.ppf(_PROBABILITY, positives + 0.5, n / (n + 1.0)))
     means = np.arange(blank, blank + _MOST) * 0.1 + 0.1
-    enough = poisson.sf(blank, means + positives / len(fits)) >= _PROBABILITY
+    enough = poisson.sf(blank, means + positives / n) >= _PROBABILITY
     detected = float(means[int(np.argmax(enough))])
 
     def copies(count: float) -> float:

@@ -61,6 +61,11 @@ class Beliefs:
         """Components of the negatives; the positives come next, then rain, low droplets and outliers."""
         return len(self.shape.shares)
 
+    @property
+    def n_positive(self) -> int:
+        """Components of the positives that are not rain."""
+        return 1
+
     def model(self) -> GaussianMixture:
         """The declaration, for one well."""
         J = self.n_negative

@@ -15,7 +15,7 @@ from bayesgmm.model._spec import Array, show
 
 # Expected counts that a weight without droplets starts from.
 _PSEUDO = 0.5
-_MOST_LOG_RATE = 4.0  # a rate of 55: every droplet is positive ten times over
+MOST_LOG_RATE = 4.0  # a rate of 55: every droplet is positive ten times over
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class DropletWeights(Weights):
     def at(self, own: Array, K: int) -> Array:
         """Log weights (..., K) of own parameters (..., J + 3)."""
         J = self._J
-        rate = np.exp(np.minimum(own[..., :1], _MOST_LOG_RATE))
+        rate = np.exp(np.minimum(own[..., :1], MOST_LOG_RATE))
         ratios = self._log_shares + np.concatenate([np.zeros_like(rate), own[..., 1:J]], axis=-1)
         shares = ratios - np.logaddexp.reduce(ratios, axis=-1, keepdims=True)
         rain, low, outliers = (own[..., J + i : J + i + 1] for i in range(3))
@@ -200,7 +200,7 @@ class DropletWeights(Weights):
 
     def slopes(self, own: Array, K: int) -> Array:
         """Of the log weights (K,) in the own parameters (J + 3,)."""
-        J, rate = self._J, np.exp(min(float(own[0]), _MOST_LOG_RATE))
+        J, rate = self._J, np.exp(min(float(own[0]), MOST_LOG_RATE))
         rain, low, outliers = 1.0 / (1.0 + np.exp(-own[J:]))
         share = np.exp(self.at(own, K)[:J])
         out = np.zeros((K, J + 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError
 from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS, Beliefs, Pair
 from bayesgmm.ddpcr._fit_well import WellFit, binned, fit_well
+from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
 from bayesgmm.inference._parallel import run_parallel
 
@@ -29,11 +31,14 @@ _FEWEST_POSITIVES, _KNOWN_GAP, _LEAST_SEPARATION = 20.0, 0.15, 2.5
 # How much wells of a plate differ at least and as a rule, the latter worth some wells: sds of logarithms, and of the
 # baseline in spreads.
 _TYPICAL = {"log_gap": 0.05, "log_positive_sd": 0.1, "log_spread": 0.05, "baseline": 0.5}
+_TYPICAL |= {"probit_rho": 0.1, "log_step_sd": 0.2}
+# A well tells of rho and of the step of the variance if they are known so much better than before.
+_TOLD = 0.5
 _WORTH = 3.0
 # The same of log ratios of the shares of the negatives' components.
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
-_FEW_DRAWS = 256
+FEW_DRAWS = 256
 # A well's own gap contradicts the other wells' if it is so many standard deviations away.
 _CONTRADICTED, _SURE = 2.5, 0.3
 
@@ -49,17 +54,60 @@ class PlateFit:
     alone : list of WellFit or None
         Before the wells learned from each other.
     why : list of str
+    own : list of Beliefs
+        What each well was fitted with.
     beliefs : Beliefs
         What the plate says of a well, in the end.
+    weak : Beliefs
+        What wells were fitted with before they learned from each other.
     learned_from : str
         Where the shape of the negatives comes from.
+    grades : str
+        What came of the question whether amplitudes grow with the number of molecules, if it was asked.
+    flags : tuple of str
+        What must be said of that.
     """
 
     wells: list[WellFit | None]
     alone: list[WellFit | None]
     why: list[str]
+    own: list[Beliefs]
     beliefs: Beliefs
+    weak: Beliefs
     learned_from: str
+    grades: str = ""
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wells:
+    """Wells of a plate in one channel, and how they are fitted."""
+
+    amplitudes: Sequence[Array]
+    without_template: Sequence[bool]
+    seeds: Sequence[np.random.SeedSequence]
+    cores: int | None
+    progress: Any
+
+    @cached_property
+    def usable(self) -> list[bool]:
+        """Which have droplets that differ."""
+        return [x.size > 1 and float(x.max()) > float(x.min()) for x in self.amplitudes]
+
+    def alike(self, beliefs: Beliefs) -> list[Beliefs]:
+        """The same for each well, but for the rate of controls."""
+        stricter = replace(beliefs, rate=RATE_OF_CONTROLS)
+        return [stricter if control else beliefs for control in self.without_template]
+
+    def fitted(self, beliefs: Sequence[Beliefs], starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
+        """A `WellFit` of each, or why there is none."""
+        each = zip(self.amplitudes, beliefs, self.seeds, starts, self.usable, strict=True)
+        jobs = [
+            _Job(x=x, beliefs=own, draws=draws, seed=seed, start=start) for x, own, seed, start, fine in each if fine
+        ]
+        ended = run_parallel(_fitted, jobs, total=len(jobs), cores=self.cores, progress=self.progress, what=what)
+        rest = iter(ended)
+        return [next(rest) if fine else "no droplets with different amplitudes" for fine in self.usable]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,80 +119,55 @@ class _Job:
     start: Array | None = None
 
 
-def fit_plate(
-    amplitudes: Sequence[Array],
-    without_template: Sequence[bool],
-    *,
-    draws: int,
-    seed: np.random.SeedSequence,
-    cores: int | None,
-    progress: Any,
-) -> PlateFit:
+def fit_plate(wells: Wells, *, draws: int) -> PlateFit:
     """Fit wells one by one, learn from all of them what they share, and fit them again with that.
 
     Parameters
     ----------
-    amplitudes : sequence of (n,) arrays
-        Of each well.
-    without_template : sequence of bool
-        Controls, from which the shape of the negatives is learned.
+    wells : Wells
+        The shape of the negatives is learned from those without template.
     draws : int
         Of the posterior of each well; a power of 2.
-    seed : SeedSequence
-    cores : int, optional
-        Processes; None is all processors.
-    progress : Progress
     """
-    usable = [x.size > 1 and float(x.max()) > float(x.min()) for x in amplitudes]
-    each = zip(amplitudes, without_template, usable, strict=True)
+    usable = [x for x, fine in zip(wells.amplitudes, wells.usable, strict=True) if fine]
+    each = zip(wells.amplitudes, wells.without_template, wells.usable, strict=True)
     shown = [x for x, control, fine in each if control and fine and x.size >= _FEWEST_DROPLETS]
     if shown:
         beliefs, learned_from = _from_controls(shown), "wells without template"
     else:
-        beliefs, learned_from = (
-            _from_lower_clusters([x for x, fine in zip(amplitudes, usable, strict=True) if fine]),
-            "",
-        )
-    n = len(amplitudes)
-    seeds = seed.spawn(n)
-
-    def all_wells(beliefs: Sequence[Beliefs], starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
-        jobs = [
-            _Job(
-                x=x,
-                beliefs=replace(own_beliefs, rate=RATE_OF_CONTROLS) if control else own_beliefs,
-                draws=draws,
-                seed=own,
-                start=start,
-            )
-            for x, control, own_beliefs, own, start, fine in zip(
-                amplitudes, without_template, beliefs, seeds, starts, usable, strict=True
-            )
-            if fine
-        ]
-        ended = iter(run_parallel(_fitted, jobs, total=len(jobs), cores=cores, progress=progress, what=what))
-        return [next(ended) if fine else "no droplets with different amplitudes" for fine in usable]
-
-    found = all_wells([beliefs] * n, [None] * n, _FEW_DRAWS, "wells, one by one")
+        beliefs, learned_from = _from_lower_clusters(usable), ""
+    starts: list[Array | None] = [None] * len(wells.amplitudes)
+    found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, one by one")
     if not shown:
-        shape = _from_negatives(amplitudes, found, beliefs)
+        shape = _from_negatives(wells.amplitudes, found, beliefs)
         learned_from = "a typical skewed shape" if shape is None else "the negatives of all wells"
         if shape is not None:
             beliefs = replace(beliefs, shape=shape)
-            found = all_wells(
-                [beliefs] * n, [_mode(fit) for fit in found], _FEW_DRAWS, "wells, with a shape of their own"
-            )
+            starts = [_mode(fit) for fit in found]
+            found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, with a shape of their own")
+    return together(wells, beliefs, found, learned_from, draws)
+
+
+def together(wells: Wells, weak: Beliefs, found: Sequence[WellFit | str], learned_from: str, draws: int) -> PlateFit:
+    """Fit wells again with what all of them say, after they were found one by one with weak beliefs."""
     alone = [fit if isinstance(fit, WellFit) else None for fit in found]
-    before, beliefs = beliefs, learned(beliefs, [fit for fit in alone if fit is not None])
-    moved = np.log(before.shape.shares) - np.log(beliefs.shape.shares)
+    beliefs = learned(weak, [fit for fit in alone if fit is not None])
+    moved = np.log(weak.shape.shares) - np.log(beliefs.shape.shares)
     starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
     own = [
-        beliefs if control else _believed(beliefs, fit) for fit, control in zip(alone, without_template, strict=True)
+        each if control else _believed(each, fit)
+        for each, fit, control in zip(wells.alike(beliefs), alone, wells.without_template, strict=True)
     ]
-    found = all_wells(own, starts, draws, "wells, with what the plate says")
-    wells = [fit if isinstance(fit, WellFit) else None for fit in found]
-    why = ["" if isinstance(fit, WellFit) else fit for fit in found]
-    return PlateFit(wells=wells, alone=alone, why=why, beliefs=beliefs, learned_from=learned_from)
+    found = wells.fitted(own, starts, draws, "wells, with what the plate says")
+    return PlateFit(
+        wells=[fit if isinstance(fit, WellFit) else None for fit in found],
+        alone=alone,
+        why=["" if isinstance(fit, WellFit) else fit for fit in found],
+        own=own,
+        beliefs=beliefs,
+        weak=weak,
+        learned_from=learned_from,
+    )
 
 
 def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
@@ -160,6 +183,10 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
     ):
         typical = _TYPICAL[name] * (spread if name == "baseline" else 1.0)
         found[name] = _pooled([fit.belief(name) for fit in from_wells], getattr(beliefs, name), typical)
+    for name in ("probit_rho", "log_step_sd") if isinstance(beliefs, GradedBeliefs) else ():
+        before = getattr(beliefs, name)
+        own = [belief for fit in telling if (belief := fit.belief(name))[1] < _TOLD * before[1]]
+        found[name] = _pooled(own, before, _TYPICAL[name])
     shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
     return replace(beliefs, **found, shape=shape, share_sd=share_sd)
 

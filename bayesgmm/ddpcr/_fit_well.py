@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, chdtri, ndtr, ndtri
+from scipy.special import chdtrc, chdtri, gammaln, ndtr, ndtri
 
 from bayesgmm._errors import FitError
+from bayesgmm._status import Status
 from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._graded_model import GradedBeliefs, GradedDensity
 from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.engines._importance import Importance, smoothed
 
@@ -19,7 +21,7 @@ Array = NDArray[np.float64]
 # Bins of the amplitudes, in units of the spread of the negatives. A variance is off by 1/12 of its square.
 BIN = 1.0 / 20.0
 # A droplet farther out than so many spreads is put there: it is an outlier, wherever it is.
-_FARTHEST = 200.0
+FARTHEST = 200.0
 # Where a search for the gap begins, in spreads.
 _GAPS = (3.0, 4.5, 7.0, 12.0, 25.0, 50.0)
 # With so clear an idea of the gap (sd of its logarithm) only gaps near it are tried.
@@ -31,8 +33,29 @@ _TAILS = 6.0
 _ENOUGH, _AGAIN, _WORTH = 0.3, 2, 2.0
 # The test of fit: from so many spreads above the baseline, in so many bins with at least so many droplets expected.
 _BULK, _EDGES, _EXPECTED = 3.0, 61, 8.0
-# Numbers that are fitted to what the test looks at: lambda, gap, width and rain.
-_FREE = 4
+# Numbers that are fitted to what the test looks at: lambda, gap, width and rain, and with grades two more.
+_FREE, _FREE_WITH_GRADES = 4, 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chains:
+    """How the chains of a well that was sampled ended.
+
+    Attributes
+    ----------
+    status : Status
+    r_hat, effective_draws : float
+        Of log lambda; draws are those that its ends are worth, if fewer than its mean is worth.
+    divergences : int
+    flags : tuple of str
+        What must be said of them.
+    """
+
+    status: Status
+    r_hat: float
+    effective_draws: float
+    divergences: int
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +75,15 @@ class WellFit:
     n_droplets : int
     misfit : float
         P value of a chi-squared test of amplitudes above the negatives against the mode.
+    n_clipped : int
+        Droplets so far away that they were put nearer.
+    log_evidence : float
+        Of these beliefs.
+    moved : (float, float), optional
+        Of a well with grades: by how much log lambda would move without Poisson's law among the positives, and the
+        standard deviation of that if the law holds.
+    chains : Chains, optional
+        Of a well that was sampled; then `draws` are those of the chains and have equal shares.
     """
 
     mode: Array
@@ -61,10 +93,17 @@ class WellFit:
     converged: bool
     n_droplets: int
     misfit: float
+    n_clipped: int
+    log_evidence: float
+    moved: tuple[float, float] | None = None
+    chains: Chains | None = None
 
-    # Places from the end, which do not depend on the number of the negatives' components.
+    # Places from the end, which do not depend on the number of the negatives' components; rho and the step of the sd
+    # are there with grades only.
     _places: ClassVar[dict[str, int]] = {
         "log_rate": 0,
+        "probit_rho": -9,
+        "log_step_sd": -8,
         "rain": -7,
         "low": -6,
         "outliers": -5,
@@ -112,9 +151,8 @@ def fit_well(
     FitError
         If no start leads to a mode that curves down in every direction.
     """
-    spread = float(np.exp(beliefs.log_spread[0]))
-    x = np.clip(x, beliefs.baseline[0] - _FARTHEST * spread, beliefs.baseline[0] + _FARTHEST * spread)
-    density = WellDensity(*binned(x, spread * BIN), beliefs)
+    x, n_clipped = clipped(x, beliefs.baseline[0], beliefs.log_spread[0])
+    density = density_of(*binned(x, float(np.exp(beliefs.log_spread[0])) * BIN), beliefs)
     chosen = []
     for few, scenario in zip((_APPROACHED, 1), _starts(density, beliefs, x), strict=True):
         for alike in (scenario, [density.with_typical_shares(own) for own in scenario]):
@@ -122,8 +160,7 @@ def fit_well(
             chosen += [alike[i] for i in order[: 1 if start is not None else few]]
     if start is not None:
         # The shape of the negatives may have another number of components now.
-        shares = start[1 : -len(WellFit._places) + 1]
-        same = shares.size == density.size - len(WellFit._places)
+        same = start.size == density.size
         chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[-7:]]))
     near = [density.climb(own, _FEW) for own in chosen]
     best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
@@ -131,7 +168,8 @@ def fit_well(
         mode, factor, converged = density.top(best)
     except np.linalg.LinAlgError as error:
         raise FitError(f"no mode was found: {error}") from error
-    points, importance = _weighted(density, mode, factor, draws, np.random.default_rng(seed))
+    points, importance, log_evidence = _weighted(density, mode, factor, draws, np.random.default_rng(seed))
+    moved = density.freed(mode, factor) if isinstance(density, GradedDensity) else None
     shares = importance.shares
     return WellFit(
         mode=mode,
@@ -140,14 +178,20 @@ def fit_well(
         pareto_k=importance.pareto_k,
         converged=converged,
         n_droplets=x.size,
-        misfit=_misfit(x, density, mode),
+        misfit=misfit(x, density, mode, beliefs.n_positive),
+        n_clipped=n_clipped,
+        log_evidence=log_evidence,
+        moved=moved,
     )
 
 
 def _weighted(
     density: WellDensity, center: Array, factor: Array, draws: int, rng: np.random.Generator
-) -> tuple[Array, Importance]:
-    """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be."""
+) -> tuple[Array, Importance, float]:
+    """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be.
+
+    Also the log evidence: the mean of the weights.
+    """
     from scipy.stats import qmc
 
     for attempt in range(_AGAIN + 1):
@@ -156,11 +200,13 @@ def _weighted(
         z = ndtri(u[:, 1:]) * np.sqrt(_TAILS / chdtri(_TAILS, u[:, :1]))
         points = center + z @ factor.T
         log_q = -0.5 * (_TAILS + center.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
-        importance = smoothed(density.values(points) - log_q)
+        log_ratios = density.values(points) - log_q
+        importance = smoothed(log_ratios)
         shares = importance.shares
         effective = 1.0 / np.square(shares).sum()
         if effective > _ENOUGH * draws or attempt == _AGAIN:
-            return points, importance
+            constants = _log_constant_of_prior(density) - _log_constant_of_t(factor)
+            return points, importance, float(np.logaddexp.reduce(log_ratios) - np.log(draws) + constants)
         # In the coordinates of the last t, whose covariance counts as many draws as there are parameters, and more.
         mean = shares @ z
         away = (z - mean) * np.sqrt(shares)[:, None]
@@ -168,6 +214,32 @@ def _weighted(
         moved = np.linalg.cholesky(worth * away.T @ away + (1.0 - worth) * np.eye(center.size))
         center, factor = center + factor @ mean, factor @ moved
     raise AssertionError  # the last attempt returns
+
+
+def _log_constant_of_t(factor: Array) -> float:
+    """Of the density of Student's t in as many dimensions, with this factor of its scale."""
+    p = len(factor)
+    scale = float(np.linalg.slogdet(factor)[1]) + 0.5 * p * np.log(_TAILS * np.pi)
+    return float(gammaln(0.5 * (_TAILS + p)) - gammaln(0.5 * _TAILS)) - scale
+
+
+def _log_constant_of_prior(density: WellDensity) -> float:
+    """What `WellDensity.log_prior` leaves out."""
+    normal = -np.log(density.prior[1:, 1]).sum() - 0.5 * (density.size - 1) * np.log(2.0 * np.pi)
+    return float(normal + density.alpha * np.log(density.beta) - gammaln(density.alpha))
+
+
+def density_of(centres: Array, counts: Array, beliefs: Beliefs) -> WellDensity:
+    """The log posterior of a well under these beliefs."""
+    kind = GradedDensity if isinstance(beliefs, GradedBeliefs) else WellDensity
+    return kind(centres, counts, beliefs)  # type: ignore[arg-type]
+
+
+def clipped(x: Array, baseline: float, log_spread: float) -> tuple[Array, int]:
+    """Amplitudes, those that are nowhere near the others put nearer, and how many of them there are."""
+    reach = FARTHEST * float(np.exp(log_spread))
+    inside = np.clip(x, baseline - reach, baseline + reach)
+    return inside, int((inside != x).sum())
 
 
 def binned(x: Array, width: float) -> tuple[Array, Array]:
@@ -188,29 +260,31 @@ def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> tuple[list[Arra
     return negative, [density.start(middle - float(np.exp(gap)), gap) for gap in gaps]
 
 
-def _misfit(x: Array, density: WellDensity, mode: Array) -> float:
+def misfit(x: Array, density: WellDensity, mode: Array, n_positive: int) -> float:
     """P value of Pearson's test of what lies above the bulk of the negatives, where clusters are told apart."""
-    baseline, spread, gap, width = mode[-4], *np.exp(mode[-3:])
-    low, high = baseline + _BULK * spread, baseline + gap + 5.0 * width
+    point, J = density.point(mode), density.J
+    some = slice(J, J + max(int((x.size * np.exp(point.log_weights[J : J + n_positive]) > _EXPECTED).sum()), 1))
+    low = mode[-4] + _BULK * float(np.exp(mode[-3]))
+    high = float((point.means[some, 0] + 5.0 * point.choleskys[some, 0, 0]).max())
     if high <= low:
         return 1.0
     edges = np.linspace(low, high, _EDGES)
-    point = density.point(mode)
     below = ndtr((edges[:, None] - point.means[:, 0]) / point.choleskys[:, 0, 0]) @ np.exp(point.log_weights)
     expected = x.size * np.diff(below)
     observed = np.histogram(x, edges)[0]
     # Neighbours are put together until enough is expected.
     group = np.minimum(np.floor(np.cumsum(expected) / _EXPECTED), np.floor(expected.sum() / _EXPECTED) - 1).astype(int)
-    if group[-1] < _FREE + 1:
+    free = _FREE if n_positive == 1 else _FREE_WITH_GRADES
+    if group[-1] < free + 1:
         return 1.0
     groups = np.unique(group, return_inverse=True)[1]
     e, o = np.bincount(groups, expected), np.bincount(groups, observed)
-    return float(chdtrc(e.size - _FREE, (np.square(o - e) / e).sum()))
+    return float(chdtrc(e.size - free, (np.square(o - e) / e).sum()))
 
 
 def cluster_log_densities(x: Array, fit: WellFit, beliefs: Beliefs) -> tuple[Array, Array]:
     """Of each amplitude (n,) at the mode: if the droplet is negative, and if it is positive (rain is positive)."""
-    density = WellDensity(np.zeros(1), np.ones(1), beliefs)
+    density = density_of(np.zeros(1), np.ones(1), beliefs)
     point, J = density.point(fit.mode), density.J
     sds, log_weights = point.choleskys[:, 0, 0], point.log_weights
     z = (x[:, None] - point.means[:, 0]) / sds

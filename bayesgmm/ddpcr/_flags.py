@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_plate import PlateFit, elsewhere
-from bayesgmm.ddpcr._fit_well import WellFit
+from bayesgmm.ddpcr._fit_well import FARTHEST, WellFit
 from bayesgmm.engines._importance import WORST_PARETO_K
 
 FEWEST_DROPLETS = 10_000
 # sds between clusters: below, not identified; below the second, a poor fit matters.
 LEAST_SEPARATION, OVERLAPPING = 2.5, 6.0
 HIGHEST_RATE = 5.0
-_SHIFTED, _CHANGED, _MISFIT = 3.0, 2.5, 1e-3
+_SHIFTED, _CHANGED, _MISFIT, _LAWFUL = 3.0, 2.5, 1e-3, 3.0
 
 
 def separation(fit: WellFit, beliefs: Beliefs) -> float:
@@ -56,7 +56,14 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
         (before, error), (after, error_after) = first.belief("log_rate"), fit.belief("log_rate")
         if positives > 20.0 and abs(after - before) > _CHANGED * max(error, error_after):
             out.append(f"lambda would be {np.exp(before):.3g} without what other wells say of the clusters")
-    if not fit.converged:
+    if fit.n_clipped:
+        far = f"{fit.n_clipped:,} droplet{'s' if fit.n_clipped > 1 else ''}"
+        out.append(f"{far} farther than {FARTHEST:.0f} sd from the negatives, taken for outliers")
+    if fit.moved is not None and abs(fit.moved[0]) > _LAWFUL * fit.moved[1]:
+        out.append(f"lambda would be {rate * np.exp(fit.moved[0]):.3g} without Poisson's law among positives")
+    if fit.chains is not None:
+        out += fit.chains.flags
+    elif not fit.converged:
         out.append("not converged")
     if fit.pareto_k > WORST_PARETO_K:
         out.append(f"the interval is a guess (Pareto k {fit.pareto_k:.2f})")
@@ -66,8 +73,8 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
 def of_plate(fitted: PlateFit, controls: int) -> list[str]:
     """Sentences about a channel of the plate."""
     if controls:
-        return []
-    return [f"no well without template: the shape of the negatives is that of {fitted.learned_from}"]
+        return [*fitted.flags]
+    return [f"no well without template: the shape of the negatives is that of {fitted.learned_from}", *fitted.flags]
 
 
 def joined(flags: Sequence[str]) -> str:

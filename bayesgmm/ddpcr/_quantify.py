@@ -3,62 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
 
 from bayesgmm._errors import InputError
-from bayesgmm.ddpcr._between_wells import BetweenWells, Concentration, Counted, between_wells
+from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._blank import limits
-from bayesgmm.ddpcr._fit_plate import PlateFit, fit_plate
-from bayesgmm.ddpcr._fit_well import WellFit
-from bayesgmm.ddpcr._flags import HIGHEST_RATE, flags_of, joined, of_plate, separation
+from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
+from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
+from bayesgmm.ddpcr._graded_model import GradedBeliefs
+from bayesgmm.ddpcr._graded_plate import with_grades
 from bayesgmm.ddpcr._pairs import of_two_channels
 from bayesgmm.ddpcr._plate import Plate
+from bayesgmm.ddpcr._sample_wells import check_engine, sampled, warn_of_time
 from bayesgmm.ddpcr._volume import Volume, volumes
+from bayesgmm.ddpcr._well_numbers import concentration_of, ends, kind_of, of_well, status_of, variables
 from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference.fitting import check_seed
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Array = NDArray[np.float64]
-
 _MICROLITRE = 1000.0  # nanolitres
 _DRAWS = 1024
 _LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
-_FULL, _NONE = "hardly a negative", "hardly a positive"
 # Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
 _PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
-
-# What a Dataset holds for each well and channel, with units and what it means.
-_WELL = {
-    "copies_per_droplet": ("copies per droplet", "lambda; posterior median"),
-    "copies_per_droplet_lower": ("copies per droplet", "statistical interval: Poisson noise and which droplet is what"),
-    "copies_per_droplet_upper": ("copies per droplet", "statistical interval"),
-    "copies_per_droplet_rain_negative": ("copies per droplet", "if rain were counted as negative"),
-    "copies_per_droplet_threshold": ("copies per droplet", "counted at the threshold, for comparison"),
-    "copies_per_ul": ("copies per microlitre of reaction", "posterior median"),
-    "copies_per_ul_lower": ("copies per microlitre of reaction", "statistical interval"),
-    "copies_per_ul_upper": ("copies per microlitre of reaction", "statistical interval"),
-    "copies_per_ul_total_lower": ("copies per microlitre of reaction", "interval that adds variation between wells"),
-    "copies_per_ul_total_upper": ("copies per microlitre of reaction", "interval that adds variation between wells"),
-    "positives": ("droplets", "expected number of positive droplets, rain included"),
-    "effective_droplets": ("droplets", "counted without error they would tell as much"),
-    "separation": ("sd", "distance between clusters, in units of their root mean square sd"),
-    "threshold": ("amplitude", "half way between the clusters, for comparison"),
-    "baseline": ("amplitude", "of the negatives"),
-    "spread": ("amplitude", "of the negatives"),
-    "gap": ("amplitude", "from the negatives to the positives"),
-    "positive_sd": ("amplitude", "of the positives"),
-    "rain": ("", "share of positives between the clusters"),
-    "low": ("", "share of negatives far below the others"),
-    "outliers": ("", "share of droplets that are nowhere in particular"),
-    "misfit": ("", "P value of a test of fit above the negatives"),
-    "pareto_k": ("", "above 0.7 the interval is a guess"),
-}
+_GRADES = ("probit_rho", "log_step_sd")
 
 
 def quantify(
@@ -67,6 +41,9 @@ def quantify(
     droplet_volume_nl: float | None = None,
     instrument: str | None = None,
     channels: Sequence[str] | None = None,
+    amplitudes: Literal["saturated", "graded"] = "saturated",
+    engine: NUTS | None = None,
+    wells: Any = None,
     probability: float = 0.95,
     random_seed: int | None = 0,
     cores: int | None = None,
@@ -89,6 +66,17 @@ def quantify(
         In place of a volume: one of ``instruments()``.
     channels : sequence of str, optional
         All of the plate's if left out.
+    amplitudes : {"saturated", "graded"}
+        "saturated": droplets with one molecule or more are one cluster. "graded": a cluster for each number of
+        molecules m, at baseline + gap (1 - rho^m) / (1 - rho), with weights by Poisson's law, so that lambda rests on
+        the heights of positives as well; reported for a channel only if its data earn it, else flags say why it is
+        saturated.
+    engine : NUTS, optional
+        Samples the full posterior of wells, for checking, in place of the fast answer: about a minute of one processor
+        for each well with ``NUTS()``.
+    wells : str or list of str, optional
+        The wells that the engine samples, such as ``"A01-C01"``; all if left out. Others keep the fast answer, and all
+        learn from each other as without engine.
     probability : float
         Of the intervals.
     random_seed : int, optional
@@ -107,17 +95,24 @@ def quantify(
         (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals.
         Per ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank
         and of detection. Per pair of channels: ``ratio``, ``fractional_abundance``, ``linkage``. Attributes hold the
-        droplet volume and where it comes from, the method, and each channel's declaration.
+        droplet volume and where it comes from, the method, each channel's declaration, and those of wells that were
+        fitted with priors of their own, such as controls. With an engine also per ``well`` and ``channel``:
+        ``sampling`` (name of the `Status`, empty where it was not sampled), ``r_hat`` and ``effective_draws`` of
+        lambda, ``divergences``. With graded amplitudes ``rho`` and ``step_sd``, the sd that each further molecule adds.
 
     Raises
     ------
     InputError
-        Without a droplet volume, for channels the plate does not have, or a plate without droplets.
+        Without a droplet volume, for channels or wells the plate does not have, another engine than `NUTS`, or a plate
+        without droplets.
 
     Notes
     -----
     Rain counts as positive: it lies between the clusters because amplification began late. Intervals of lambda are
-    quantiles of weighted draws from the posterior of all of a well's parameters.
+    quantiles of weighted draws from the posterior of all of a well's parameters, or of an engine's draws.
+
+    Graded amplitudes are earned if the evidence of all wells, fitted one by one under weak priors, is higher by 5 nats,
+    and if lambda moves by no more than chance when the positives' law has a rate of its own (Hausman 1978; P > 0.001).
 
     Examples
     --------
@@ -132,6 +127,9 @@ def quantify(
     check_seed(random_seed)
     if not 0.5 <= probability < 1.0:
         raise InputError("probability", f"got {probability!r}", "Give a number from 0.5 up to 1, such as 0.95")
+    if amplitudes not in ("saturated", "graded"):
+        raise InputError("amplitudes", f"got {amplitudes!r}", "Give 'saturated' or 'graded'")
+    sampled_wells = check_engine(engine, wells, plate)
     volume = volumes(plate, droplet_volume_nl, instrument)
     names = _channels(plate, channels)
     if not any(well.n_droplets for well in plate):
@@ -142,12 +140,30 @@ def quantify(
     fits: dict[str, PlateFit] = {}
     seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 1)
     controls = plate.table["ntc"].to_numpy(dtype=bool)
+    chosen = [i for i, well in enumerate(plate) if well.name in sampled_wells]
+    if engine is not None:
+        warn_of_time(engine, len(chosen) * len(names), cores)
     with Progress(progressbar) as progress:
         for name, seed in zip(names, seeds, strict=False):
-            options = {"draws": _DRAWS, "seed": seed, "cores": cores, "progress": progress}
-            fits[name] = fit_plate([well.channel(name) for well in plate], controls.tolist(), **options)
+            x = [well.channel(name) for well in plate]
+            wells_of = Wells(
+                amplitudes=x,
+                without_template=controls.tolist(),
+                seeds=seed.spawn(len(plate)),
+                cores=cores,
+                progress=progress,
+            )
+            fits[name] = fit_plate(wells_of, draws=_DRAWS)
+            if amplitudes == "graded":
+                fits[name] = with_grades(wells_of, fits[name], draws=_DRAWS)
+            if engine is not None:
+                options = {"seed": seed.spawn(1)[0], "cores": cores, "progress": progress}
+                fits[name] = sampled(fits[name], x, chosen, engine, **options)
     rng = np.random.default_rng(seeds[-1])
-    return _dataset(plate, fits, volume, probability, rng)
+    out = _dataset(plate, fits, volume, probability, rng)
+    if engine is not None:
+        out.attrs["engine"] = f"{engine!r} in {', '.join(sampled_wells)}"
+    return out
 
 
 def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
@@ -169,10 +185,12 @@ def _dataset(
     controls = table["ntc"].to_numpy(dtype=bool)
     names = [str(name) for name in dict.fromkeys(table["sample"][~controls])]
     low, high = 0.5 - 0.5 * probability, 0.5 + 0.5 * probability
-    per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in _WELL}
+    of_wells = variables(fits)
+    per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in of_wells}
     flags = np.full((len(wells), len(channels)), "", dtype=object)
     most = max(fitted.beliefs.n_negative for fitted in fits.values())
-    parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *_PARAMETERS[1:]]
+    grades = _GRADES if any(isinstance(fitted.beliefs, GradedBeliefs) for fitted in fits.values()) else ()
+    parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *grades, *_PARAMETERS[1:]]
     modes = np.full((len(wells), len(channels), len(parameters)), np.nan)
     suffixes = ("", "_lower", "_upper", "_total_lower", "_total_upper")
     per_sample = {f"sample_copies_per_ul{each}": np.full((len(names), len(channels)), np.nan) for each in suffixes}
@@ -197,12 +215,11 @@ def _dataset(
             if fit is None:
                 flags[i, c] = fitted.why[i]
                 continue
-            found = _of_well(plate.wells[i].channel(channel), fit, fitted, low, high)
-            found |= _concentration(fit, counted[i], between, volumes_ul[i], low, high)
+            found = of_well(plate.wells[i].channel(channel), fit, fitted, low, high)
+            found |= concentration_of(fit, counted[i], between, volumes_ul[i], low, high)
             for name, value in found.items():
                 per_well[name][i, c] = value
-            J = fitted.beliefs.n_negative
-            modes[i, c, [*range(J), *range(len(parameters) - len(_PARAMETERS) + 1, len(parameters))]] = fit.mode
+            modes[i, c, _places(parameters, fitted.beliefs)] = fit.mode
             flags[i, c] = joined(flags_of(fit, fitted.alone[i], fitted.beliefs, baselines))
         concentrations[channel] = {}
         for s, (name, own) in enumerate(members.items()):
@@ -213,16 +230,18 @@ def _dataset(
             total = between.concentration(*at, total=True)  # type: ignore[arg-type]
             concentrations[channel][name] = total
             some = [fit for fit in (fitted.wells[i] for i in own) if fit is not None]
-            kinds = {_kind(fit) for fit in some}
+            kinds = {kind_of(fit) for fit in some}
             kind = kinds.pop() if len(kinds) == 1 else ""
-            found = [total.quantiles([0.5]), *(_ends(each, kind, low, high) for each in (statistical, total))]
+            found = [total.quantiles([0.5]), *(ends(each, kind, low, high) for each in (statistical, total))]
             for each, value in zip(suffixes, np.concatenate(found), strict=True):
                 per_sample[f"sample_copies_per_ul{each}"][s, c] = value
         mean_volume = float(np.mean(volumes_ul))
         blank, detection = limits(fitted, controls, mean_volume)
         per_channel["limit_of_blank"][c], per_channel["limit_of_detection"][c] = blank, detection
         attributes[f"flags {channel}"] = joined(of_plate(fitted, int(controls.sum())))
-        attributes[f"model {channel}"] = fitted.beliefs.model().to_json()
+        attributes |= _models(channel, fitted, wells)
+        if fitted.grades:
+            attributes[f"amplitudes {channel}"] = fitted.grades
         attributes[f"negatives {channel}"] = f"shape learned from {fitted.learned_from}"
         if not between.informed:
             attributes[f"flags {channel}"] = joined(
@@ -232,7 +251,7 @@ def _dataset(
                 ]
             )
     out = xr.Dataset(
-        {name: (("well", "channel"), values, _units(*_WELL[name])) for name, values in per_well.items()}
+        {name: (("well", "channel"), values, _units(*of_wells[name])) for name, values in per_well.items()}
         | {
             "mode": (
                 ("well", "channel", "parameter"),
@@ -259,6 +278,9 @@ def _dataset(
     total = volumes_ul * out["n_droplets"].to_numpy()
     out["total_volume_ul"] = (("well",), total, _units("microlitres", "of all droplets together"))
     out["n_droplets"].attrs = _units("droplets", "with an amplitude")
+    if "r_hat" in of_wells:
+        status = np.array([[status_of(fit) for fit in fitted.wells] for fitted in fits.values()]).T
+        out["sampling"] = (("well", "channel"), status, {"long_name": "how the chains ended"})
     if len(channels) > 1:
         out = out.merge(of_two_channels(plate, fits, concentrations, names, (low, high), rng))
     out.attrs = {
@@ -271,76 +293,18 @@ def _dataset(
     return out
 
 
-def _of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -> dict[str, float]:
-    rate = np.exp(fit.of("log_rate"))
-    rain = 1.0 / (1.0 + np.exp(-fit.of("rain")))
-    n, baseline, gap = fit.n_droplets, fit.mode[-4], float(np.exp(fit.mode[-2]))
-    threshold = baseline + 0.5 * gap
-    above = int((x > threshold).sum())
-    counted = Counted.of(fit)
-    middle = fit.quantiles(rate, (0.5,))[0]
-    without_rain = -np.log1p(np.expm1(-rate) * (1.0 - rain))
-    return {
-        "copies_per_droplet": middle,
-        "copies_per_droplet_rain_negative": fit.quantiles(without_rain, (0.5,))[0],
-        "copies_per_droplet_threshold": -np.log1p(-above / n) if above < n else np.nan,
-        "positives": -n * float(np.expm1(-middle)),
-        "effective_droplets": min(counted.positive + counted.negative, float(n)),
-        "separation": separation(fit, fitted.beliefs),
-        "threshold": threshold,
-        "baseline": baseline,
-        "spread": float(np.exp(fit.mode[-3])),
-        "gap": gap,
-        "positive_sd": float(np.exp(fit.mode[-1])),
-        "rain": fit.quantiles(rain, (0.5,))[0],
-        "low": float(expit(fit.mode[-6])),
-        "outliers": float(expit(fit.mode[-5])),
-        "misfit": fit.misfit,
-        "pareto_k": fit.pareto_k,
-    } | dict(zip(("copies_per_droplet_lower", "copies_per_droplet_upper"), _bounds(fit, low, high), strict=True))
+def _places(parameters: list[str], beliefs: Beliefs) -> list[int]:
+    """Where a well's own parameters stand among those of all channels."""
+    grades = _GRADES if isinstance(beliefs, GradedBeliefs) else ()
+    own = [_PARAMETERS[0], *(f"share {j}" for j in range(2, beliefs.n_negative + 1)), *grades, *_PARAMETERS[1:]]
+    return [parameters.index(name) for name in own]
 
 
-def _bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
-    """Of lambda; one-sided where there are no positives or no negatives."""
-    rate = np.exp(fit.of("log_rate"))
-    if _kind(fit) == _FULL:
-        return float(fit.quantiles(rate, (2.0 * low,))[0]), np.nan
-    if _kind(fit) == _NONE:
-        return 0.0, float(fit.quantiles(rate, (1.0 - 2.0 * low,))[0])
-    lower, upper = fit.quantiles(rate, (low, high))
-    return float(lower), float(upper)
-
-
-def _kind(fit: WellFit) -> str:
-    """Whether a well has hardly a positive droplet, hardly a negative one, or both kinds."""
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    if fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE:
-        return _FULL
-    return _NONE if -fit.n_droplets * np.expm1(-middle) < 1.0 else ""
-
-
-def _ends(found: Concentration, kind: str, low: float, high: float) -> Array:
-    """Of an interval; one-sided where no well has positives, or none has negatives."""
-    if kind == _FULL:
-        return np.array([found.quantiles((2.0 * low,))[0], np.nan])
-    return np.array([0.0, found.quantiles((1.0 - 2.0 * low,))[0]]) if kind == _NONE else found.quantiles((low, high))
-
-
-def _concentration(
-    fit: WellFit, counted: Counted | None, between: BetweenWells, volume_ul: float, low: float, high: float
-) -> dict[str, float]:
-    assert counted is not None
-    lower, upper = _bounds(fit, low, high)
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    both = between.concentration([counted], [np.log(volume_ul)], total=True)
-    total_lower, total_upper = _ends(both, _kind(fit), low, high)
-    return {
-        "copies_per_ul": middle / volume_ul,
-        "copies_per_ul_lower": lower / volume_ul,
-        "copies_per_ul_upper": upper / volume_ul,
-        "copies_per_ul_total_lower": total_lower,
-        "copies_per_ul_total_upper": total_upper,
-    }
+def _models(channel: str, fitted: PlateFit, wells: list[str]) -> dict[str, str]:
+    """The declaration of wells, and those of wells that were fitted with priors of their own, such as controls."""
+    at = f"model {channel}"
+    others = {f"{at} of {name}": own for name, own in zip(wells, fitted.own, strict=True) if own != fitted.beliefs}
+    return {name: own.model().to_json() for name, own in ({at: fitted.beliefs} | others).items()}
 
 
 def _target(plate: Plate, channel: str) -> str:

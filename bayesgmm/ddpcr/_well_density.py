@@ -92,6 +92,11 @@ class WellDensity:
             choleskys=self.variances.at(own[..., -1], means),
         )
 
+    def own(self, log_weights: Array, means: Array, choleskys: Array) -> Array:
+        """Own parameters (..., p) of those of the mixture; the inverse of `point`."""
+        log_sd = np.log(choleskys[..., self.J, :, 0])
+        return np.concatenate([self.weights.own(log_weights), self.means.own(means), log_sd], axis=-1)
+
     def log_prior(self, own: Array) -> Array:
         """Log density up to a constant (...,) of own parameters (..., p)."""
         z = (own[..., 1:] - self.prior[1:, 0]) / self.prior[1:, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.ddpcr._droplet_weights import DropletWeights
-from bayesgmm.ddpcr._fit_well import BIN, binned
+from bayesgmm.ddpcr._fit_well import BIN, binned, clipped
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.model import GaussianMixture
 
@@ -47,13 +47,21 @@ def well_model(result: xr.Dataset, plate: Plate, well: str, channel: str) -> tup
     if f"model {channel}" not in result.attrs:
         known = ", ".join(str(name) for name in result["channel"].to_numpy())
         raise InputError("channel", f"got {channel!r}", f"The result has {known}")
-    model = GaussianMixture.from_json(result.attrs[f"model {channel}"])
-    x = plate[well].channel(channel)
+    found = plate[well]
+    x = found.channel(channel)
     if x.size < 2 or x.min() == x.max():
         raise InputError("well", f"{well} has no droplets with different amplitudes", "Choose another well")
-    log_spread = model.means.log_spread[0]  # type: ignore[union-attr]
-    centres, counts = binned(x, float(np.exp(log_spread)) * BIN)
-    return model, as_data({channel: centres}, counts=counts.astype(int))
+    at = f"model {channel}"
+    model = GaussianMixture.from_json(result.attrs.get(f"{at} of {found.name}", result.attrs[at]))
+    return model, droplets(x, model, channel)
+
+
+def droplets(x: NDArray[np.float64], model: GaussianMixture, channel: str) -> Data:
+    """Amplitudes of a well in the bins that it is fitted in."""
+    means: Any = model.means
+    log_spread = means.log_spread[0]
+    centres, counts = binned(clipped(x, means.baseline[0], log_spread)[0], float(np.exp(log_spread)) * BIN)
+    return as_data({channel: centres}, counts=counts.astype(int))
 
 
 def rates(fit: xr.DataTree) -> NDArray[np.float64]:

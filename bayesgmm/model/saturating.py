@@ -177,7 +177,7 @@ class SaturatingMeans(Means):
         rho = np.full(tuple(size), np.nan if isinstance(self.rho, Beta) else float(self.rho))
         if isinstance(self.rho, Beta):
             rho = rng.beta(self.rho.alpha, self.rho.beta, tuple(size))
-        return first + gap[..., None] * _sums(rho, K)[0][..., None]
+        return first + gap[..., None] * geometric_sums(rho, K)[0][..., None]
 
     def log_mass(self, floor: Array) -> float:
         mu, sigma = self._normal
@@ -197,7 +197,7 @@ class SaturatingMeans(Means):
         rho = self._rho(reference)
         if self._rho_is_free(K):
             rho = 1.0 / (1.0 + (1.0 / rho - 1.0) * np.exp(-theta[..., 2]))
-        return own[..., :1, :] + own[..., 1:, :] * _sums(rho, K)[0][..., None]
+        return own[..., :1, :] + own[..., 1:, :] * geometric_sums(rho, K)[0][..., None]
 
     def to_free(self, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
         out = steps(self._own(means), *self._frame(reference, choleskys, floor))[..., 0]
@@ -208,7 +208,7 @@ class SaturatingMeans(Means):
 
     def pullback(self, gradient: Array, means: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
         K, own, rho = len(means), self._own(means), self._rho(means)
-        sums, slopes = _sums(rho, K)
+        sums, slopes = geometric_sums(rho, K)
         design = np.stack([np.ones(K), sums], axis=1)[:, : min(K, 2)]
         out = pulled(design.T @ gradient, own, *self._frame(reference, choleskys, floor))[:, 0]
         if not self._rho_is_free(K):
@@ -269,7 +269,7 @@ class SaturatingMeans(Means):
     def _profiled(self, rho: Array, counts: Array, row_means: Array, sds: Array) -> tuple[Array, Array]:
         """Highest expected log posterior (R,) at each rho and the means (R, K) there."""
         K = counts.size
-        sums = _sums(rho, K)[0]
+        sums = geometric_sums(rho, K)[0]
         weight = counts / np.square(sds)
         mu, sigma = self._normal
         # Normal equations of mu_0 and A at each rho.
@@ -290,7 +290,7 @@ def _logit(rho: Array) -> Array:
     return np.log(rho) - np.log1p(-rho)
 
 
-def _sums(rho: Array, n: int) -> tuple[Array, Array]:
+def geometric_sums(rho: Array, n: int) -> tuple[Array, Array]:
     """1 + rho + ... + rho^(k - 1) for k = 0, ..., n - 1 (..., n), and its derivative; sums of positive terms."""
     rho = np.asarray(rho, dtype=float)[..., None]
     j = np.arange(max(n - 1, 0))

@@ -95,15 +95,20 @@ def clusters(result: xr.Dataset, well: str, channel: str) -> Clusters | None:
     places = {dim: result.get_index(dim).get_loc(label) for dim, label in (("well", well), ("channel", channel))}
     variable = result.variables["mode"]
     mode = variable.values[tuple(places.get(str(dim), slice(None)) for dim in variable.dims)]
-    own = mode[np.isfinite(mode)]
-    if not own.size:
+    known = np.isfinite(mode)
+    if not known.any():
         return None
+    parameters = result.get_index("parameter")[known]
+    own: dict[str, float] = dict(zip(parameters, mode[known], strict=True))
+    # What says how amplitudes grow with the number of molecules, if they do.
+    rho, step = ([own.pop(name)] if name in own else [] for name in ("probit_rho", "log_step_sd"))
+    at = np.array([*own.values()])
     model: Any = GaussianMixture.from_json(str(result.attrs[f"model {channel}"]))
     names, K = model.component_names, model.n_components
     kind = np.array([_KIND_OF[name.split(" ")[0]] for name in names])
-    means = model.means.at(own[-4:-1], K)
-    sds = model.covariances.at(own[-1], means)[:, 0, 0]
-    return Clusters(weights=np.exp(model.weights.at(own[:-4], K)), means=means[:, 0], sds=sds, kind=kind)
+    means = model.means.at(np.array([*at[-4:-1], *rho]), K)
+    sds = model.covariances.at(np.array([at[-1], *step]) if step else at[-1], means)[:, 0, 0]
+    return Clusters(weights=np.exp(model.weights.at(at[:-4], K)), means=means[:, 0], sds=sds, kind=kind)
 
 
 def check_result(result: Any) -> None:

@@ -1,6 +1,7 @@
 """The declared model of a well and the density that wells are fitted with: one and the same, with right gradients."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.ddpcr._droplet_clusters import DropletMeans, DropletVariances
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._droplet_weights import DropletWeights
+from bayesgmm.ddpcr._fit_well import density_of
+from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
-from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.engines._curvature import hessian
 from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._objective import Objective, log_prior
@@ -27,13 +29,19 @@ BELIEFS = Beliefs(
     log_gap=(np.log(1500.0), 0.4),
     log_positive_sd=(np.log(260.0), 0.3),
 )
+GRADED = replace(GradedBeliefs.of(BELIEFS, 0.5), probit_rho=(0.3, 0.7), molecules=4)
 CENTRES, COUNTS = np.linspace(2200.0, 6000.0, 300), np.arange(300.0) % 17 + 1
 
 
+@pytest.fixture(params=[BELIEFS, GRADED], ids=["saturated", "graded"])
+def beliefs(request: pytest.FixtureRequest) -> Beliefs:
+    return request.param
+
+
 @pytest.fixture
-def problem() -> Problem:
+def problem(beliefs: Beliefs) -> Problem:
     data = bg.as_data(CENTRES[:, None], counts=COUNTS.astype(int))
-    return build_problem(BELIEFS.model(), data, n_threads=1)
+    return build_problem(beliefs.model(), data, n_threads=1)
 
 
 def prior_points(problem: Problem, n: int) -> Iterator[Parameters]:
@@ -88,8 +96,8 @@ def test_priors_of_many_points_are_those_of_single_ones(problem: Problem) -> Non
     np.testing.assert_allclose(log_priors(problem, points), single, atol=1e-9)
 
 
-def test_wells_are_fitted_with_the_density_of_the_declaration(problem: Problem) -> None:
-    density, objective = WellDensity(CENTRES, COUNTS, BELIEFS), Objective(problem, unconstrained=True)
+def test_wells_are_fitted_with_the_density_of_the_declaration(problem: Problem, beliefs: Beliefs) -> None:
+    density, objective = density_of(CENTRES, COUNTS, beliefs), Objective(problem, unconstrained=True)
     rng = np.random.default_rng(2)
     apart = []
     for _ in range(5):
@@ -101,7 +109,9 @@ def test_wells_are_fitted_with_the_density_of_the_declaration(problem: Problem) 
         differences = (np.array(ends[::2]) - ends[1::2]) / (2 * h)
         np.testing.assert_allclose(gradient * h, differences * h, atol=1e-6 * np.abs(gradient * h).max())
         assert density.values(own[None])[0] == pytest.approx(value, abs=1e-8)
-        apart.append(objective.value(problem.units.to_standard(density.point(own)))[0] - value)
+        point = density.point(own)
+        np.testing.assert_allclose(density.own(point.log_weights, point.means, point.choleskys), own, atol=1e-6)
+        apart.append(objective.value(problem.units.to_standard(point))[0] - value)
     np.testing.assert_allclose(apart, apart[0], atol=1e-7)  # a constant of the units
 
 
@@ -117,40 +127,12 @@ def test_lambda_keeps_its_digits(rate: float) -> None:
     assert negative / (1.0 - np.exp(log_weights[-1])) == pytest.approx(np.exp(-rate), rel=1e-9)
 
 
-def test_it_prints_goes_to_json_and_simulates() -> None:
-    model = BELIEFS.model()
+def test_it_prints_goes_to_json_and_simulates(beliefs: Beliefs) -> None:
+    model = beliefs.model()
     assert GaussianMixture.from_json(model.to_json()) == model
     assert "lambda" in str(model)
     drawn = bg.simulate(model, 500, n_features=1, random_seed=1)
-    assert drawn.sizes["component"] == 11
-
-
-def test_nuts_agrees_with_the_weighted_draws() -> None:
-    """The whole posterior of a well by another engine."""
-    from bayesgmm.ddpcr._fit_well import binned, fit_well
-
-    beliefs = BELIEFS
-    density = WellDensity(np.zeros(1), np.ones(1), beliefs)
-    own = density.prior[:, 0].copy()
-    own[0] = np.log(0.2)
-    point = density.point(own)
-    rng = np.random.default_rng(3)
-    w = np.exp(point.log_weights)
-    k = rng.choice(w.size, 3000, p=w / w.sum())
-    x = point.means[k, 0] + point.choleskys[k, 0, 0] * rng.standard_normal(3000)
-    fit = fit_well(x, beliefs, draws=2048, seed=np.random.SeedSequence(1))
-    centres, counts = binned(x, 10.0)
-    data = bg.as_data(centres[:, None], counts=counts.astype(int))
-    sampled = bg.fit(
-        beliefs.model(), data, engine=bg.NUTS(draws=250, tune=200, chains=2), random_seed=1, progressbar=False
-    )
-    weights = sampled["posterior"]["weights"].to_numpy().reshape(-1, 11)
-    model = beliefs.model().weights
-    assert isinstance(model, DropletWeights)
-    rates = model.own(np.log(weights))[:, 0]
-    mean, sd = fit.belief("log_rate")
-    assert rates.mean() == pytest.approx(mean, abs=0.3 * sd)
-    assert rates.std() == pytest.approx(sd, rel=0.25)
+    assert drawn.sizes["component"] == 10 + beliefs.n_positive
 
 
 def test_shape_is_learned_from_droplets() -> None:

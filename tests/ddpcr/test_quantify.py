@@ -1,14 +1,18 @@
 """Concentrations of simulated plates, and what is said of wells that cannot be measured well."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.special import gammaincinv
 
 import bayesgmm as bg
 from bayesgmm import ddpcr
 from bayesgmm._errors import InputError
+from bayesgmm.ddpcr._blank import limits
+from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS
 
 OPTIONS = {"droplet_volume_nl": 0.85, "cores": 1, "progressbar": False}
 
@@ -157,8 +161,30 @@ def test_one_wild_droplet_changes_nothing(plate):
     name = next(well.name for well in plate if not plate.table.loc[well.name, "ntc"])
     some = plate.select(wells=[name, "G01"])
     wild = with_amplitudes(some, {name: np.append(some[name].channel("Ch1"), 1e7)})
-    before, after = (ddpcr.quantify(each, **OPTIONS)["copies_per_droplet"].sel(well=name) for each in (some, wild))
-    assert float(after.squeeze()) == pytest.approx(float(before.squeeze()), rel=0.02)
+    before, after = (ddpcr.quantify(each, **OPTIONS).sel(well=name, channel="Ch1") for each in (some, wild))
+    assert float(after["copies_per_droplet"]) == pytest.approx(float(before["copies_per_droplet"]), rel=0.02)
+    assert [int(each["clipped"]) for each in (before, after)] == [0, 1]
+    assert "1 droplet farther than 200 sd" in str(after["flags"].item())
+    assert "farther" not in str(before["flags"].item())
+
+
+def test_what_controls_were_fitted_with_is_stored(plate, result):
+    (of_control, _), (of_sample, _) = (ddpcr.well_model(result, plate, name, "Ch1") for name in ("G01", "A01"))
+    assert of_control.weights.rate == RATE_OF_CONTROLS != of_sample.weights.rate
+    assert "model Ch1 of G01" in result.attrs
+    assert "model Ch1 of A01" not in result.attrs
+
+
+def test_limit_of_blank_is_a_quantile_of_counts_in_blanks():
+    """Four blanks that hold k of 20,000 droplets each: Jeffreys' prior, then the next blank's negative binomial."""
+    n, volume = 20_000, 0.00085
+    for k, most in ((0, 1), (3, 7)):  # of nbinom(4 k + 1/2, 4/5)
+        u = (np.arange(4096) + 0.5) / 4096
+        log_rate = np.log(gammaincinv(k + 0.5, u) / n)
+        one = SimpleNamespace(of=lambda name, x=log_rate: x, shares=np.full(u.size, 1 / u.size))
+        blank, detection = limits(SimpleNamespace(wells=[one] * 4), np.ones(4, dtype=bool), volume)
+        assert blank == pytest.approx(most / n / volume, rel=0.02)
+        assert detection > blank
 
 
 def test_a_channel_that_was_not_used_is_named(plate):
