@@ -69,7 +69,7 @@ class Conditionals:
         return scales * np.eye(scales.shape[-1]) if self.separate else scales
 
 
-def conditionals(model: FilledMixture, n_features: int, number: NumberPrior | None, most: int) -> Conditionals:
+def conditionals(model: FilledMixture, n_features: int, number: NumberPrior | None, most: int, tries: int = 0) -> Conditionals:
     """Translate a model in standard units for at most so many components.
 
     Raises
@@ -99,6 +99,10 @@ def conditionals(model: FilledMixture, n_features: int, number: NumberPrior | No
     _weights(model, M, kinds, found, code)
     _means(model, kinds, found, code)
     _covariances(model, d, kinds, found, code)
+    if number is None:
+        log_prior[M] = 0.0
+    unlike = kinds[code.WEIGHTS] != code.SHARED_OUT if number is None else False
+    kinds[code.TRIES] = 0 if unlike or kinds[code.MEANS] == code.KNOWN_MEANS else tries
     return Conditionals(kinds=kinds, log_prior=log_prior, **found)
 
 
@@ -135,7 +139,8 @@ def _means(model: FilledMixture, kinds: Any, found: dict[str, Any], code: Any) -
 
     def every(value: Any) -> Array:
         value = np.asarray(value, dtype=float)
-        return np.array(np.broadcast_to(value[:1] if value.ndim == 2 and len(value) != shape[0] else value, shape))
+        value = value[:1] if value.ndim == 2 and len(value) != shape[0] else value
+        return np.ascontiguousarray(np.broadcast_to(value, shape))
 
     match means:
         case ConjugateMeans():

@@ -66,6 +66,7 @@ class Gibbs(Engine):
     thin: int = 4
     cores: int | None = None
     most_components: int = 100
+    splits: int = 1
     n_init: int = 8
 
     name: ClassVar[str] = "Gibbs"
@@ -90,7 +91,7 @@ class Gibbs(Engine):
         if x is None:
             what = "missing values, counts, errors, bins or groups"
             raise UnsupportedError("Gibbs", what, "Use NUTS, Laplace or VB, or give whole rows.")
-        model = conditionals(problem.model, problem.n_features, problem.number, self.most_components)
+        model = conditionals(problem.model, problem.n_features, problem.number, self.most_components, self.splits)
         several = problem.number is not None or isinstance(problem.model.weights, SparseDirichlet)
         if several and len(set(problem.model.keys())) > 1:
             what = "SparseDirichlet weights and components that the prior tells apart"
