@@ -69,7 +69,9 @@ class Conditionals:
         return scales * np.eye(scales.shape[-1]) if self.separate else scales
 
 
-def conditionals(model: FilledMixture, n_features: int, number: NumberPrior | None, most: int, tries: int = 0) -> Conditionals:
+def conditionals(
+    model: FilledMixture, n_features: int, number: NumberPrior | None, most: int, tries: int = 0
+) -> Conditionals:
     """Translate a model in standard units for at most so many components.
 
     Raises
@@ -101,8 +103,9 @@ def conditionals(model: FilledMixture, n_features: int, number: NumberPrior | No
     _covariances(model, d, kinds, found, code)
     if number is None:
         log_prior[M] = 0.0
-    unlike = kinds[code.WEIGHTS] != code.SHARED_OUT if number is None else False
-    kinds[code.TRIES] = 0 if unlike or kinds[code.MEANS] == code.KNOWN_MEANS else tries
+    several = number is not None or kinds[code.WEIGHTS] == code.SHARED_OUT
+    if several and M > 1 and kinds[code.MEANS] != code.KNOWN_MEANS:
+        kinds[code.TRIES] = tries
     return Conditionals(kinds=kinds, log_prior=log_prior, **found)
 
 

@@ -172,7 +172,8 @@ def run_sweeps(
     sums = counts, first, second, means, L, A
     matrices = np.empty((4, N_PARTS, d, d))
     parts = np.empty(N_PARTS), np.empty((N_PARTS, d)), matrices[0], np.empty((N_PARTS, d)), matrices[1], matrices[2]
-    found = np.empty((N_PARTS, d)), matrices[3], np.empty((N_PARTS, 3))
+    found = np.empty(N_PARTS), np.empty((N_PARTS, d)), matrices[3]
+    scratch, y = (R[:2], R_bits[:2], residual, block, block_bits, peak, totals), np.empty((d, DIRECT_BLOCK))
     half_log_two_pi = 0.5 * d * math.log(2.0 * math.pi)
     for sweep in range(n_sweeps):
         K = number[0]
@@ -219,8 +220,8 @@ def run_sweeps(
             weigh_numbers(kinds, log_prior, K, counts, N, concentration, total[0], logs)
         for _ in range(kinds[TRIES] if N > 1 else 0):
             occupied = split_or_merge(
-                rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found, rows,
-                sides, logs, new_logs, S, shift, work,
+                rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
+                scratch, y, rows, sides, logs, new_logs, S, shift, work,
             )  # fmt: skip
         own = occupied if random_number else K
         draw_components(

@@ -1,9 +1,9 @@
-"""Compiled functions of parts of the rows, for the moves of `_gibbs_split`: evidence, proposals, what to guess them from.
+"""Compiled functions of parts of the rows, for the moves of `_gibbs_split`: their evidence, and how to guess them.
 
-`sums` of parts or components are `counts`, `first`, `second`, `means`, `L`, `A`, as in `_gibbs_updates`; `prior` are the
-means' `loc` and `sd` (3, d), alike in all rows, then `kappa`, `df`, `scale`. Of a part parameters are integrated out as
-far as they can be. What is left is its `evidence`: with conjugate means the marginal likelihood of its rows; with
-independent ones that given a covariance which is proposed with the move, over the density of the proposal; with
+`sums` of parts or components are `counts`, `first`, `second`, `means`, `L`, `A`, as in `_gibbs_updates`; `prior` are
+the means' `loc` and `sd` (3, d), alike in all rows, then `kappa`, `df`, `scale`. Of a part parameters are integrated
+out as far as they can be. What is left is its `evidence`: with conjugate means the marginal likelihood of its rows;
+with independent ones that given a covariance which is proposed with the move, over the density of the proposal; with
 covariances that are shared or known the marginal likelihood given them.
 """
 
@@ -23,6 +23,7 @@ from bayesgmm.numerics._gibbs_updates import (
     MEANS,
     SPHERICAL,
     TIED,
+    TINY,
     add_scatter,
     cholesky,
     copy,
@@ -30,9 +31,12 @@ from bayesgmm.numerics._gibbs_updates import (
     invert_lower,
     scatter_for,
 )
+from bayesgmm.numerics._kernels import DIRECT_BLOCK, _add_moments, _log_joint, _normalise, _residuals
 
-# Proposals are found from so many rows at most, in so many steps.
+# Proposals are found from so many rows at most, which is less than a block, in so many steps.
 _MOST_ROWS, _STEPS = 200, 4
+# In the first, rows are shared out by densities so much narrower than all rows together.
+_SHARPER = 4.0
 
 
 @njit(**INNER)
@@ -58,20 +62,8 @@ def clear(k, sums):
 
 
 @njit(**INNER)
-def add_row(x, i, k, weight, sums):
-    """Add a row to a part."""
-    counts, first, second, means, _, _ = sums
-    counts[k] += weight
-    for j in range(means.shape[1]):
-        r = x[j, i] - means[k, j]
-        first[k, j] += weight * r
-        for e in range(j + 1):
-            second[k, j, e] += weight * r * (x[e, i] - means[k, e])
-
-
-@njit(**INNER)
 def _scale_of(kinds, k, prior, sums, S, shift):
-    """Write the scale matrix that the rows of a part leave to its covariance, the mean integrated out; return its df."""
+    """Write the scale matrix of a covariance given the rows of its part, the mean integrated out; return its df."""
     loc, _, kappa, df, scale = prior
     counts, first, second, means, _, _ = sums
     n, kind = counts[k], kinds[COVARIANCES]
@@ -165,99 +157,121 @@ def propose_covariance(rng, kinds, k, prior, sums, S, shift, work):
 
 @njit(**INNER)
 def _predictive(kinds, k, prior, sums, found, S, shift, work):
-    """What the rows of a part say of a further row: centre, factor, and numbers of `log_odds`."""
+    """Write a Normal density of a further row of a part, about that which its rows leave, into `found`."""
     loc, _, kappa, _, _ = prior
-    counts, first, _, means, L, A = sums
-    centers, factors, numbers = found
+    counts, first, _, means, _, A = sums
+    logs, centers, factors = found
     n, kind, d = counts[k], kinds[COVARIANCES], shift.size
     seen, pulled = n, 0.0
     if kinds[MEANS] == CONJUGATE:
         seen, pulled = kappa + n, kappa
+    widened = seen / (seen + 1.0)
+    own = kind != KNOWN_COVARIANCES and kinds[TIED] == 0
+    if own:
+        later = _scale_of(kinds, k, prior, sums, S, shift)
+        _log_det(kind, S, work[0])
+        widened *= later - d + 1.0 if kind == FULL else later
+        if kind == FULL:
+            invert_lower(work[0], d, work[1])
+    logs[k] = math.log(n)
     for j in range(d):
         centers[k, j] = (pulled * loc[k, j] + n * means[k, j] + first[k, j]) / seen
-    for i in range(d):
-        for j in range(d):
-            factors[k, i, j] = 0.0
-    numbers[k, 0] = math.log(n) + 0.5 * d * math.log(seen / (seen + 1.0))
-    if kind == KNOWN_COVARIANCES or kinds[TIED] == 1:
-        # Shared, so that normalisers do not matter; a power of 0 stands for the Normal density.
-        numbers[k, 1], numbers[k, 2] = 0.0, 0.5 * seen / (seen + 1.0)
-        for i in range(d):
-            for j in range(i + 1):
-                factors[k, i, j] = A[k, i, j]
-        return
-    later = _scale_of(kinds, k, prior, sums, S, shift)
-    factor, inverse = work[0], work[1]
-    numbers[k, 0] -= 0.5 * _log_det(kind, S, factor)
-    numbers[k, 2] = seen / (seen + 1.0)
-    if kind == FULL:
-        later -= d - 1.0
-        invert_lower(factor, d, inverse)
-        for i in range(d):
-            for j in range(i + 1):
-                factors[k, i, j] = inverse[i, j]
-    else:
-        for j in range(d):
-            factors[k, j, j] = 1.0 / math.sqrt(S[j, j] if kind == DIAGONAL else S[0, 0])
-    numbers[k, 0] += math.lgamma(0.5 * (later + d)) - math.lgamma(0.5 * later)
-    numbers[k, 1] = 0.5 * (later + d)
+        for e in range(d):
+            value = A[k, j, e]
+            if own and kind == FULL:
+                value = work[1, j, e]
+            elif own:
+                value = 1.0 / math.sqrt(S[j, j] if kind == DIAGONAL else S[0, 0]) if e == j else 0.0
+            factors[k, j, e] = value * math.sqrt(widened) if e <= j else 0.0
+        logs[k] += math.log(factors[k, j, j])
 
 
 @njit(**INNER)
-def log_odds(x, i, found):
-    """Log odds of a row to be of the first part: Student t densities, or Normal ones."""
-    centers, factors, numbers = found
-    d, value = centers.shape[1], 0.0
+def _shares(x, w, found, scratch):
+    """Write into R [2, w] which part rows x[:, :w] are of."""
+    R, R_bits, residual, block, block_bits, peak, totals = scratch
+    logs, centers, factors = found
     for k in range(2):
-        square = 0.0
-        for j in range(d):
-            total = 0.0
-            for e in range(j + 1):
-                total += factors[k, j, e] * (x[e, i] - centers[k, e])
-            square += total * total
-        square *= numbers[k, 2]
-        power = numbers[k, 1]
-        log = numbers[k, 0] - (power * math.log1p(square) if power > 0.0 else square)
-        value += log if k == 0 else -log
-    return value
+        _residuals(residual, x, w - w, w, centers, k)  # 0, of the type of other numbers
+        _log_joint(R, k, residual, w, block, logs[k], factors)
+    _normalise(R, R_bits, w, peak, totals, block, block_bits)
 
 
 @njit(**INNER)
-def begin_parts(x, one, other, sums):
-    """Let two parts have a row each."""
+def _add_shares(x, w, sums, scratch):
+    """Add rows to two parts by their shares R."""
+    R, _, residual, block, _, _, _ = scratch
+    counts, first, second, means, _, _ = sums
     for k in range(2):
-        clear(k, sums)
-        add_row(x, one if k == 0 else other, k, 1.0, sums)
+        _residuals(residual, x, w - w, w, means, k)
+        _add_moments(R, k, residual, w, block, counts, first, second)
 
 
 @njit(**INNER)
-def guess(rng, x, kinds, rows, n, one, other, prior, sums, found, S, shift, work):
-    """Find two parts in some rows by a few steps of EM; nothing but the set of the rows decides what is found.
+def _take_row(x, i, y, place):
+    for j in range(x.shape[0]):
+        y[j, place] = x[j, i]
 
-    Rows begin with the nearer of the two rows `one` and `other`, in the metric of all of them.
+
+@njit(**INNER)
+def guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work):
+    """Find two parts in rows by a few steps of EM, from nothing but the set of the rows and the first two.
+
+    Those two are of different parts. The others begin with the nearer, in the metric of all rows.
     """
-    d = shift.size
+    d, both = shift.size, sums[0].size - 1
+    R = scratch[0]
     step = 1 + n // _MOST_ROWS
-    begin = int(rng.random() * step)
-    both = sums[0].size - 1
+    place = int(rng.random() * step) + 2
+    _take_row(x, rows[0], y, 0)
+    _take_row(x, rows[1], y, 1)
+    w = 2
+    while place < n:
+        _take_row(x, rows[place], y, w)
+        place += step
+        w += 1
     _predictive(kinds, both, prior, sums, found, S, shift, work)
-    centers, factors, numbers = found
+    logs, centers, factors = found
     for k in range(2):
-        numbers[k, 0], numbers[k, 1], numbers[k, 2] = 0.0, 0.0, 1.0
+        logs[k] = 0.0
         for j in range(d):
-            centers[k, j] = x[j, one if k == 0 else other]
+            centers[k, j] = y[j, k]
             for e in range(d):
-                factors[k, j, e] = factors[both, j, e]
-    for repeat in range(_STEPS):
-        begin_parts(x, one, other, sums)
-        for place in range(begin, n, step):
-            i = rows[place]
-            odds = log_odds(x, i, found)
-            if repeat == 0:
-                share = 1.0 if odds > 0.0 else 0.0
-            else:
-                share = 1.0 / (1.0 + math.exp(-min(max(odds, -50.0), 50.0)))
-            for k in range(2):
-                add_row(x, i, k, share if k == 0 else 1.0 - share, sums)
+                factors[k, j, e] = _SHARPER * factors[both, j, e]
+    for _ in range(_STEPS):
+        _shares(y, w, found, scratch)
+        for k in range(2):
+            R[k, k], R[1 - k, k] = 1.0, 0.0
+            clear(k, sums)
+        _add_shares(y, w, sums, scratch)
         for k in range(2):
             _predictive(kinds, k, prior, sums, found, S, shift, work)
+
+
+@njit(**INNER)
+def log_proposal(rng, x, y, labels, rows, n, sides, split, b, sums, found, scratch):
+    """Draw parts of rows if it is to split, and add them up; otherwise see them by label. Return their log probability.
+
+    The first two rows are known to be of the first and of the second part.
+    """
+    R, value = scratch[0], 0.0
+    for k in range(2):
+        clear(k, sums)
+    for start in range(0, n, DIRECT_BLOCK):
+        w = min(DIRECT_BLOCK, n - start)
+        for i in range(w):
+            _take_row(x, rows[start + i], y, i)
+        _shares(y, w, found, scratch)
+        for i in range(w):
+            side = 1 if labels[rows[start + i]] == b else 0
+            if start + i < 2:
+                side = start + i
+            else:
+                if split:
+                    side = 1 if rng.random() >= R[0, i] else 0
+                value += math.log(max(R[side, i], TINY))
+            sides[start + i] = side
+            R[side, i], R[1 - side, i] = 1.0, 0.0
+        if split:
+            _add_shares(y, w, sums, scratch)
+    return value

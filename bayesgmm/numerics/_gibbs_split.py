@@ -1,4 +1,4 @@
-"""Compiled moves of the Gibbs sampler that split a component in two, or merge two (Jain & Neal 2004).
+"""Compiled moves of the Gibbs sampler that split a component in two, or merge two, by the scheme of Jain & Neal (2004).
 
 Sums of components and of parts are tuples, see `_gibbs_parts`. The work space has three parts: that of one row, that of
 another, and both together.
@@ -11,16 +11,22 @@ import math
 from numba import njit
 
 from bayesgmm.numerics._gibbs_parts import (
-    add_row,
-    begin_parts,
     clear,
     copy_part,
     evidence,
     guess,
-    log_odds,
+    log_proposal,
     propose_covariance,
 )
-from bayesgmm.numerics._gibbs_updates import CONJUGATE, COVARIANCES, INNER, KNOWN_COVARIANCES, MEANS, RANDOM_NUMBER, TIED
+from bayesgmm.numerics._gibbs_updates import (
+    CONJUGATE,
+    COVARIANCES,
+    INNER,
+    KNOWN_COVARIANCES,
+    MEANS,
+    RANDOM_NUMBER,
+    TIED,
+)
 from bayesgmm.numerics._gibbs_weights import log_partition_prior, weigh_split
 
 N_PARTS = 3
@@ -68,30 +74,14 @@ def _begin(a, b, sums, parts):
 
 @njit(**INNER)
 def _gather(labels, a, b, one, other, rows):
-    """All rows of two components but two; return how many there are."""
-    n = 0
+    """All rows of two components, two of them first; return how many there are."""
+    rows[0], rows[1] = one, other
+    n = 2
     for i in range(labels.size):
         if (labels[i] == a or labels[i] == b) and i != one and i != other:
             rows[n] = i
             n += 1
     return n
-
-
-@njit(**INNER)
-def _log_proposal(rng, x, labels, rows, n, sides, split, b, found, parts):
-    """Draw parts of rows if it is to split, and add them up; otherwise see them by label. Return their log probability."""
-    value = 0.0
-    for place in range(n):
-        i = rows[place]
-        odds = log_odds(x, i, found)
-        tail = math.log1p(math.exp(-abs(odds)))
-        side = labels[i] == b
-        if split:
-            side = math.log(1.0 - rng.random()) >= -max(-odds, 0.0) - tail
-            sides[place] = 1 if side else 0
-            add_row(x, i, sides[place], 1.0, parts)
-        value -= max(odds if side else -odds, 0.0) + tail
-    return value
 
 
 @njit(**INNER)
@@ -129,8 +119,8 @@ def _empty(rng, counts, n_occupied):
 
 @njit(**INNER)
 def split_or_merge(
-    rng, x, labels, kinds, n_occupied, concentration, total, prior, sums, log_weights, parts, found, rows, sides, logs,
-    new_logs, S, shift, work,
+    rng, x, labels, kinds, n_occupied, concentration, total, prior, sums, log_weights, parts, found, scratch, y, rows,
+    sides, logs, new_logs, S, shift, work,
 ):  # fmt: skip
     """Try to split a component in two, or to merge two; return how many hold rows afterwards.
 
@@ -145,7 +135,9 @@ def split_or_merge(
     prior, sums, parts : tuples
         See `_gibbs_parts`; `sums` of all components is changed, `parts` of three is work space.
     found : tuple
-        Work space: arrays (3, d), (3, d, d), (3, 3).
+        Work space, Normal densities: logs of weights and determinants (3,), means (3, d), factors (3, d, d).
+    scratch, y : tuple, (d, block) array
+        Work space for a block of rows, see `run_sweeps`.
     rows, sides : (N,) arrays of int
         Work space.
     logs, new_logs : (M + 1,) arrays
@@ -171,9 +163,8 @@ def split_or_merge(
         if gain < level:
             return n_occupied
     n = _gather(labels, a, b, one, other, rows)
-    guess(rng, x, kinds, rows, n, one, other, prior, parts, found, S, shift, work)
-    begin_parts(x, one, other, parts)
-    back = _log_proposal(rng, x, labels, rows, n, sides, split, b, found, parts)
+    guess(rng, x, y, kinds, rows, n, prior, parts, found, scratch, S, shift, work)
+    back = log_proposal(rng, x, y, labels, rows, n, sides, split, b, parts, found, scratch)
     if split:
         gain = _log_gain(
             rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work
@@ -185,7 +176,6 @@ def split_or_merge(
     random_number = kinds[RANDOM_NUMBER] == 1
     if split:
         new = n_occupied if random_number else _empty(rng, sums[0], n_occupied)
-        labels[other] = new
         for place in range(n):
             if sides[place] == 1:
                 labels[rows[place]] = new
@@ -194,7 +184,6 @@ def split_or_merge(
         for k in range(2):
             copy_part(k, a if k == 0 else new, parts, sums)
         return n_occupied + 1
-    labels[other] = a
     for place in range(n):
         labels[rows[place]] = a
     copy_part(parts[0].size - 1, a, parts, sums)
