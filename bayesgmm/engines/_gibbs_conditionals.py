@@ -72,7 +72,7 @@ class Conditionals:
 def conditionals(
     model: FilledMixture, n_features: int, number: NumberPrior | None, most: int, tries: int = 0
 ) -> Conditionals:
-    """Translate a model in standard units for at most so many components.
+    """Translate a model in standard units for at most so many components, and `tries` of a sweep to split or merge.
 
     Raises
     ------
@@ -103,6 +103,7 @@ def conditionals(
     _covariances(model, d, kinds, found, code)
     if number is None:
         log_prior[M] = 0.0
+    # Merges and splits need components that may be empty and are alike a priori.
     several = number is not None or kinds[code.WEIGHTS] == code.SHARED_OUT
     if several and M > 1 and kinds[code.MEANS] != code.KNOWN_MEANS:
         kinds[code.TRIES] = tries

@@ -41,7 +41,8 @@ class Gibbs(Engine):
     telescoping sampler of Fruehwirth-Schnatter, Malsiner-Walli & Gruen (2021); `component_posterior` then has the
     posterior of the number K and of the number K+ of components that hold rows. ``posterior`` are the draws with the
     most frequent K+, their occupied components alone, labelled in the point-process representation; ``all_draws`` are
-    all. `SparseDirichlet` weights of a known number of components are treated in the same way.
+    all. `SparseDirichlet` weights of a known number of components are treated in the same way. In both cases a sweep
+    also tries to split or merge components, by the scheme of Jain & Neal (2004).
 
     Parameters
     ----------
@@ -56,6 +57,10 @@ class Gibbs(Engine):
         Chains that run at the same time; all processors if left out. Draws do not depend on it.
     most_components : int
         Priors on the number of components are cut off there.
+    splits : int
+        How often a sweep tries to split a component in two or to merge two, for any means and covariances, where the
+        number of components that hold rows is not known: with a prior on the number, or `SparseDirichlet` weights.
+        Elsewhere it is ignored. Single rows seldom make a component of their own where there are many features.
     n_init : int
         Starts of the search for the optima where chains begin, as in `EM`.
     """
@@ -73,7 +78,7 @@ class Gibbs(Engine):
     objective_name: ClassVar[str] = "log_posterior"
 
     def __post_init__(self) -> None:
-        least = {"sweeps": 4, "burn_in": 0, "chains": 1, "thin": 1, "most_components": 2, "n_init": 1}
+        least = {"sweeps": 4, "burn_in": 0, "chains": 1, "thin": 1, "most_components": 2, "splits": 0, "n_init": 1}
         for option, smallest in least.items():
             check_whole(self, option, least=smallest)
         if self.cores is not None:
