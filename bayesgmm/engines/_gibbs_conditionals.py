@@ -144,7 +144,7 @@ def _means(model: FilledMixture, kinds: Any, found: dict[str, Any], code: Any) -
     def every(value: Any) -> Array:
         value = np.asarray(value, dtype=float)
         value = value[:1] if value.ndim == 2 and len(value) != shape[0] else value
-        return np.ascontiguousarray(np.broadcast_to(value, shape))
+        return np.array(np.broadcast_to(value, shape), order="C")
 
     match means:
         case ConjugateMeans():
