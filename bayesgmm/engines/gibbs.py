@@ -60,7 +60,7 @@ class Gibbs(Engine):
     splits : int
         How often a sweep tries to split a component in two or to merge two, for any means and covariances, where the
         number of components that hold rows is not known: with a prior on the number, or `SparseDirichlet` weights.
-        Elsewhere it is ignored. Single rows seldom make a component of their own where there are many features.
+        Elsewhere, and with `FixedMeans`, it is ignored: no component is empty for long, or they are not alike.
     n_init : int
         Starts of the search for the optima where chains begin, as in `EM`.
     """
