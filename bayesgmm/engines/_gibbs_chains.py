@@ -125,9 +125,11 @@ class _Chain:
         self._model, self._x, self._rng, self._thin = model, x, rng, thin
         self._labels = np.zeros(N, dtype=np.int64)
         log_weights, means = np.zeros(M), np.zeros((M, d))
-        L, A = np.tile(np.eye(d), (M, 1, 1)), np.tile(np.eye(d), (M, 1, 1))
         log_weights[:K] = np.maximum(start.log_weights, np.log(1e-300))
-        means[:K], L[:K], A[:K] = start.means, start.choleskys, inverse_lower(start.choleskys)
+        # Components to come begin with the covariance of the first, which stays if covariances are known.
+        L = np.tile(start.choleskys[:1], (M, 1, 1))
+        means[:K], L[:K] = start.means, start.choleskys
+        A = inverse_lower(L)
         total, scale = np.array([model.total]), model.scale.copy()
         self._state = np.array([K]), log_weights, means, L, A, total, scale
         self._kept: list[tuple[Any, ...]] = []

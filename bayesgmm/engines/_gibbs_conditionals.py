@@ -69,8 +69,10 @@ class Conditionals:
         return scales * np.eye(scales.shape[-1]) if self.separate else scales
 
 
-def conditionals(model: FilledMixture, n_features: int, number: NumberPrior | None, most: int) -> Conditionals:
-    """Translate a model in standard units for at most so many components.
+def conditionals(
+    model: FilledMixture, n_features: int, number: NumberPrior | None, most: int, tries: int = 0
+) -> Conditionals:
+    """Translate a model in standard units for at most so many components, and `tries` of a sweep to split or merge.
 
     Raises
     ------
@@ -99,6 +101,12 @@ def conditionals(model: FilledMixture, n_features: int, number: NumberPrior | No
     _weights(model, M, kinds, found, code)
     _means(model, kinds, found, code)
     _covariances(model, d, kinds, found, code)
+    if number is None:
+        log_prior[M] = 0.0
+    # Merges and splits need components that may be empty and are alike a priori.
+    several = number is not None or kinds[code.WEIGHTS] == code.SHARED_OUT
+    if several and M > 1 and kinds[code.MEANS] != code.KNOWN_MEANS:
+        kinds[code.TRIES] = tries
     return Conditionals(kinds=kinds, log_prior=log_prior, **found)
 
 
@@ -135,7 +143,8 @@ def _means(model: FilledMixture, kinds: Any, found: dict[str, Any], code: Any) -
 
     def every(value: Any) -> Array:
         value = np.asarray(value, dtype=float)
-        return np.array(np.broadcast_to(value[:1] if value.ndim == 2 and len(value) != shape[0] else value, shape))
+        value = value[:1] if value.ndim == 2 and len(value) != shape[0] else value
+        return np.array(np.broadcast_to(value, shape), order="C")
 
     match means:
         case ConjugateMeans():

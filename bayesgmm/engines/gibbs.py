@@ -41,7 +41,8 @@ class Gibbs(Engine):
     telescoping sampler of Fruehwirth-Schnatter, Malsiner-Walli & Gruen (2021); `component_posterior` then has the
     posterior of the number K and of the number K+ of components that hold rows. ``posterior`` are the draws with the
     most frequent K+, their occupied components alone, labelled in the point-process representation; ``all_draws`` are
-    all. `SparseDirichlet` weights of a known number of components are treated in the same way.
+    all. `SparseDirichlet` weights of a known number of components are treated in the same way. In both cases a sweep
+    also tries to split or merge components, by the scheme of Jain & Neal (2004).
 
     Parameters
     ----------
@@ -56,6 +57,10 @@ class Gibbs(Engine):
         Chains that run at the same time; all processors if left out. Draws do not depend on it.
     most_components : int
         Priors on the number of components are cut off there.
+    splits : int
+        How often a sweep tries to split a component in two or to merge two, for any means and covariances, where the
+        number of components that hold rows is not known: with a prior on the number, or `SparseDirichlet` weights.
+        Elsewhere, and with `FixedMeans`, it is ignored: no component is empty for long, or they are not alike.
     n_init : int
         Starts of the search for the optima where chains begin, as in `EM`.
     """
@@ -66,13 +71,14 @@ class Gibbs(Engine):
     thin: int = 4
     cores: int | None = None
     most_components: int = 100
+    splits: int = 1
     n_init: int = 8
 
     name: ClassVar[str] = "Gibbs"
     objective_name: ClassVar[str] = "log_posterior"
 
     def __post_init__(self) -> None:
-        least = {"sweeps": 4, "burn_in": 0, "chains": 1, "thin": 1, "most_components": 2, "n_init": 1}
+        least = {"sweeps": 4, "burn_in": 0, "chains": 1, "thin": 1, "most_components": 2, "splits": 0, "n_init": 1}
         for option, smallest in least.items():
             check_whole(self, option, least=smallest)
         if self.cores is not None:
@@ -90,7 +96,7 @@ class Gibbs(Engine):
         if x is None:
             what = "missing values, counts, errors, bins or groups"
             raise UnsupportedError("Gibbs", what, "Use NUTS, Laplace or VB, or give whole rows.")
-        model = conditionals(problem.model, problem.n_features, problem.number, self.most_components)
+        model = conditionals(problem.model, problem.n_features, problem.number, self.most_components, self.splits)
         several = problem.number is not None or isinstance(problem.model.weights, SparseDirichlet)
         if several and len(set(problem.model.keys())) > 1:
             what = "SparseDirichlet weights and components that the prior tells apart"

@@ -12,16 +12,18 @@ import math
 import numpy as np
 from numba import njit
 
+from bayesgmm.numerics._gibbs_split import N_PARTS, split_or_merge, swap
 from bayesgmm.numerics._gibbs_updates import (
     CONCENTRATION,
     FIXED,
     INNER,
     RANDOM_NUMBER,
     RANDOM_SCALE,
+    TRIES,
     draw_components,
     draw_scale,
 )
-from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights
+from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights, weigh_numbers
 from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _residuals
 
 
@@ -58,29 +60,15 @@ def _draw_labels(
 
 
 @njit(**INNER)
-def _swap(j, k, counts, first, second, log_weights, means, L, A):
-    """Let two components change places."""
-    d = means.shape[1]
-    counts[j], counts[k] = counts[k], counts[j]
-    log_weights[j], log_weights[k] = log_weights[k], log_weights[j]
-    for i in range(d):
-        means[j, i], means[k, i] = means[k, i], means[j, i]
-        first[j, i], first[k, i] = first[k, i], first[j, i]
-        for e in range(d):
-            second[j, i, e], second[k, i, e] = second[k, i, e], second[j, i, e]
-            L[j, i, e], L[k, i, e] = L[k, i, e], L[j, i, e]
-            A[j, i, e], A[k, i, e] = A[k, i, e], A[j, i, e]
-
-
-@njit(**INNER)
-def _occupied_first(K, place, labels, counts, first, second, log_weights, means, L, A):
+def _occupied_first(K, place, labels, log_weights, sums):
     """Give the components that hold rows the first numbers; return how many there are."""
-    n, moved = 0, False
+    counts, moved = sums[0], False
+    n = K - K  # 0, of the type of other numbers, so that functions are compiled once
     for k in range(K):
         if counts[k] > 0:
             place[k] = n
             if n != k:  # then component n is empty
-                _swap(n, k, counts, first, second, log_weights, means, L, A)
+                swap(n, k, log_weights, sums)
                 moved = True
             n += 1
     if moved:
@@ -104,7 +92,7 @@ def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out
                 out_L[s, k, j, e] = L[k, j, e]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def run_sweeps(
     rng,
     x,
@@ -146,7 +134,7 @@ def run_sweeps(
     x : (d, N) array
     labels : (N,) array of int
         Overwritten.
-    kinds : (7,) array of int
+    kinds : (8,) array of int
         Which conditionals, see `_gibbs_updates`.
     log_prior : (M + 1,) array
         log p(K) at place K where the number of components is unknown.
@@ -167,7 +155,7 @@ def run_sweeps(
     d, N = x.shape
     M = log_weights.size
     R, residual = np.empty((M, DIRECT_BLOCK)), np.empty((d, DIRECT_BLOCK))
-    block, peak, sums = np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK)
+    block, peak, totals = np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK)
     R_bits, block_bits = R.view(np.int64), block.view(np.int64)
     counts, first, second = np.zeros(M), np.zeros((M, d)), np.zeros((M, d, d))
     constants, logs, delta, shift = np.empty(M), np.empty(M + 1), np.empty(d), np.empty(d)
@@ -175,6 +163,17 @@ def run_sweeps(
     work, S = np.empty((3, max(d, 2), max(d, 2))), np.empty((d, d))
     random_number = kinds[RANDOM_NUMBER] == 1
     none = order.size - M  # 0, of the type of other numbers, so that functions are compiled once
+    rows, sides = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64)
+    new_logs, part_loc, part_sd = np.empty(M + 1), np.empty((N_PARTS, d)), np.empty((N_PARTS, d))
+    for k in range(N_PARTS):
+        for j in range(d):
+            part_loc[k, j], part_sd[k, j] = loc[0, j], sd[0, j]
+    prior = part_loc, part_sd, kappa, df, scale
+    sums = counts, first, second, means, L, A
+    matrices = np.empty((4, N_PARTS, d, d))
+    parts = np.empty(N_PARTS), np.empty((N_PARTS, d)), matrices[0], np.empty((N_PARTS, d)), matrices[1], matrices[2]
+    found = np.empty(N_PARTS), np.empty((N_PARTS, d)), matrices[3]
+    scratch, y = (R[:2], R_bits[:2], residual, block, block_bits, peak, totals), np.empty((d, DIRECT_BLOCK))
     half_log_two_pi = 0.5 * d * math.log(2.0 * math.pi)
     for sweep in range(n_sweeps):
         K = number[0]
@@ -197,7 +196,7 @@ def run_sweeps(
             block,
             block_bits,
             peak,
-            sums,
+            totals,
             constants,
             means,
             A,
@@ -207,7 +206,7 @@ def run_sweeps(
             delta,
         )
         if random_number:
-            occupied = _occupied_first(K, order, labels, counts, first, second, log_weights, means, L, A)
+            occupied = _occupied_first(K, order, labels, log_weights, sums)
         else:
             occupied = 0
             for k in range(K):
@@ -217,6 +216,13 @@ def run_sweeps(
             out_number[s], out_occupied[s] = K, occupied
             out_likelihood[s], out_total[s] = value, total[0]
             _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out_log_weights, out_means, out_L)
+        if random_number or kinds[TRIES] > 0:
+            weigh_numbers(kinds, log_prior, K, counts, N, concentration, total[0], logs)
+        for _ in range(kinds[TRIES] if N > 1 else 0):
+            occupied = split_or_merge(
+                rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
+                scratch, y, rows, sides, logs, new_logs, S, shift, work,
+            )  # fmt: skip
         own = occupied if random_number else K
         draw_components(
             rng, kinds, none, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
@@ -224,7 +230,7 @@ def run_sweeps(
         if kinds[RANDOM_SCALE] == 1:
             draw_scale(rng, kinds, own, df, scale_df, scale_inverse, A, scale, S, work)
         if random_number:
-            K = draw_number(rng, kinds, log_prior, occupied, counts, N, concentration, total[0], logs)
+            K = draw_number(rng, occupied, logs)
             number[0] = K
             for k in range(own, K):
                 counts[k] = 0.0

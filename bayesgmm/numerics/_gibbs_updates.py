@@ -12,16 +12,16 @@ from typing import Any
 
 from numba import njit
 
-WEIGHTS, MEANS, COVARIANCES, TIED, RANDOM_NUMBER, RANDOM_SCALE, CONCENTRATION = range(7)
-N_KINDS = 7
+WEIGHTS, MEANS, COVARIANCES, TIED, RANDOM_NUMBER, RANDOM_SCALE, CONCENTRATION, TRIES = range(8)
+N_KINDS = 8
 # Values of kinds[WEIGHTS]: a Dirichlet with fixed numbers, one whose total is shared out evenly, sticks, known ones.
 DIRICHLET, SHARED_OUT, STICKS, KNOWN_WEIGHTS = range(4)
 CONJUGATE, INDEPENDENT, KNOWN_MEANS = range(3)
 FULL, DIAGONAL, SPHERICAL, KNOWN_COVARIANCES = range(4)
-# Prior on the total concentration.
+# Prior on the total concentration. kinds[TRIES] is how often a sweep tries to split or merge.
 FIXED, GAMMA, F_RATIO = range(3)
 
-INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "nogil": True}
+INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "nogil": True, "error_model": "numpy"}
 TINY = 1e-300
 
 
@@ -32,7 +32,7 @@ def chi_square(rng, df):
 
 
 @njit(**INNER)
-def _copy(source, target):
+def copy(source, target):
     for i in range(source.shape[0]):
         for j in range(source.shape[1]):
             target[i, j] = source[i, j]
@@ -47,7 +47,7 @@ def _copy_first(L, A, k):
 
 
 @njit(**INNER)
-def _cholesky(S, d, out):
+def cholesky(S, d, out):
     """Lower factor of the matrix with lower triangle S; pivots are kept positive."""
     for j in range(d):
         total = S[j, j]
@@ -65,7 +65,7 @@ def _cholesky(S, d, out):
 
 
 @njit(**INNER)
-def _invert_lower(L, d, out):
+def invert_lower(L, d, out):
     for j in range(d):
         for e in range(j):
             out[e, j] = 0.0
@@ -101,8 +101,8 @@ def draw_covariance(rng, kind, df, S, L, A, k, work):
     d = S.shape[0]
     if kind == FULL:
         factor, inverse, G = work[0], work[1], work[2]
-        _cholesky(S, d, factor)
-        _invert_lower(factor, d, inverse)
+        cholesky(S, d, factor)
+        invert_lower(factor, d, inverse)
         for i in range(d):
             for j in range(i):
                 G[i, j] = rng.standard_normal()
@@ -110,7 +110,7 @@ def draw_covariance(rng, kind, df, S, L, A, k, work):
             for j in range(i + 1, d):
                 G[i, j] = 0.0
         _lower_product(G, inverse, d, A, k)
-        _invert_lower(G, d, inverse)
+        invert_lower(G, d, inverse)
         _lower_product(factor, inverse, d, L, k)
         return
     for i in range(d):
@@ -137,7 +137,7 @@ def _add_square(S, kind, coefficient, v):
 
 
 @njit(**INNER)
-def _add_scatter(S, kind, n, first, second, k, shift):
+def add_scatter(S, kind, n, first, second, k, shift):
     """Add the scatter of a component's rows about its current mean plus `shift`."""
     d = shift.size
     for j in range(d):
@@ -171,7 +171,7 @@ def _draw_independent_mean(rng, n, first, k, loc, sd, means, A, shift, work):
         right[0, j] = total
     for j in range(d):
         P[j, j] += 1.0 / (sd[k, j] * sd[k, j])
-    _cholesky(P, d, factor)
+    cholesky(P, d, factor)
     # P^-1 right + factor^-T noise, by two triangular solves.
     for j in range(d):
         total = right[0, j]
@@ -205,19 +205,19 @@ def _draw_conjugate_mean(rng, n, first, k, loc, kappa, means, L, noise):
 
 
 @njit(**INNER)
-def _scatter_for(S, kinds, k, n, first, second, loc, kappa, means, shift):
+def scatter_for(S, kinds, k, n, first, second, loc, kappa, means, shift):
     """Add to a scale what component k says of its covariance."""
     kind, d = kinds[COVARIANCES], shift.size
     if kinds[MEANS] == CONJUGATE:
         if n > 0:
             for j in range(d):
                 shift[j] = first[k, j] / n
-            _add_scatter(S, kind, n, first, second, k, shift)
+            add_scatter(S, kind, n, first, second, k, shift)
             for j in range(d):
                 shift[j] += means[k, j] - loc[k, j]
             _add_square(S, kind, kappa * n / (kappa + n), shift)
     else:
-        _add_scatter(S, kind, n, first, second, k, shift)
+        add_scatter(S, kind, n, first, second, k, shift)
 
 
 @njit(**INNER)
@@ -233,11 +233,11 @@ def draw_components(
     own, rows = kind != KNOWN_COVARIANCES, d if kind == SPHERICAL else 1
     total_df = df
     if tied and begin == 0:
-        _copy(scale, S)
+        copy(scale, S)
     for k in range(begin, end):
         n = counts[k]
         if not tied:
-            _copy(scale, S)
+            copy(scale, S)
         if tied and begin > 0:
             _copy_first(L, A, k)
         if kinds[MEANS] == INDEPENDENT:
@@ -246,14 +246,14 @@ def draw_components(
             for j in range(d):
                 shift[j] = 0.0
         if own and not (tied and begin > 0):
-            _scatter_for(S, kinds, k, n, first, second, loc, kappa, means, shift)
+            scatter_for(S, kinds, k, n, first, second, loc, kappa, means, shift)
             total_df += rows * n
             if not tied:
                 draw_covariance(rng, kind, df + rows * n, S, L, A, k, work)
         if kinds[MEANS] == CONJUGATE and not (own and tied and begin == 0):
             _draw_conjugate_mean(rng, n, first, k, loc, kappa, means, L, shift)
     if tied and own and begin == 0:
-        draw_covariance(rng, kind, total_df, S, L, A, 0, work)
+        draw_covariance(rng, kind, total_df, S, L, A, begin, work)
         for k in range(begin, end):
             if k > 0:
                 _copy_first(L, A, k)
@@ -269,7 +269,7 @@ def draw_scale(rng, kinds, n_own, df, scale_df, scale_inverse, A, scale, S, work
     """
     d, kind = scale.shape[0], kinds[COVARIANCES]
     n = 1 if kinds[TIED] == 1 else n_own
-    _copy(scale_inverse, S)
+    copy(scale_inverse, S)
     for k in range(n):
         for j in range(d):
             for e in range(j + 1):
@@ -284,8 +284,8 @@ def draw_scale(rng, kinds, n_own, df, scale_df, scale_inverse, A, scale, S, work
                 scale[j, j] = chi_square(rng, scale_df + n * df) / S[j, j]
         return
     factor, G, inverse = work[0], work[1], work[2]
-    _cholesky(S, d, factor)
-    _invert_lower(factor, d, inverse)
+    cholesky(S, d, factor)
+    invert_lower(factor, d, inverse)
     for i in range(d):
         for j in range(i):
             G[i, j] = rng.standard_normal()

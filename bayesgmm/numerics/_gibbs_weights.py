@@ -119,30 +119,58 @@ def draw_concentration(rng, kinds, prior, total, counts, K, N):
 
 
 @njit(**INNER)
-def draw_number(rng, kinds, log_prior, n_occupied, counts, N, concentration, total, logs):
-    """The number of components K >= n_occupied given the partition (Fruehwirth-Schnatter et al. 2021, eq. 3.4).
+def weigh_numbers(kinds, log_prior, n_slots, counts, N, concentration, total, logs):
+    """Log weights [most + 1] of all numbers of components K given the partition, but for K - K+ factorial.
 
-    `log_prior` [most + 1] holds log p(K) at place K.
+    `log_prior` [most + 1] holds log p(K) at place K (Fruehwirth-Schnatter et al. 2021, eq. 3.4).
     """
-    most = log_prior.size - 1
-    peak = -math.inf
-    for K in range(n_occupied, most + 1):
-        each = total / K if kinds[WEIGHTS] == SHARED_OUT else concentration[0]
-        value = log_prior[K] + math.lgamma(K + 1.0) - math.lgamma(K - n_occupied + 1.0)
+    shared_out = kinds[WEIGHTS] == SHARED_OUT
+    logs[0] = -math.inf
+    for K in range(1, log_prior.size):
+        each = total / K if shared_out else concentration[0]
+        value = log_prior[K] + math.lgamma(K + 1.0)
         value += math.lgamma(each * K) - math.lgamma(each * K + N)
-        if kinds[WEIGHTS] == SHARED_OUT:
+        if shared_out and log_prior[K] > -math.inf:
             own = math.lgamma(each)
-            for k in range(n_occupied):
-                value += math.lgamma(counts[k] + each) - own
+            for k in range(n_slots):
+                if counts[k] > 0:
+                    value += math.lgamma(counts[k] + each) - own
         logs[K] = value
-        peak = max(peak, value)
-    whole = 0.0
-    for K in range(n_occupied, most + 1):
-        logs[K] = math.exp(logs[K] - peak)
-        whole += logs[K]
-    u = rng.random() * whole
-    for K in range(n_occupied, most + 1):
-        u -= logs[K]
+
+
+@njit(**INNER)
+def weigh_split(kinds, sign, n, m, concentration, total, logs, new_logs):
+    """What `weigh_numbers` becomes if n + m rows are split into n and m (sign 1.0), or n and m merged (-1.0)."""
+    change = 0.0
+    for K in range(1, logs.size):
+        if K == 1 or kinds[WEIGHTS] == SHARED_OUT:
+            each = total / K if kinds[WEIGHTS] == SHARED_OUT else concentration[0]
+            change = math.lgamma(n + each) + math.lgamma(m + each) - math.lgamma(each) - math.lgamma(n + m + each)
+        new_logs[K] = logs[K] + sign * change
+    new_logs[0] = logs[0]
+
+
+@njit(**INNER)
+def log_partition_prior(n_occupied, logs):
+    """Log probability of the partition but for a constant, from `weigh_numbers`, the number summed out."""
+    peak, value = -math.inf, 0.0
+    for K in range(n_occupied, logs.size):
+        log = logs[K] - math.lgamma(K - n_occupied + 1.0)
+        if log > peak:
+            value = value * math.exp(peak - log) + 1.0
+            peak = log
+        elif log > -math.inf:
+            value += math.exp(log - peak)
+    return peak + math.log(value) if value > 0.0 else -math.inf
+
+
+@njit(**INNER)
+def draw_number(rng, n_occupied, logs):
+    """The number of components K >= n_occupied given the partition, from `weigh_numbers`."""
+    whole = log_partition_prior(n_occupied, logs)
+    u = rng.random()
+    for K in range(n_occupied, logs.size):
+        u -= math.exp(logs[K] - math.lgamma(K - n_occupied + 1.0) - whole)
         if u < 0.0:
             return K
     return n_occupied

@@ -5,10 +5,12 @@ from itertools import product
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
+from numba import typeof
 
 import bayesgmm as bg
 from bayesgmm.data import as_data
 from bayesgmm.engines._enumeration import _log_joint
+from bayesgmm.engines._gibbs_conditionals import conditionals
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import prior_of
@@ -191,6 +193,23 @@ def test_every_kind_of_declaration_is_sampled(model):
     )
     bg.add_log_likelihood(fit)
     assert "log_likelihood" in bg.add_log_likelihood(fit).children
+
+
+def test_the_sweep_is_compiled_once_for_all_declarations():
+    models = [
+        bg.GaussianMixture(2, means=bg.NormalMeans(), covariances=bg.Tied(bg.Spherical())),
+        bg.GaussianMixture(2, weights=bg.FixedWeights([0.4, 0.6]), means=bg.FixedMeans([[2.0, 54.0], [4.3, 80.0]])),
+        bg.GaussianMixture(2, weights=bg.StickBreaking(2.0), covariances=bg.FixedCovariances(np.eye(2))),
+        bg.GaussianMixture(2, weights=bg.Dirichlet([1.0, 2.0]), covariances=bg.HierarchicalInverseWishart()),
+        bg.GaussianMixture(1 + bg.Poisson(1.0), covariances=bg.Diagonal()),
+    ]
+    types = []
+    for model in models:
+        number = None if isinstance(model.n_components, int) else model.n_components
+        filled = model.filled(np.zeros(2), np.eye(2), keep_sparse=True)
+        types.append([typeof(each) for each in conditionals(filled, 2, number, 5).arguments()])
+    assert all(each == types[0] for each in types)
+    assert all(each.layout == "C" and each.mutable for each in types[0] if hasattr(each, "layout"))
 
 
 @pytest.mark.parametrize(
