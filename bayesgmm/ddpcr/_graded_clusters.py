@@ -293,12 +293,13 @@ class GradedVariances(DropletVariances):
         z = (own - self._priors[:, 0]) / self._priors[:, 1]
         return -0.5 * np.square(z).sum(axis=-1) - np.log(self._priors[:, 1]).sum() - _LOG_TWO_PI
 
-    def at(self, own: Array, means: Array) -> Array:
+    def at(self, own: Array, means: Array) -> Array:  # type: ignore[override]
         """Standard deviations (..., K, 1, 1) of log sd_pos and log sd_a (..., 2) at means (..., K, 1)."""
         J, M = len(self.shape), self.molecules
         merged = super().at(own[..., 0], _merged_rows(means, J, M))
         first, step = np.exp(2.0 * own[..., :1]), np.exp(2.0 * own[..., 1:])
         sds = np.sqrt(first + np.arange(M) * step)[..., None, None]
+        sds = np.broadcast_to(sds, (*merged.shape[:-3], M, 1, 1))
         return np.concatenate([merged[..., :J, :, :], sds, merged[..., J + 1 :, :, :]], axis=-3)
 
     def slopes(self, own: Array, log_spread: float, log_gap: float, K: int) -> Array:  # type: ignore[override]

@@ -18,9 +18,9 @@ Array = NDArray[np.float64]
 # Grades are believed if the data are so many times (log) more probable with them,
 _EARNED = 5.0
 # and if Poisson's law holds among the positives: the level of that test.
-_LAWFUL = 1e-3
-# Below this rho amplitudes do not grow.
-_LEAST_RHO = 0.02
+_LAWFUL = 0.01
+# Below this rho amplitudes hardly grow: by as much of the gap with a second molecule.
+_LEAST_RHO = 0.05
 # Clusters are there for rates so much above the highest that was found.
 _MARGIN = 1.5
 
@@ -62,14 +62,14 @@ def with_grades(wells: Wells, saturated: PlateFit, *, draws: int) -> PlateFit:
     rho = float(ndtr(fitted.beliefs.probit_rho[0]))  # type: ignore[attr-defined]
     if P < _LAWFUL:
         return _refused(saturated, f"positives do not follow Poisson's law then ({told})", told, rho)
-    flags = (f"rho at 0 ({rho:.2g}): amplitudes do not grow with molecules",) if rho < _LEAST_RHO else ()
+    flags = (f"rho at 0 ({rho:.2g}): amplitudes hardly grow with molecules",) if rho < _LEAST_RHO else ()
     return replace(fitted, grades=f"graded, rho {rho:.3g}; {told}", flags=flags)
 
 
 def _refused(saturated: PlateFit, why: str, told: str, rho: float) -> PlateFit:
     flags = [f"no graded amplitudes: {why}"]
     if rho < _LEAST_RHO:
-        flags.append(f"rho at 0 ({rho:.2g}): amplitudes do not grow with molecules")
+        flags.append(f"rho at 0 ({rho:.2g}): amplitudes hardly grow with molecules")
     return replace(saturated, grades=f"saturated; {told}", flags=tuple(flags))
 
 

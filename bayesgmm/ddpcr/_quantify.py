@@ -112,7 +112,7 @@ def quantify(
     quantiles of weighted draws from the posterior of all of a well's parameters, or of an engine's draws.
 
     Graded amplitudes are earned if the evidence of all wells, fitted one by one under weak priors, is higher by 5 nats,
-    and if lambda moves by no more than chance when the positives' law has a rate of its own (Hausman 1978; P > 0.001).
+    and if lambda moves by no more than chance when the positives' law has a rate of its own (Hausman 1978; P > 0.01).
 
     Examples
     --------

@@ -53,7 +53,7 @@ def check_engine(engine: object, wells: object, plate: Plate) -> list[str]:
     names = [well.name for well in plate]
     if engine is None:
         if wells is not None:
-            raise InputError("wells", f"got {wells!r} without an engine", "Add engine=NUTS(), which samples them")
+            raise InputError("wells", f"got {wells!r} without an engine", "Name the engine that samples them too, NUTS")
         return []
     if not isinstance(engine, NUTS):
         remedy = "Give NUTS(...) for the full posterior, or leave it out for the fast answer; `well_model` and `fit` "
@@ -73,7 +73,7 @@ def warn_of_time(engine: NUTS, n_fits: int, cores: int | None) -> None:
     """Where it will be long."""
     seconds = n_fits * engine.chains * (engine.draws + engine.tune) * _SECONDS_A_DRAW / min(check_cores(cores), n_fits)
     if seconds > _LONG_S:
-        told = f"sampling {n_fits} wells will take some {seconds / 60:.0f} minutes; `wells=` samples some of them"
+        told = f"sampling {n_fits} wells will take some {seconds / 60:.0f} minutes; name wells to sample only those"
         warnings.warn(told, stacklevel=3)
 
 

@@ -70,7 +70,7 @@ def of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -
     above = int((x > threshold).sum())
     counted = Counted.of(fit)
     middle = fit.quantiles(rate, (0.5,))[0]
-    further = {}
+    further: dict[str, float] = {}
     if isinstance(fitted.beliefs, GradedBeliefs):
         further["rho"] = float(ndtr(fit.quantiles(fit.of("probit_rho"), (0.5,))[0]))
         further["step_sd"] = float(np.exp(fit.quantiles(fit.of("log_step_sd"), (0.5,))[0]))

@@ -218,6 +218,10 @@ def _done(result: xr.Dataset, plate: Any, command: str | None) -> str:
     ]
     for channel in result["channel"].to_numpy().astype(str):
         rows.append((f"Negatives in {channel}", text(result.attrs.get(f"negatives {channel}", ""))))
+        if grades := result.attrs.get(f"amplitudes {channel}"):
+            rows.append((f"Amplitudes in {channel}", text(grades)))
+    if engine := result.attrs.get("engine"):
+        rows.append(("Sampled by", text(engine)))
     if command:
         rows.append(("Command", f"<code>{text(command)}</code>"))
     items = "".join(f"<dt>{text(name)}</dt><dd>{held}</dd>" for name, held in rows)

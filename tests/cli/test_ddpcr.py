@@ -94,6 +94,11 @@ BAD = {
     "no such folder": (["--volume-nl", "1", "--out", "none/results.csv"], "--out: there is no folder 'none'"),
     "probability": (["--volume-nl", "1", "--probability", "2"], "--probability: got 2.0"),
     "seed": (["--volume-nl", "1", "--seed", "-1"], "--seed: got -1"),
+    "wells without engine": (["--volume-nl", "1", "--wells", "A1"], "--wells: got ['A1'] without an engine. Name"),
+    "engine for other wells": (
+        ["--volume-nl", "1", "--engine", "nuts", "--wells", "H9"],
+        "--wells: the plate has no",
+    ),
     "cores": (["--volume-nl", "1", "--cores", "0"], "--cores: got 0"),
 }
 

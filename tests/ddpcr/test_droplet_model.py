@@ -93,6 +93,10 @@ def test_the_exact_hessian_works_with_it(problem: Problem) -> None:
 def test_priors_of_many_points_are_those_of_single_ones(problem: Problem) -> None:
     points = Parameters.stacked(list(prior_points(problem, 5)))
     single = [log_prior(problem.model, points.taken(i), True) for i in range(5)]
+    # Sds of one point go along with the means of many.
+    carried = problem.model.covariances.carried(points.choleskys[0], points.means[0], points.means)
+    assert carried.shape == points.choleskys.shape
+    np.testing.assert_allclose(carried[0], points.choleskys[0])
     np.testing.assert_allclose(log_priors(problem, points), single, atol=1e-9)
 
 

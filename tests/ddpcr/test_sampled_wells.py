@@ -1,6 +1,7 @@
 """Wells of a plate by NUTS."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -8,6 +9,7 @@ import bayesgmm as bg
 from bayesgmm import ddpcr
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._sample_wells import check_engine, warn_of_time
+from bayesgmm.report import write_tables
 
 OPTIONS = {"droplet_volume_nl": 0.85, "cores": 1, "progressbar": False}
 
@@ -17,7 +19,7 @@ def plate() -> ddpcr.Plate:
     return ddpcr.simulate_plate(samples=0.3, n_wells=1, n_ntc=1, n_droplets=4_000, separation=4.0, random_seed=1)
 
 
-def test_nuts_agrees_with_the_fast_answer(plate):
+def test_nuts_agrees_with_the_fast_answer(plate, tmp_path):
     """Where clusters overlap, by another sampler in other coordinates."""
     engine = bg.NUTS(draws=250, tune=200, chains=2, n_init=4, n_polish=1)
     fast = ddpcr.quantify(plate, **OPTIONS, random_seed=1)
@@ -42,6 +44,10 @@ def test_nuts_agrees_with_the_fast_answer(plate):
     control = found.sel(well="B01")
     assert str(control["sampling"].item()) == ""
     xr.testing.assert_equal(control["copies_per_ul"], fast["copies_per_ul"].sel(well="B01"))
+    table = pd.read_csv(write_tables(found, tmp_path / "results.csv")[0], keep_default_na=False).set_index("well")
+    assert table["sampling"].tolist() == [str(other["sampling"].item()), ""]
+    assert float(table["r_hat"]["A01"]) == float(other["r_hat"])
+    found.to_netcdf(tmp_path / "plate.nc")
 
 
 def test_all_wells_are_sampled_unless_some_are_named(plate):
