@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, ndtr, ndtri
 
 from bayesgmm._errors import FitError
+from bayesgmm.ddpcr._climb import Climbed
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.engines._importance import Importance, smoothed
+from bayesgmm.engines.base import Parameters
 
 Array = NDArray[np.float64]
 
@@ -112,9 +114,8 @@ def fit_well(
     FitError
         If no start leads to a mode that curves down in every direction.
     """
-    spread = float(np.exp(beliefs.log_spread[0]))
-    x = np.clip(x, beliefs.baseline[0] - _FARTHEST * spread, beliefs.baseline[0] + _FARTHEST * spread)
-    density = WellDensity(*binned(x, spread * BIN), beliefs)
+    x = clipped(x, beliefs)
+    density = WellDensity(*binned(x, float(np.exp(beliefs.log_spread[0])) * BIN), beliefs)
     chosen = []
     for few, scenario in zip((_APPROACHED, 1), _starts(density, beliefs, x), strict=True):
         for alike in (scenario, [density.with_typical_shares(own) for own in scenario]):
@@ -131,7 +132,7 @@ def fit_well(
         mode, factor, converged = density.top(best)
     except np.linalg.LinAlgError as error:
         raise FitError(f"no mode was found: {error}") from error
-    points, importance = _weighted(density, mode, factor, draws, np.random.default_rng(seed))
+    points, importance = weighted(density, mode, factor, draws, np.random.default_rng(seed))
     shares = importance.shares
     return WellFit(
         mode=mode,
@@ -140,12 +141,12 @@ def fit_well(
         pareto_k=importance.pareto_k,
         converged=converged,
         n_droplets=x.size,
-        misfit=_misfit(x, density, mode),
+        misfit=misfit(x, density.point(mode), mode),
     )
 
 
-def _weighted(
-    density: WellDensity, center: Array, factor: Array, draws: int, rng: np.random.Generator
+def weighted(
+    density: Climbed, center: Array, factor: Array, draws: int, rng: np.random.Generator
 ) -> tuple[Array, Importance]:
     """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be."""
     from scipy.stats import qmc
@@ -170,6 +171,12 @@ def _weighted(
     raise AssertionError  # the last attempt returns
 
 
+def clipped(x: Array, beliefs: Beliefs) -> Array:
+    """Amplitudes without the farthest, which are outliers wherever they are."""
+    reach = _FARTHEST * float(np.exp(beliefs.log_spread[0]))
+    return np.clip(x, beliefs.baseline[0] - reach, beliefs.baseline[0] + reach)
+
+
 def binned(x: Array, width: float) -> tuple[Array, Array]:
     """Middles of the bins that hold something, and how many."""
     low = float(x.min())
@@ -188,14 +195,13 @@ def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> tuple[list[Arra
     return negative, [density.start(middle - float(np.exp(gap)), gap) for gap in gaps]
 
 
-def _misfit(x: Array, density: WellDensity, mode: Array) -> float:
+def misfit(x: Array, point: Parameters, mode: Array) -> float:
     """P value of Pearson's test of what lies above the bulk of the negatives, where clusters are told apart."""
     baseline, spread, gap, width = mode[-4], *np.exp(mode[-3:])
     low, high = baseline + _BULK * spread, baseline + gap + 5.0 * width
     if high <= low:
         return 1.0
     edges = np.linspace(low, high, _EDGES)
-    point = density.point(mode)
     below = ndtr((edges[:, None] - point.means[:, 0]) / point.choleskys[:, 0, 0]) @ np.exp(point.log_weights)
     expected = x.size * np.diff(below)
     observed = np.histogram(x, edges)[0]

@@ -29,7 +29,7 @@ _LEAST = 1e-300
 # Ranks are not told apart beyond 7 sd.
 _TAIL = 1e-12
 _LAST = -float(ndtri(_TAIL)) - 1e-9
-_EM_STEPS = 12
+_EM_STEPS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
