@@ -22,8 +22,10 @@ Array = NDArray[np.float64]
 _BIN = 1.0 / 6.0
 _FEW, _MANY = 40, 150  # evaluations
 _APPROACHED = 2
+# Degrees of freedom of Student's t that draws come from; of so many parameters 6 would waste most draws.
+_TAILS = 20.0
 # Before wells learn from each other: sds of log gap and log width of the positives, and of log ratios of shares.
-_WEAK_GAP, _WEAK_WIDTH, _WEAK_SHARES = 0.5, 0.3, 0.5
+WEAK_GAP, _WEAK_WIDTH, _WEAK_SHARES = 0.5, 0.3, 0.5
 # So many wells, those that tell most, are asked whether there is cross-talk.
 _ASKED = 24
 # A well tells of cross-talk if it has so many droplets positive in either channel alone, and of competition if it has
@@ -218,7 +220,7 @@ def fit_well_pair(
         raise FitError(f"no mode was found: {error}") from error
     points, shares, pareto_k = mode[None], np.ones(1), np.nan
     if draws:
-        points, importance = weighted(density, mode, factor, draws, np.random.default_rng(seed))
+        points, importance = weighted(density, mode, factor, draws, np.random.default_rng(seed), _TAILS)
         shares, pareto_k = importance.shares, importance.pareto_k
     wells = tuple(
         WellFit(
@@ -265,7 +267,7 @@ def _weak(beliefs: Beliefs) -> Beliefs:
     gap, width = beliefs.log_gap, beliefs.log_positive_sd
     return replace(
         beliefs,
-        log_gap=(gap[0], max(gap[1], _WEAK_GAP)),
+        log_gap=(gap[0], max(gap[1], WEAK_GAP)),
         log_positive_sd=(width[0], max(width[1], _WEAK_WIDTH)),
         share_sd=max(beliefs.share_sd, _WEAK_SHARES),
     )
@@ -364,20 +366,3 @@ def _found(beliefs: PairBeliefs, effects: Array) -> tuple[bool, ...]:
     with np.errstate(invalid="ignore"):
         sure = (np.abs(effects[:, 0]) - _SURE * effects[:, 1]) * units > NEGLIGIBLE
     return tuple(bool(each) for each in sure)
-
-
-def flags_of_pair(found: PairPlate, channels: tuple[str, str]) -> list[str]:
-    """Sentences about the plate."""
-    if not found.asked:
-        return [
-            f"cross-talk not looked for: no well has {_FEWEST:.0f} droplets positive in {channels[0]} alone and as "
-            f"many in {channels[1]} alone, so that it could not be told from linkage"
-        ]
-    told = (
-        f"{{:.0%}} of the signal in {channels[0]} is seen in {channels[1]}",
-        f"{{:.0%}} of the signal in {channels[1]} is seen in {channels[0]}",
-        f"competition: signals in {channels[0]} are {{:.0%}} lower where both are positive",
-        f"competition: signals in {channels[1]} are {{:.0%}} lower where both are positive",
-    )
-    each = zip(told, found.effects[:, 0], found.found, strict=True)
-    return [text.format(mean) for text, mean, there in each if there]

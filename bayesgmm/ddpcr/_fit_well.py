@@ -146,7 +146,7 @@ def fit_well(
 
 
 def weighted(
-    density: Climbed, center: Array, factor: Array, draws: int, rng: np.random.Generator
+    density: Climbed, center: Array, factor: Array, draws: int, rng: np.random.Generator, tails: float = _TAILS
 ) -> tuple[Array, Importance]:
     """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be."""
     from scipy.stats import qmc
@@ -154,9 +154,9 @@ def weighted(
     for attempt in range(_AGAIN + 1):
         # Points of a scrambled Sobol sequence fill space more evenly than random ones.
         u = qmc.Sobol(center.size + 1, rng=rng).random(draws)
-        z = ndtri(u[:, 1:]) * np.sqrt(_TAILS / chdtri(_TAILS, u[:, :1]))
+        z = ndtri(u[:, 1:]) * np.sqrt(tails / chdtri(tails, u[:, :1]))
         points = center + z @ factor.T
-        log_q = -0.5 * (_TAILS + center.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
+        log_q = -0.5 * (tails + center.size) * np.log1p(np.square(z).sum(axis=1) / tails)
         importance = smoothed(density.values(points) - log_q)
         shares = importance.shares
         effective = 1.0 / np.square(shares).sum()

@@ -50,7 +50,7 @@ class PairBeliefs:
     channels: tuple[Beliefs, Beliefs]
     spill: tuple[Pair, Pair] = ((0.0, 0.15), (0.0, 0.15))
     left: tuple[Pair, Pair] = ((0.0, 0.15), (0.0, 0.15))
-    turn: tuple[Pair, Pair, Pair, Pair] = ((0.0, 0.5),) * 4
+    turn: tuple[Pair, Pair, Pair, Pair] = ((0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from bayesgmm.ddpcr._between_wells import BetweenWells, Concentration, Counted, 
 from bayesgmm.ddpcr._blank import limits
 from bayesgmm.ddpcr._fit_plate import PlateFit, fit_plate
 from bayesgmm.ddpcr._fit_well import WellFit
-from bayesgmm.ddpcr._flags import HIGHEST_RATE, flags_of, joined, of_plate, separation
-from bayesgmm.ddpcr._pairs import of_two_channels
+from bayesgmm.ddpcr._flags import flags_of, is_saturated, joined, of_plate, separation
+from bayesgmm.ddpcr._pairs import Pairs, fit_pairs, flags_of_pairs, flags_of_partners, of_two_channels
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._volume import Volume, volumes
 from bayesgmm.engines._progress import Progress
@@ -106,8 +106,10 @@ def quantify(
         A well without positives has lower bound 0 and its upper bound is one-sided; a saturated one has no upper bound
         (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals.
         Per ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank
-        and of detection. Per pair of channels: ``ratio``, ``fractional_abundance``, ``linkage``. Attributes hold the
-        droplet volume and where it comes from, the method, and each channel's declaration.
+        and of detection. Per ``pair`` of channels: ``ratio``, ``fractional_abundance``, ``linked_per_droplet``,
+        ``cluster_share``, and the ``effect`` of one channel on the other (``plate_effect_size``; ``effect_size`` of
+        each well where they were fitted together). Attributes hold the droplet volume and where it comes from, the
+        method, and each channel's declaration.
 
     Raises
     ------
@@ -118,6 +120,11 @@ def quantify(
     -----
     Rain counts as positive: it lies between the clusters because amplification began late. Intervals of lambda are
     quantiles of weighted draws from the posterior of all of a well's parameters.
+
+    Two channels are first fitted one by one, then the wells with most droplets in the four clusters are asked for
+    cross-talk (a share of one channel's signal is seen in the other) and competition (signals are lower where both
+    targets are). If the plate is sure that a cluster is shifted by a quarter of its sd or more, all wells but the
+    controls are fitted in both channels together, and these are the results; a flag says so.
 
     Examples
     --------
@@ -140,14 +147,15 @@ def quantify(
         if not any(np.unique(well.channel(name)[:_LOOKED_AT]).size > 1 for well in plate):
             raise InputError("channels", f"all amplitudes in {name} are alike", "Leave out channels that were not used")
     fits: dict[str, PlateFit] = {}
-    seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 1)
+    seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 2)
     controls = plate.table["ntc"].to_numpy(dtype=bool)
     with Progress(progressbar) as progress:
         for name, seed in zip(names, seeds, strict=False):
             options = {"draws": _DRAWS, "seed": seed, "cores": cores, "progress": progress}
             fits[name] = fit_plate([well.channel(name) for well in plate], controls.tolist(), **options)
-    rng = np.random.default_rng(seeds[-1])
-    return _dataset(plate, fits, volume, probability, rng)
+        fits, pairs = fit_pairs(plate, fits, seed=seeds[-1], cores=cores, progress=progress)
+    rng = np.random.default_rng(seeds[-2])
+    return _dataset(plate, fits, pairs, volume, probability, rng)
 
 
 def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
@@ -161,7 +169,12 @@ def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
 
 
 def _dataset(
-    plate: Plate, fits: dict[str, PlateFit], volume: Volume, probability: float, rng: np.random.Generator
+    plate: Plate,
+    fits: dict[str, PlateFit],
+    pairs: Pairs,
+    volume: Volume,
+    probability: float,
+    rng: np.random.Generator,
 ) -> xr.Dataset:
     import xarray as xr
 
@@ -203,7 +216,9 @@ def _dataset(
                 per_well[name][i, c] = value
             J = fitted.beliefs.n_negative
             modes[i, c, [*range(J), *range(len(parameters) - len(_PARAMETERS) + 1, len(parameters))]] = fit.mode
-            flags[i, c] = joined(flags_of(fit, fitted.alone[i], fitted.beliefs, baselines))
+            flags[i, c] = joined(
+                [*flags_of(fit, fitted.alone[i], fitted.beliefs, baselines), *flags_of_partners(fits, channel, i)]
+            )
         concentrations[channel] = {}
         for s, (name, own) in enumerate(members.items()):
             if not own:
@@ -221,7 +236,9 @@ def _dataset(
         mean_volume = float(np.mean(volumes_ul))
         blank, detection = limits(fitted, controls, mean_volume)
         per_channel["limit_of_blank"][c], per_channel["limit_of_detection"][c] = blank, detection
-        attributes[f"flags {channel}"] = joined(of_plate(fitted, int(controls.sum())))
+        attributes[f"flags {channel}"] = joined(
+            [*of_plate(fitted, int(controls.sum())), *flags_of_pairs(pairs, channel)]
+        )
         attributes[f"model {channel}"] = fitted.beliefs.model().to_json()
         attributes[f"negatives {channel}"] = f"shape learned from {fitted.learned_from}"
         if not between.informed:
@@ -260,7 +277,7 @@ def _dataset(
     out["total_volume_ul"] = (("well",), total, _units("microlitres", "of all droplets together"))
     out["n_droplets"].attrs = _units("droplets", "with an amplitude")
     if len(channels) > 1:
-        out = out.merge(of_two_channels(plate, fits, concentrations, names, (low, high), rng))
+        out = out.merge(of_two_channels(plate, fits, pairs, concentrations, names, (low, high), rng))
     out.attrs = {
         "droplet_volume": volume.source,
         "method": "Gaussian mixture with Poisson-locked weights; rain counts as positive",
@@ -313,9 +330,9 @@ def _bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
 
 def _kind(fit: WellFit) -> str:
     """Whether a well has hardly a positive droplet, hardly a negative one, or both kinds."""
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    if fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE:
+    if is_saturated(fit):
         return _FULL
+    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
     return _NONE if -fit.n_droplets * np.expm1(-middle) < 1.0 else ""
 
 

@@ -275,11 +275,12 @@ def _rates(samples: Any, droplet_volume_nl: float | None) -> dict[str, Array]:
 
 
 def _pair_of(name: str, value: Any) -> tuple[float, float]:
-    """Two numbers from 0 to below 1, from one or two."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
-    for each in pair:
-        _check(name, each, 0.0, 1.0)
-    return pair
+    """Two numbers from 0 to 1, from one or two."""
+    pair: Any = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
+    first, second = pair
+    _check(name, first, 0.0, 1.0)
+    _check(name, second, 0.0, 1.0)
+    return float(first), float(second)
 
 
 def _layout(n: int) -> list[str]:
