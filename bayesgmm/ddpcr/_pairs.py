@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_pair import PairPlate, fit_pair, log_excess
 from bayesgmm.ddpcr._fit_plate import PlateFit
 from bayesgmm.ddpcr._fit_well import WellFit, cluster_log_densities
@@ -131,8 +132,8 @@ def of_two_channels(
         for s, name in enumerate(samples):
             if name not in concentrations[a] or name not in concentrations[b]:
                 continue
-            x, y = concentrations[a][name].draw(rng, _DRAWS), concentrations[b][name].draw(rng, _DRAWS)
-            found = zip(_ENDS, np.quantile(x / y, probabilities), np.quantile(x / (x + y), probabilities), strict=True)
+            u, v = concentrations[a][name].draw(rng, _DRAWS), concentrations[b][name].draw(rng, _DRAWS)
+            found = zip(_ENDS, np.quantile(u / v, probabilities), np.quantile(u / (u + v), probabilities), strict=True)
             for end, q, share in found:
                 of_samples[f"ratio{end}"][s, p], of_samples[f"fractional_abundance{end}"][s, p] = q, share
         for i, well in enumerate(plate):
@@ -147,7 +148,8 @@ def of_two_channels(
             elif first is None or second is None:
                 continue
             else:
-                draws, shares = _linked(well.channel(a), first, fits[a], well.channel(b), second, fits[b], rng)
+                x, beliefs = (well.channel(a), well.channel(b)), (fits[a].beliefs, fits[b].beliefs)
+                draws, shares = linked_alone(x, (first, second), beliefs, rng)
                 q, of_clusters["cluster_share"][i, p] = np.quantile(draws, probabilities), shares
             for end, value in zip(_ENDS, q, strict=True):
                 linked[f"linked_per_droplet{end}"][i, p] = value
@@ -169,15 +171,16 @@ def of_two_channels(
     )
 
 
-def _linked(
-    x: Array, first: WellFit, of_x: PlateFit, y: Array, second: WellFit, of_y: PlateFit, rng: np.random.Generator
+def linked_alone(
+    x: tuple[Array, Array], fits: tuple[WellFit, WellFit], beliefs: tuple[Beliefs, Beliefs], rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Draws of lambda of the linked pair, and the shares of the four clusters, from which they are.
+    """Draws of lambda of the linked pair, and the shares of the four clusters, from fits of single channels.
 
     Clusters have the densities of the two channels' fits; only their shares are estimated, because multiplying
     probabilities of the channels would make linked molecules look independent where clusters overlap.
     """
-    of_first, of_second = cluster_log_densities(x, first, of_x.beliefs), cluster_log_densities(y, second, of_y.beliefs)
+    n = x[0].size
+    of_first, of_second = (cluster_log_densities(*each) for each in zip(x, fits, beliefs, strict=True))
     log_f = np.stack([a + b for b in of_second for a in of_first], axis=1)
     f = np.exp(log_f - log_f.max(axis=1, keepdims=True))
     shares, r = np.full(4, 0.25), f
@@ -185,11 +188,11 @@ def _linked(
         r = f * shares
         r /= r.sum(axis=1, keepdims=True)
         # Jeffreys' prior keeps them above 0.
-        shares, before = (r.sum(axis=0) + 0.5) / (len(x) + 2.0), shares
+        shares, before = (r.sum(axis=0) + 0.5) / (n + 2.0), shares
         if np.abs(shares - before).max() < _STEADY:
             break
-    if len(x) * shares.min() < _FEW:
-        return log_excess(rng.dirichlet(len(x) * shares + 0.5, _DRAWS)), shares
+    if n * shares.min() < _FEW:
+        return log_excess(rng.dirichlet(n * shares + 0.5, _DRAWS)), shares
     # Information about log ratios to the share of negatives in both, from the scores of the droplets; and the prior.
     scores = (r - shares)[:, 1:]
     information = scores.T @ scores + 2.0 * (np.diag(shares) - np.outer(shares, shares))[1:, 1:]
