@@ -91,7 +91,6 @@ class _Clusters:
     sds: Array
     table: Array  # (4, 4, n), as `tables` in `numerics._pair_kernel` returns it
     score: Array  # (4, n), Normal scores of the ranks within the core
-    outlying: Array  # (n,), density of outliers
 
     @property
     def columns(self) -> Array:
@@ -112,6 +111,11 @@ class _Channel:
         self.n_core = np.where(self.has, 1, J)
         # Lambda and outliers are what both channels share.
         self.free = np.delete(np.arange(self.size), [0, self.size - 5])
+        # Outliers are anywhere, wherever the baseline is.
+        at = self.density.point(self.density.prior[:, 0])
+        self.odd_mean, self.odd_sd = float(at.means[-1, 0]), float(at.choleskys[-1, 0, 0])
+        u = (centres - self.odd_mean) / self.odd_sd
+        self.outlying = np.exp(-0.5 * (u * u + _LOG_TWO_PI)) / self.odd_sd
 
     def clusters(self, moved: Array) -> _Clusters:
         """With own parameters (4, p)."""
@@ -124,8 +128,7 @@ class _Channel:
         table = tables(self.x, shares, self.n_core, means, sds)
         rank, above = np.maximum(table[2:], _TAIL)
         score = np.where(rank < 0.5, ndtri(rank), -ndtri(above))
-        u = (self.x - means[0, -1]) / sds[0, -1]
-        return _Clusters(shares, means, sds, table, score, np.exp(-0.5 * (u * u + _LOG_TWO_PI)) / sds[0, -1])
+        return _Clusters(shares, means, sds, table, score)
 
     def slopes(self, moved: Array, clusters: _Clusters, by: Array) -> tuple[Array, Array]:
         """In the own parameters (p,), and in baseline and log gap of each cluster (4, 2), from slopes (3, 4, n)."""
@@ -261,8 +264,8 @@ class PairDensity(Climbed):
         clusters, eps = parts.clusters(self._moved(theta)[channel]), expit(theta[OUTLIERS])
         q, k = np.nonzero(parts.members)
         shares = (1.0 - eps) * np.exp(log_shares(theta))[q] * clusters.shares[q, k]
-        means = np.append(clusters.means[q, k], clusters.means[0, -1])
-        sds = np.append(clusters.sds[q, k], clusters.sds[0, -1])
+        means = np.append(clusters.means[q, k], parts.odd_mean)
+        sds = np.append(clusters.sds[q, k], parts.odd_sd)
         with np.errstate(divide="ignore"):
             logs = np.log(np.append(shares, eps))
         return Parameters(log_weights=logs, means=means[:, None], choleskys=sds[:, None, None])
@@ -293,7 +296,8 @@ class PairDensity(Climbed):
         first, second = clusters
         eps = float(expit(theta[OUTLIERS]))
         shares, rho = (1.0 - eps) * np.exp(log_shares(theta)), np.tanh(theta[TURN])
-        at = first.columns, second.columns, first.outlying, second.outlying, shares, eps, rho
+        outlying = [channel.outlying for channel in self.channels]
+        at = first.columns, second.columns, *outlying, shares, eps, rho
         value, odd, counts, turn, *by = pair_pass(self.droplets.place, self.droplets.counts, *at, sloped)
         return value, odd, counts, turn, (by[0], by[1]), clusters
 
