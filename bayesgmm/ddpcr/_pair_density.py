@@ -296,8 +296,8 @@ class PairDensity(Climbed):
         first, second = clusters
         eps = float(expit(theta[OUTLIERS]))
         shares, rho = (1.0 - eps) * np.exp(log_shares(theta)), np.tanh(theta[TURN])
-        outlying = [channel.outlying for channel in self.channels]
-        at = first.columns, second.columns, *outlying, shares, eps, rho
+        odd_places = self.channels[0].outlying, self.channels[1].outlying
+        at = first.columns, second.columns, *odd_places, shares, eps, rho
         value, odd, counts, turn, *by = pair_pass(self.droplets.place, self.droplets.counts, *at, sloped)
         return value, odd, counts, turn, (by[0], by[1]), clusters
 
