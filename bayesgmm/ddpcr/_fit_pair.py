@@ -13,6 +13,7 @@ from bayesgmm._errors import FitError
 from bayesgmm.ddpcr._droplet_model import Beliefs, Pair
 from bayesgmm.ddpcr._fit_plate import PlateFit, pooled
 from bayesgmm.ddpcr._fit_well import WellFit, clipped, misfit, weighted
+from bayesgmm.ddpcr._flags import LEAST_SEPARATION
 from bayesgmm.ddpcr._pair_density import LEFT, SPILL, TURN, Droplets, PairBeliefs, PairDensity, log_shares
 from bayesgmm.inference._parallel import run_parallel
 
@@ -37,7 +38,10 @@ _SURE = 1.96
 # How much wells of a plate differ at least and as a rule.
 _TYPICAL_SPILL, _TYPICAL_LEFT, _TYPICAL_TURN = 0.01, 0.02, 0.1
 _TYPICAL = {"baseline": 0.5, "log_spread": 0.05, "log_gap": 0.05, "log_positive_sd": 0.1}
+# To begin with: heights of the surely negative and positive, in gaps; quantiles of the lower end and the upper; how far
+# from the baseline droplets are looked at for correlation, in spreads.
 _FIRST_GUESS, _LOW_QUANTILE, _HIGHEST = (0.3, 0.6), 0.05, 0.997
+_NEAR, _MOST_CORRELATED = 2.5, 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +284,10 @@ def _fewest_alone(n: int, modes: tuple[Array, Array]) -> float:
 
 
 def _tells(fit: PairFit) -> bool:
-    return bool((fit.n_droplets * fit.clusters[1:3]).min() >= _FEWEST)
+    """Whether both targets are seen alone, in clusters that no bulge of the negatives could be."""
+    spreads, gaps, widths = np.exp([each.mode[-3:] for each in fit.wells]).T
+    apart = gaps / np.sqrt(0.5 * (np.square(spreads) + np.square(widths)))
+    return bool((fit.n_droplets * fit.clusters[1:3]).min() >= _FEWEST and apart.min() >= LEAST_SEPARATION)
 
 
 def _starts(density: PairDensity, x: Array, beliefs: PairBeliefs, modes: tuple[Array, Array]) -> list[Array]:
@@ -294,6 +301,7 @@ def _starts(density: PairDensity, x: Array, beliefs: PairBeliefs, modes: tuple[A
         far = float(np.quantile(x[:, c], _HIGHEST)) - typical[-4] - spread
         gaps.append([mode[-2], each.log_gap[0], np.log(max(far, 2.0 * spread))])
         own.append(typical)
+    turn = _turn(x, own)
     found = []
     for g in gaps[0]:
         for h in gaps[1]:
@@ -302,7 +310,7 @@ def _starts(density: PairDensity, x: Array, beliefs: PairBeliefs, modes: tuple[A
             bases, widths = (first[-4], second[-4]), np.exp([g, h])
             believed = beliefs.spill[0][0], beliefs.spill[1][0]
             for spill in {believed, _guess(x, bases, widths)}:
-                found.append(density.start(spill, first, second))
+                found.append(density.start(spill, turn, first, second))
     order = np.argsort([-value for _, value in found])[:_APPROACHED]
     return [found[i][0] for i in order]
 
@@ -317,6 +325,15 @@ def _guess(x: Array, baselines: tuple[float, float], gaps: Array) -> tuple[float
         moved = 0.0 if few else float(np.quantile(on, _LOW_QUANTILE) - np.quantile(off, _LOW_QUANTILE))
         out.append(float(np.clip(moved / gaps[d], -0.2, 0.6)))
     return out[0], out[1]
+
+
+def _turn(x: Array, own: list[Array]) -> float:
+    """Inverse hyperbolic tangent of the correlation of droplets that are negative in both channels."""
+    z = (x - [each[-4] for each in own]) / np.exp([each[-3] for each in own])
+    near = z[np.abs(z).max(axis=1) < _NEAR]
+    if len(near) < _FEWEST or near.std(axis=0).min() == 0.0:
+        return 0.0
+    return float(np.arctanh(np.clip(np.corrcoef(near.T)[0, 1], -_MOST_CORRELATED, _MOST_CORRELATED)))
 
 
 def _learned(weak: PairBeliefs, fits: Sequence[PairFit]) -> tuple[PairBeliefs, Array]:

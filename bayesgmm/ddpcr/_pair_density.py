@@ -50,7 +50,7 @@ class PairBeliefs:
     channels: tuple[Beliefs, Beliefs]
     spill: tuple[Pair, Pair] = ((0.0, 0.15), (0.0, 0.15))
     left: tuple[Pair, Pair] = ((0.0, 0.15), (0.0, 0.15))
-    turn: tuple[Pair, Pair, Pair, Pair] = ((0.0, 0.5), (0.0, 0.5), (0.0, 0.5), (0.0, 0.5))
+    turn: tuple[Pair, Pair, Pair, Pair] = ((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,10 +196,10 @@ class PairDensity(Climbed):
         """All parameters, from those that are shared and both channels' own."""
         return np.concatenate([shared, first[self.channels[0].free], second[self.channels[1].free]])
 
-    def start(self, spill: tuple[float, float], first: Array, second: Array) -> tuple[Array, float]:
+    def start(self, spill: tuple[float, float], turn: float, first: Array, second: Array) -> tuple[Array, float]:
         """Parameters with the weights that suit them, and the value there."""
         shared = self.prior[:SHARED, 0].copy()
-        shared[SPILL] = spill
+        shared[SPILL], shared[TURN] = spill, turn
         theta = self.vector(shared, first, second)
         theta[ODDS] = 0.0
         moved = self._moved(theta)

@@ -80,8 +80,8 @@ def write_tables(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]
         ``results_channels.csv``: for each channel, with variation between wells, limits of blank and detection, and
         flags of the plate. With several channels ``results_pairs.csv`` (ratios of each sample),
         ``results_linkage.csv`` (of each well), ``results_plate_effects.csv`` and ``results_effects.csv`` (cross-talk
-        and competition) and ``results_clusters.csv`` (shares of the four clusters). ``results_columns.csv``: unit and meaning of every column, in their
-        order.
+        and competition) and ``results_clusters.csv`` (shares of the four clusters). ``results_columns.csv``: unit and
+        meaning of every column, in their order.
 
     Raises
     ------

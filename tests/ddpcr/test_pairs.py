@@ -251,3 +251,43 @@ def test_channels_correlated_within_clusters_are_not_linked():
     assert lower < 0.0 < upper
     np.testing.assert_allclose(np.tanh(fit.mode[TURN])[:3], rho, atol=0.06)
     assert fit.effects.mean(axis=0)[0] == pytest.approx(0.2, abs=0.03)
+
+
+def test_a_saturated_partner_is_flagged():
+    from bayesgmm.ddpcr._fit_plate import PlateFit
+    from bayesgmm.ddpcr._fit_well import WellFit
+    from bayesgmm.ddpcr._pairs import flags_of_partners
+
+    def fitted(rate: float) -> PlateFit:
+        well = WellFit(
+            mode=np.full(9, np.log(rate)),
+            draws=np.full((1, 9), np.log(rate)),
+            shares=np.ones(1),
+            pareto_k=0.0,
+            converged=True,
+            n_droplets=15_000,
+            misfit=1.0,
+        )
+        return PlateFit(wells=[well], alone=[well], why=[""], beliefs=FIRST, learned_from="")
+
+    fits = {"Ch1": fitted(0.5), "Ch2": fitted(12.0)}
+    assert "partner channel Ch2 saturated" in flags_of_partners(fits, "Ch1", 0)[0]
+    assert flags_of_partners(fits, "Ch2", 0) == []
+
+
+def test_negatives_that_lean_are_no_second_target():
+    """One dye that both channels see, as EvaGreen: nothing shows whether that is cross-talk or linkage."""
+    rng = np.random.default_rng(8)
+    n = 8000
+    common, has = rng.lognormal(0.0, 0.35, (3, n)), rng.random((3, n)) < [[0.03], [0.03], [0.0]]
+    first = 3000.0 + 600.0 * common + 5000.0 * has + 90.0 * rng.standard_normal((3, n))
+    second = 2500.0 + 600.0 * common + 700.0 * has + 90.0 * rng.standard_normal((3, n))
+    made = ddpcr.simulate_plate(samples={"s": (0.1, 0.1)}, n_wells=2, n_ntc=1, n_droplets=n, random_seed=1)
+    wells = tuple(
+        replace(well, amplitudes=np.column_stack([first[i], second[i]]), clusters=None) for i, well in enumerate(made)
+    )
+    found = ddpcr.quantify(replace(made, wells=wells), **OPTIONS)
+    assert "not looked for" in found.attrs["flags Ch1"]
+    assert np.isnan(found["plate_effect_size"]).all()
+    positives = found["positives"].sel(channel="Ch1").to_numpy()[:2]
+    np.testing.assert_allclose(positives, has[:2].sum(axis=1), atol=3)

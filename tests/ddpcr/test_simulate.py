@@ -128,6 +128,16 @@ def test_two_channels(linked):
     assert [row["true_lambda Ch1"], row["true_lambda Ch2"], row["true_linked"]] == pytest.approx([a, b, pairs])
 
 
+def test_cross_talk_and_competition_move_clusters():
+    options = PLAIN | {"samples": {"s": (0.6, 0.5)}, "n_droplets": N, "separation": 20.0, "random_seed": 10}
+    (well,) = simulate_plate(**options, cross_talk=(0.2, 0.1), competition=0.15)
+    high = 2000.0 + 5000.0 * np.array([[0, 0], [1, 0.2], [0.85 * 1.1, 0.85 * 1.2], [0.1, 1]])
+    for call, place in zip([1, 2, 3, 4], high, strict=True):
+        np.testing.assert_allclose(well.amplitudes[well.clusters == call].mean(axis=0), place, atol=30.0)
+    with pytest.raises(InputError, match="cross_talk"):
+        simulate_plate(samples=(0.1, 0.1), cross_talk=(0.1, 1.5))
+
+
 def test_concentrations():
     plate = simulate_plate(samples={"x": 1000.0, "y": 10.0}, droplet_volume_nl=0.85, n_droplets=10, random_seed=1)
     for sample, rate in {"x": 0.85, "y": 0.0085, "NTC": 0.0}.items():
