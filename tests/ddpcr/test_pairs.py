@@ -150,7 +150,7 @@ def test_the_declaration_has_right_gradients_and_goes_to_json():
         )
         coordinates = objective.coordinates(at, 50 * np.exp(at.log_weights))
         u = 0.2 * rng.standard_normal(coordinates.size)
-        value, gradient, point, _ = objective.value_and_gradient(coordinates, u)
+        _, gradient, point, _ = objective.value_and_gradient(coordinates, u)
         ends = [
             [objective.value_and_gradient(coordinates, u + s * e)[0] for s in (1e-5, -1e-5)] for e in np.eye(u.size)
         ]
@@ -219,7 +219,7 @@ def test_cross_talk_is_found_and_concentrations_are_right_with_it(plate, result)
 
 def test_the_plain_declaration_of_a_well_agrees(plate, result):
     model, data = ddpcr.two_channel_model(result, plate, "B01")
-    fit = bg.fit(model, data, engine=bg.EM(n_init=4, n_polish=1, threads=1), random_seed=1, progressbar=False)
+    fit = bg.fit(model, data, engine=bg.EM(n_init=2, n_polish=1, threads=1), random_seed=1, progressbar=False)
     at, well = fit["point_estimate"], result.sel(well="B01")
     # Four Gaussians do not know of rain and skewed negatives; there is little of them here.
     for name, channel in (("rate_a", "Ch1"), ("rate_b", "Ch2")):
@@ -279,15 +279,15 @@ def test_negatives_that_lean_are_no_second_target():
     """One dye that both channels see, as EvaGreen: nothing shows whether that is cross-talk or linkage."""
     rng = np.random.default_rng(8)
     n = 8000
-    common, has = rng.lognormal(0.0, 0.35, (3, n)), rng.random((3, n)) < [[0.03], [0.03], [0.0]]
-    first = 3000.0 + 600.0 * common + 5000.0 * has + 90.0 * rng.standard_normal((3, n))
-    second = 2500.0 + 600.0 * common + 700.0 * has + 90.0 * rng.standard_normal((3, n))
-    made = ddpcr.simulate_plate(samples={"s": (0.1, 0.1)}, n_wells=2, n_ntc=1, n_droplets=n, random_seed=1)
+    common, has = rng.lognormal(0.0, 0.35, (2, n)), rng.random((2, n)) < [[0.03], [0.0]]
+    first = 3000.0 + 600.0 * common + 5000.0 * has + 90.0 * rng.standard_normal((2, n))
+    second = 2500.0 + 600.0 * common + 700.0 * has + 90.0 * rng.standard_normal((2, n))
+    made = ddpcr.simulate_plate(samples={"s": (0.1, 0.1)}, n_wells=1, n_ntc=1, n_droplets=n, random_seed=1)
     wells = tuple(
         replace(well, amplitudes=np.column_stack([first[i], second[i]]), clusters=None) for i, well in enumerate(made)
     )
     found = ddpcr.quantify(replace(made, wells=wells), **OPTIONS)
     assert "not looked for" in found.attrs["flags Ch1"]
     assert np.isnan(found["plate_effect_size"]).all()
-    positives = found["positives"].sel(channel="Ch1").to_numpy()[:2]
-    np.testing.assert_allclose(positives, has[:2].sum(axis=1), atol=3)
+    positives = found["positives"].sel(channel="Ch1").to_numpy()[:1]
+    np.testing.assert_allclose(positives, has[:1].sum(axis=1), atol=3)

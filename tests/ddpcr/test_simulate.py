@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bayesgmm as bg
+from bayesgmm._errors import InputError
 from bayesgmm.ddpcr import simulate_plate
 from bayesgmm.ddpcr._simulate import _negatives
 
