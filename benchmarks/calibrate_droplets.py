@@ -1,10 +1,11 @@
 """Intervals of copies per droplet under the default model, on droplets from that model, and of whole plates.
 
-    python benchmarks/calibrate_droplets.py [--only wells|plates] [--runs 1000] [--cores 1]
+    python benchmarks/calibrate_droplets.py [--only wells|plates|pairs] [--runs 1000] [--cores 1]
 
 Wells: 20,000 droplets; lambda and the distance of the clusters (in sd of the negatives) are those of the cell,
 everything else is drawn from what the model believes of a well on a plate that is known. Plates: droplets counted
-without error, six samples in four wells each.
+without error, six samples in four wells each. Pairs: plates of two channels from `simulate_plate`, eight wells of four
+samples and two controls, with and without cross-talk and competition, channels one by one and as `quantify` has them.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from _common import print_table, versions  # pins the threads, so before numpy e
 
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._fit_plate import fit_plate
 from bayesgmm.ddpcr._fit_well import fit_well
+from bayesgmm.ddpcr._pairs import fit_pairs, linked_alone
 from bayesgmm.ddpcr._shape import skewed
+from bayesgmm.ddpcr._simulate import simulate_plate
 from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.ddpcr._well_numbers import bounds
 from bayesgmm.engines._progress import Progress
@@ -33,6 +37,9 @@ FISHER = {
     6.0: (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
 }
 SPREAD = 200.0
+# Of pairs: copies of both targets in each sample, (cross-talk, competition), and the share of copies that is linked.
+PAIRS = {"a": (0.1, 0.1), "b": (0.3, 1.0), "c": (1.0, 0.3), "d": (1.0, 1.0)}
+EFFECTS, LINKED, PAIR_GAPS = ((0.0, 0.0), (0.2, 0.0), (0.0, 0.15), (0.2, 0.15)), (0.0, 0.1), (5.0, 6.0, 8.0)
 
 
 def beliefs_at(gap: float) -> Beliefs:
@@ -142,14 +149,91 @@ def plates(runs: int, cores: int) -> None:
     )
 
 
+def one_pair(job: tuple[float, float, float, float, int]) -> tuple[bool, list[list[float]]]:
+    """Whether anything was found; and for each well errors of log lambda, and what intervals hold, in both ways."""
+    gap, spill, competition, linked, seed = job
+    plate = simulate_plate(
+        samples=PAIRS, n_wells=2, n_ntc=2, separation=gap, cross_talk=spill, competition=competition, linked=linked,
+        random_seed=seed,
+    )  # fmt: skip
+    controls = plate.table["ntc"].tolist()
+    quiet = {"cores": 1, "progress": Progress(False)}
+    alone = {
+        name: fit_plate([well.channel(name) for well in plate], controls, draws=DRAWS, seed=each, **quiet)
+        for name, each in zip(plate.channels, np.random.SeedSequence(seed).spawn(2), strict=True)
+    }
+    both, pairs = fit_pairs(plate, alone, seed=np.random.SeedSequence(seed + 1), **quiet)
+    (found,) = pairs.values()
+    rng, rows = np.random.default_rng(seed), []
+    for i, well in enumerate(plate):
+        if controls[i]:
+            continue
+        row, single = [], []
+        for fits in (alone, both):
+            for name in plate.channels:
+                fit, truth = fits[name].wells[i], plate.table[f"true_lambda {name}"].iloc[i]
+                assert fit is not None
+                single.append(fit)
+                lower, middle, upper = fit.quantiles(np.exp(fit.of("log_rate")), (0.025, 0.5, 0.975))
+                row += [np.log(middle / truth), float(lower <= truth <= upper)]
+        truth = plate.table["true_linked"].iloc[i]
+        x, beliefs = (well.channel("Ch1"), well.channel("Ch2")), (alone["Ch1"].beliefs, alone["Ch2"].beliefs)
+        apart = np.quantile(linked_alone(x, (single[0], single[1]), beliefs, rng)[0], (0.025, 0.975))
+        joint = found.wells[i]
+        for q in (apart, apart if joint is None else joint.quantiles(joint.linked, (0.025, 0.975))):
+            row.append(float(q[0] <= truth <= q[1]))
+        rows.append(row)
+    return any(found.found), rows
+
+
+def pairs(runs: int, cores: int) -> None:
+    table = []
+    for gap in PAIR_GAPS:
+        for spill, competition in EFFECTS:
+            jobs = [
+                (gap, spill, competition, linked, 100 * run + int(10 * linked))
+                for linked in LINKED
+                for run in range(runs)
+            ]
+            ended = run_parallel(one_pair, jobs, total=len(jobs), cores=cores, progress=Progress(False), what="pairs")
+            found, rows = zip(*ended, strict=True)
+            x = np.array([row for each in rows for row in each])
+            errors, held = x[:, [0, 2, 4, 6]], x[:, [1, 3, 5, 7]]
+            table.append(
+                [f"{gap:g}", f"{spill:g}", f"{competition:g}", f"{np.mean(found):.2f}"]
+                + [f"{np.median(np.abs(errors[:, at])):.1%}" for at in (slice(0, 2), slice(2, 4))]
+                + [f"{held[:, at].mean():.3f}" for at in (slice(0, 2), slice(2, 4))]
+                + [f"{x[:, place].mean():.3f}" for place in (8, 9)]
+            )
+            print(*table[-1], sep="\t", file=sys.stderr, flush=True)
+    wells = 8 * len(LINKED) * runs
+    print_table(
+        f"{wells} wells of {len(LINKED) * runs} plates a cell; 95 % intervals, each lambda (MC error "
+        f"{np.sqrt(0.95 * 0.05 / wells / 2):.3f}) and linked lambda ({np.sqrt(0.95 * 0.05 / wells):.3f})",
+        (
+            "distance, sd",
+            "cross-talk",
+            "competition",
+            "found",
+            "median error, one by one",
+            "quantify",
+            "held, one by one",
+            "quantify",
+            "linked held, one by one",
+            "quantify",
+        ),
+        table,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("wells", "plates"))
+    parser.add_argument("--only", choices=("wells", "plates", "pairs"))
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--cores", type=int, default=1)
     given = parser.parse_args()
     print(versions())
-    for name, study in (("wells", wells), ("plates", plates)):
+    for name, study in (("wells", wells), ("plates", plates), ("pairs", pairs)):
         if given.only in (None, name):
             study(given.runs, given.cores)
 

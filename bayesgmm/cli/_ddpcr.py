@@ -35,8 +35,9 @@ The plate table is a CSV file with a column "well" (A01, or a range such as A01-
 and any of "sample", "dilution", "ntc", "replicate" and "target Ch1".
 
 Beside results.csv (one row for each well and channel) --out writes
-results_samples.csv, results_channels.csv and, with two channels, results_pairs.csv
-and results_linkage.csv; results_columns.csv explains every column with its unit.
+results_samples.csv, results_channels.csv and, with two channels, results_pairs.csv,
+results_linkage.csv, results_plate_effects.csv, results_effects.csv and
+results_clusters.csv; results_columns.csv explains every column with its unit.
 
 The droplet volume has no default: concentrations are proportional to 1 / volume.
 """

@@ -182,11 +182,11 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
         ("log_positive_sd", telling),
     ):
         typical = _TYPICAL[name] * (spread if name == "baseline" else 1.0)
-        found[name] = _pooled([fit.belief(name) for fit in from_wells], getattr(beliefs, name), typical)
+        found[name] = pooled([fit.belief(name) for fit in from_wells], getattr(beliefs, name), typical)
     for name in ("probit_rho", "log_step_sd") if isinstance(beliefs, GradedBeliefs) else ():
         before = getattr(beliefs, name)
         own = [belief for fit in telling if (belief := fit.belief(name))[1] < _TOLD * before[1]]
-        found[name] = _pooled(own, before, _TYPICAL[name])
+        found[name] = pooled(own, before, _TYPICAL[name])
     shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
     return replace(beliefs, **found, shape=shape, share_sd=share_sd)
 
@@ -217,7 +217,7 @@ def _shares(beliefs: Beliefs, fits: Sequence[WellFit]) -> tuple[Shape, float]:
             x = fit.draws[:, j]
             mean = float(fit.shares @ x)
             pairs.append((mean, float(np.sqrt(fit.shares @ np.square(x - mean)))))
-        ratios[j], sd = _pooled(pairs, (0.0, beliefs.share_sd), _TYPICAL_SHARES)
+        ratios[j], sd = pooled(pairs, (0.0, beliefs.share_sd), _TYPICAL_SHARES)
         sds.append(sd)
     shares = np.asarray(beliefs.shape.shares) * np.exp(ratios)
     shape = replace(beliefs.shape, shares=tuple((shares / shares.sum()).tolist()))
@@ -253,7 +253,7 @@ def _tells_of_positives(fit: WellFit) -> bool:
     return bool(positives > _FEWEST_POSITIVES and uncertain < _KNOWN_GAP and clear)
 
 
-def _pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
+def pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
     """Mean and sd of a well's parameter, from estimates and standard errors in wells; some may be far off."""
     if not estimates:
         return before

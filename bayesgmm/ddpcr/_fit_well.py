@@ -11,10 +11,12 @@ from scipy.special import chdtrc, chdtri, gammaln, ndtr, ndtri
 
 from bayesgmm._errors import FitError
 from bayesgmm._status import Status
+from bayesgmm.ddpcr._climb import Climbed
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._graded_model import GradedBeliefs, GradedDensity
 from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.engines._importance import Importance, smoothed
+from bayesgmm.engines.base import Parameters
 
 Array = NDArray[np.float64]
 
@@ -168,7 +170,7 @@ def fit_well(
         mode, factor, converged = density.top(best)
     except np.linalg.LinAlgError as error:
         raise FitError(f"no mode was found: {error}") from error
-    points, importance, log_evidence = _weighted(density, mode, factor, draws, np.random.default_rng(seed))
+    points, importance, log_mean = weighted(density, mode, factor, draws, np.random.default_rng(seed))
     moved = density.freed(mode, factor) if isinstance(density, GradedDensity) else None
     shares = importance.shares
     return WellFit(
@@ -178,35 +180,35 @@ def fit_well(
         pareto_k=importance.pareto_k,
         converged=converged,
         n_droplets=x.size,
-        misfit=misfit(x, density, mode, beliefs.n_positive),
+        misfit=misfit_alone(x, density, mode, beliefs.n_positive),
         n_clipped=n_clipped,
-        log_evidence=log_evidence,
+        log_evidence=log_mean + _log_constant_of_prior(density),
         moved=moved,
     )
 
 
-def _weighted(
-    density: WellDensity, center: Array, factor: Array, draws: int, rng: np.random.Generator
+def weighted(
+    density: Climbed, center: Array, factor: Array, draws: int, rng: np.random.Generator, tails: float = _TAILS
 ) -> tuple[Array, Importance, float]:
     """Draws of Student's t, and weights that make them the posterior; t is moved to where these say, if need be.
 
-    Also the log evidence: the mean of the weights.
+    Also the log of the density's integral: the mean of the weights.
     """
     from scipy.stats import qmc
 
     for attempt in range(_AGAIN + 1):
         # Points of a scrambled Sobol sequence fill space more evenly than random ones.
         u = qmc.Sobol(center.size + 1, rng=rng).random(draws)
-        z = ndtri(u[:, 1:]) * np.sqrt(_TAILS / chdtri(_TAILS, u[:, :1]))
+        z = ndtri(u[:, 1:]) * np.sqrt(tails / chdtri(tails, u[:, :1]))
         points = center + z @ factor.T
-        log_q = -0.5 * (_TAILS + center.size) * np.log1p(np.square(z).sum(axis=1) / _TAILS)
+        log_q = -0.5 * (tails + center.size) * np.log1p(np.square(z).sum(axis=1) / tails)
         log_ratios = density.values(points) - log_q
         importance = smoothed(log_ratios)
         shares = importance.shares
         effective = 1.0 / np.square(shares).sum()
         if effective > _ENOUGH * draws or attempt == _AGAIN:
-            constants = _log_constant_of_prior(density) - _log_constant_of_t(factor)
-            return points, importance, float(np.logaddexp.reduce(log_ratios) - np.log(draws) + constants)
+            log_mean = float(np.logaddexp.reduce(log_ratios) - np.log(draws))
+            return points, importance, log_mean - _log_constant_of_t(factor, tails)
         # In the coordinates of the last t, whose covariance counts as many draws as there are parameters, and more.
         mean = shares @ z
         away = (z - mean) * np.sqrt(shares)[:, None]
@@ -216,11 +218,11 @@ def _weighted(
     raise AssertionError  # the last attempt returns
 
 
-def _log_constant_of_t(factor: Array) -> float:
+def _log_constant_of_t(factor: Array, tails: float) -> float:
     """Of the density of Student's t in as many dimensions, with this factor of its scale."""
     p = len(factor)
-    scale = float(np.linalg.slogdet(factor)[1]) + 0.5 * p * np.log(_TAILS * np.pi)
-    return float(gammaln(0.5 * (_TAILS + p)) - gammaln(0.5 * _TAILS)) - scale
+    scale = float(np.linalg.slogdet(factor)[1]) + 0.5 * p * np.log(tails * np.pi)
+    return float(gammaln(0.5 * (tails + p)) - gammaln(0.5 * tails)) - scale
 
 
 def _log_constant_of_prior(density: WellDensity) -> float:
@@ -260,12 +262,17 @@ def _starts(density: WellDensity, beliefs: Beliefs, x: Array) -> tuple[list[Arra
     return negative, [density.start(middle - float(np.exp(gap)), gap) for gap in gaps]
 
 
-def misfit(x: Array, density: WellDensity, mode: Array, n_positive: int) -> float:
-    """P value of Pearson's test of what lies above the bulk of the negatives, where clusters are told apart."""
+def misfit_alone(x: Array, density: WellDensity, mode: Array, n_positive: int) -> float:
+    """`misfit` of a channel that was fitted alone."""
     point, J = density.point(mode), density.J
     some = slice(J, J + max(int((x.size * np.exp(point.log_weights[J : J + n_positive]) > _EXPECTED).sum()), 1))
-    low = mode[-4] + _BULK * float(np.exp(mode[-3]))
     high = float((point.means[some, 0] + 5.0 * point.choleskys[some, 0, 0]).max())
+    return misfit(x, point, mode, high, _FREE if n_positive == 1 else _FREE_WITH_GRADES)
+
+
+def misfit(x: Array, point: Parameters, mode: Array, high: float, free: int = _FREE) -> float:
+    """P value of Pearson's test of what lies above the bulk of the negatives, where clusters are told apart."""
+    low = mode[-4] + _BULK * float(np.exp(mode[-3]))
     if high <= low:
         return 1.0
     edges = np.linspace(low, high, _EDGES)
@@ -274,7 +281,6 @@ def misfit(x: Array, density: WellDensity, mode: Array, n_positive: int) -> floa
     observed = np.histogram(x, edges)[0]
     # Neighbours are put together until enough is expected.
     group = np.minimum(np.floor(np.cumsum(expected) / _EXPECTED), np.floor(expected.sum() / _EXPECTED) - 1).astype(int)
-    free = _FREE if n_positive == 1 else _FREE_WITH_GRADES
     if group[-1] < free + 1:
         return 1.0
     groups = np.unique(group, return_inverse=True)[1]

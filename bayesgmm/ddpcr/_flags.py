@@ -26,6 +26,12 @@ def separation(fit: WellFit, beliefs: Beliefs) -> float:
     return float((gap - spread * beliefs.shape.mean) / sd)
 
 
+def is_saturated(fit: WellFit) -> bool:
+    """Whether there are hardly any negatives to count."""
+    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
+    return fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE
+
+
 def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: NDArray[np.float64]) -> list[str]:
     """Sentences about one well and channel; those that hold for the whole plate are elsewhere."""
     out = []
@@ -33,7 +39,7 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
     apart = separation(fit, beliefs)
     if n < FEWEST_DROPLETS:
         out.append(f"only {n:,} droplets (fewer than {FEWEST_DROPLETS:,})")
-    if rate > HIGHEST_RATE or n * np.exp(-rate) < 1.0:
+    if is_saturated(fit):
         out.append("saturated: no negatives to count, so only the lower bound means something")
     elif -n * np.expm1(-rate) < 1.0:
         out.append("no positives: the upper bound is what is known")

@@ -1,93 +1,193 @@
-"""What two channels say together: ratios of targets, fractional abundance, and linkage."""
+"""What two channels say together: cross-talk, ratios of targets, fractional abundance, and linkage."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
+from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._fit_pair import PairPlate, fit_pair, log_excess
 from bayesgmm.ddpcr._fit_plate import PlateFit
 from bayesgmm.ddpcr._fit_well import WellFit, cluster_log_densities
+from bayesgmm.ddpcr._flags import is_saturated
+from bayesgmm.ddpcr._graded_model import GradedBeliefs
+from bayesgmm.ddpcr._pair_density import CLUSTERS, EFFECTS, TURN
 from bayesgmm.ddpcr._plate import Plate
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Array = NDArray[np.float64]
+Pairs = dict[tuple[str, str], PairPlate]
 
-_DRAWS = 4000
+_DRAWS, _JOINT_DRAWS = 4000, 512
 _EM_STEPS, _STEADY = 200, 1e-8
 # With fewer droplets in a cluster its share is far from Normal; there droplets count as if their cluster were known.
 _FEW = 20.0
+_ENDS = ("", "_lower", "_upper")
+_TOLD = {
+    "ratio": ("1", "concentration in the first channel over that in the second"),
+    "fractional_abundance": ("1", "concentration in the first channel over that in both"),
+    "linked_per_droplet": ("copies per droplet", "lambda of molecules with both targets"),
+    "effect_size": ("1", "share of a channel's signal; where channels were fitted together"),
+    "plate_effect_size": ("1", "share of a channel's signal, over the wells that tell"),
+    "cluster_share": ("1", "of the droplets that are no outliers"),
+    "cluster_correlation": ("1", "of the channels within a cluster; where they were fitted together"),
+}
+
+
+def fit_pairs(
+    plate: Plate, fits: dict[str, PlateFit], *, seed: np.random.SeedSequence, cores: int | None, progress: Any
+) -> tuple[dict[str, PlateFit], Pairs]:
+    """Look at every pair of channels; wells that had to be fitted together replace those of the single channels."""
+    controls = plate.table["ntc"].to_numpy(dtype=bool).tolist()
+    pairs: Pairs = {}
+    names = list(combinations(fits, 2))
+    out = dict(fits)
+    for (a, b), own in zip(names, seed.spawn(len(names)), strict=True):
+        if any(isinstance(fits[name].beliefs, GradedBeliefs) for name in (a, b)):
+            pairs[a, b] = PairPlate.without(len(plate), unseen="amplitudes are graded")
+            continue
+        x = [np.column_stack([well.channel(a), well.channel(b)]) for well in plate]
+        options = {"draws": _JOINT_DRAWS, "seed": own, "cores": cores, "progress": progress}
+        found = pairs[a, b] = fit_pair(x, (fits[a], fits[b]), controls, **options)
+        for c, name in enumerate((a, b)):
+            wells, alone = list(out[name].wells), list(out[name].alone)
+            for i, fit in enumerate(found.wells):
+                if fit is not None:
+                    # What the channel seemed to hold alone is no longer compared with.
+                    wells[i], alone[i] = fit.wells[c], None
+            out[name] = replace(out[name], wells=wells, alone=alone)
+    return out, pairs
+
+
+def alone(pairs: Pairs, channel: str, wells: list[int]) -> list[int]:
+    """Those of the wells that were not fitted in this channel and another one together."""
+    together = [found for pair, found in pairs.items() if channel in pair]
+    return [i for i in wells if all(found.wells[i] is None for found in together)]
+
+
+def flags_of_pairs(pairs: Pairs, channel: str) -> list[str]:
+    """Sentences about a channel of the plate."""
+    out = []
+    for (a, b), found in pairs.items():
+        if channel not in (a, b):
+            continue
+        if found.unseen:
+            out.append(f"cross-talk of {a} and {b} not looked for: {found.unseen}")
+        told = (
+            f"cross-talk: {{:.0%}} of the signal in {a} is seen in {b}",
+            f"cross-talk: {{:.0%}} of the signal in {b} is seen in {a}",
+            f"competition: signals in {a} are {{:.0%}} lower where {b} is positive too",
+            f"competition: signals in {b} are {{:.0%}} lower where {a} is positive too",
+        )
+        each = zip(told, found.effects[:, 0], found.found, strict=True)
+        out += [text.format(size) for text, size, there in each if there]
+        if any(found.found):
+            out.append(f"{a} and {b} are fitted together")
+    if sum(any(found.found) for pair, found in pairs.items() if channel in pair) > 1:
+        out.append("the last of these pairs counts: channels are not fitted three at a time")
+    return out
+
+
+def flags_of_partners(fits: dict[str, PlateFit], channel: str, i: int) -> list[str]:
+    """Sentences about a well, from the other channels."""
+    others = ((name, fitted.wells[i]) for name, fitted in fits.items() if name != channel)
+    return [
+        f"partner channel {name} saturated: what it does to this channel cannot be seen"
+        for name, fit in others
+        if fit is not None and is_saturated(fit)
+    ]
 
 
 def of_two_channels(
     plate: Plate,
     fits: dict[str, PlateFit],
+    pairs: Pairs,
     concentrations: dict[str, dict[str, Any]],
     samples: list[str],
     ends: tuple[float, float],
     rng: np.random.Generator,
 ) -> xr.Dataset:
-    """Per pair of channels: ratio and fractional abundance of each sample, linkage of each well.
+    """Per pair of channels: ratio and fractional abundance of each sample; linkage, cross-talk and competition.
 
     The intervals of ratios are total: both concentrations carry variation between wells as if it were independent.
     Linkage is the concentration of molecules with both targets, ln(N N00 / ((N00 + N10) (N00 + N01))), per droplet.
     """
     import xarray as xr
 
-    pairs = list(combinations(fits, 2))
-    suffixes = ("", "_lower", "_upper")
-    ratio, fraction = (
-        {f"{name}{each}": np.full((len(samples), len(pairs)), np.nan) for each in suffixes}
+    W, P, names = len(plate), len(pairs), list(pairs)
+    of_samples = {
+        f"{name}{end}": np.full((len(samples), P), np.nan)
         for name in ("ratio", "fractional_abundance")
-    )
-    linked = {f"linked_per_droplet{each}": np.full((len(plate), len(pairs)), np.nan) for each in suffixes}
+        for end in _ENDS
+    }
+    linked = {f"linked_per_droplet{end}": np.full((W, P), np.nan) for end in _ENDS}
+    sizes = {f"effect_size{end}": np.full((W, P, 4), np.nan) for end in _ENDS}
+    of_plate = {f"plate_effect_size{end}": np.full((P, 4), np.nan) for end in _ENDS}
+    of_clusters = {name: np.full((W, P, 4), np.nan) for name in ("cluster_share", "cluster_correlation")}
     probabilities = (0.5, *ends)
-    for p, (a, b) in enumerate(pairs):
+    for p, (a, b) in enumerate(names):
+        mean, error = pairs[a, b].effects.T
+        for end, z in zip(_ENDS, ndtri(probabilities), strict=True):
+            of_plate[f"plate_effect_size{end}"][p] = mean + z * error
         for s, name in enumerate(samples):
             if name not in concentrations[a] or name not in concentrations[b]:
                 continue
-            x, y = concentrations[a][name].draw(rng, _DRAWS), concentrations[b][name].draw(rng, _DRAWS)
-            for each, q, share in zip(
-                suffixes, np.quantile(x / y, probabilities), np.quantile(x / (x + y), probabilities), strict=True
-            ):
-                ratio[f"ratio{each}"][s, p], fraction[f"fractional_abundance{each}"][s, p] = q, share
+            u, v = concentrations[a][name].draw(rng, _DRAWS), concentrations[b][name].draw(rng, _DRAWS)
+            found = zip(_ENDS, np.quantile(u / v, probabilities), np.quantile(u / (u + v), probabilities), strict=True)
+            for end, q, share in found:
+                of_samples[f"ratio{end}"][s, p], of_samples[f"fractional_abundance{end}"][s, p] = q, share
         for i, well in enumerate(plate):
-            first, second = fits[a].wells[i], fits[b].wells[i]
-            if first is None or second is None:
+            first, second, joint = fits[a].wells[i], fits[b].wells[i], pairs[a, b].wells[i]
+            if joint is not None:
+                q = joint.quantiles(joint.linked, probabilities)
+                of_clusters["cluster_share"][i, p] = joint.clusters
+                of_clusters["cluster_correlation"][i, p] = np.tanh(joint.mode[TURN])
+                each = np.array([joint.quantiles(values, probabilities) for values in joint.effects.T])
+                for e, end in enumerate(_ENDS):
+                    sizes[f"effect_size{end}"][i, p] = each[:, e]
+            elif first is None or second is None:
                 continue
-            found = _linked(well.channel(a), first, fits[a], well.channel(b), second, fits[b], rng)
-            for each, q in zip(suffixes, np.quantile(found, probabilities), strict=True):
-                linked[f"linked_per_droplet{each}"][i, p] = q
-    told = {
-        "ratio": "concentration in the first channel over that in the second",
-        "fractional_abundance": "concentration in the first channel over that in both",
-        "linked_per_droplet": "lambda of molecules with both targets",
-    }
+            else:
+                x, beliefs = (well.channel(a), well.channel(b)), (fits[a].beliefs, fits[b].beliefs)
+                draws, shares = linked_alone(x, (first, second), beliefs, rng)
+                q, of_clusters["cluster_share"][i, p] = np.quantile(draws, probabilities), shares
+            for end, value in zip(_ENDS, q, strict=True):
+                linked[f"linked_per_droplet{end}"][i, p] = value
 
     def attrs(name: str) -> dict[str, str]:
-        units = "copies per droplet" if name.startswith("linked") else "1"
-        return {"units": units, "long_name": told[name.removesuffix("_lower").removesuffix("_upper")]}
+        units, meaning = _TOLD[name.removesuffix("_lower").removesuffix("_upper")]
+        return {"units": units, "long_name": meaning}
 
+    every = [
+        (("sample", "pair"), of_samples),
+        (("well", "pair"), linked),
+        (("well", "pair", "effect"), sizes),
+        (("pair", "effect"), of_plate),
+        (("well", "pair", "cluster"), of_clusters),
+    ]
     return xr.Dataset(
-        {name: (("sample", "pair"), values, attrs(name)) for name, values in (ratio | fraction).items()}
-        | {name: (("well", "pair"), values, attrs(name)) for name, values in linked.items()},
-        coords={"pair": [f"{a} / {b}" for a, b in pairs]},
+        {name: (dims, values, attrs(name)) for dims, variables in every for name, values in variables.items()},
+        coords={"pair": [f"{a} / {b}" for a, b in names], "effect": list(EFFECTS), "cluster": list(CLUSTERS)},
     )
 
 
-def _linked(
-    x: Array, first: WellFit, of_x: PlateFit, y: Array, second: WellFit, of_y: PlateFit, rng: np.random.Generator
-) -> Array:
-    """Draws of lambda of the linked pair, from the shares of the four clusters.
+def linked_alone(
+    x: tuple[Array, Array], fits: tuple[WellFit, WellFit], beliefs: tuple[Beliefs, Beliefs], rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Draws of lambda of the linked pair, and the shares of the four clusters, from fits of single channels.
 
     Clusters have the densities of the two channels' fits; only their shares are estimated, because multiplying
     probabilities of the channels would make linked molecules look independent where clusters overlap.
     """
-    of_first, of_second = cluster_log_densities(x, first, of_x.beliefs), cluster_log_densities(y, second, of_y.beliefs)
+    n = x[0].size
+    of_first, of_second = (cluster_log_densities(*each) for each in zip(x, fits, beliefs, strict=True))
     log_f = np.stack([a + b for b in of_second for a in of_first], axis=1)
     f = np.exp(log_f - log_f.max(axis=1, keepdims=True))
     shares, r = np.full(4, 0.25), f
@@ -95,11 +195,11 @@ def _linked(
         r = f * shares
         r /= r.sum(axis=1, keepdims=True)
         # Jeffreys' prior keeps them above 0.
-        shares, before = (r.sum(axis=0) + 0.5) / (len(x) + 2.0), shares
+        shares, before = (r.sum(axis=0) + 0.5) / (n + 2.0), shares
         if np.abs(shares - before).max() < _STEADY:
             break
-    if len(x) * shares.min() < _FEW:
-        return _log_excess(rng.dirichlet(len(x) * shares + 0.5, _DRAWS))
+    if n * shares.min() < _FEW:
+        return log_excess(rng.dirichlet(n * shares + 0.5, _DRAWS)), shares
     # Information about log ratios to the share of negatives in both, from the scores of the droplets; and the prior.
     scores = (r - shares)[:, 1:]
     information = scores.T @ scores + 2.0 * (np.diag(shares) - np.outer(shares, shares))[1:, 1:]
@@ -107,10 +207,4 @@ def _linked(
     ratios = np.log(shares[1:] / shares[0]) + rng.standard_normal((_DRAWS, 3)) @ factor.T
     log_shares = np.concatenate([np.zeros((_DRAWS, 1)), ratios], axis=1)
     log_shares -= np.logaddexp.reduce(log_shares, axis=1, keepdims=True)
-    return _log_excess(np.exp(log_shares))
-
-
-def _log_excess(shares: Array) -> Array:
-    """ln(N N00 / ((N00 + N10) (N00 + N01))) of shares (S, 4)."""
-    none, only_x, only_y, _ = shares.T
-    return np.log(none) - np.log(none + only_x) - np.log(none + only_y)
+    return log_excess(np.exp(log_shares)), shares

@@ -15,7 +15,7 @@ from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
 from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._graded_plate import with_grades
-from bayesgmm.ddpcr._pairs import of_two_channels
+from bayesgmm.ddpcr._pairs import Pairs, alone, fit_pairs, flags_of_pairs, flags_of_partners, of_two_channels
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._sample_wells import check_engine, sampled, warn_of_time
 from bayesgmm.ddpcr._volume import Volume, volumes
@@ -76,7 +76,8 @@ def quantify(
         for each well with ``NUTS()``.
     wells : str or list of str, optional
         The wells that the engine samples, such as ``"A01-C01"``; all if left out. Others keep the fast answer, and all
-        learn from each other as without engine.
+        learn from each other as without engine. Where two channels are fitted together that fit stands;
+        `two_channel_model` is for any engine.
     probability : float
         Of the intervals.
     random_seed : int, optional
@@ -94,11 +95,13 @@ def quantify(
         A well without positives has lower bound 0 and its upper bound is one-sided; a saturated one has no upper bound
         (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals.
         Per ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank
-        and of detection. Per pair of channels: ``ratio``, ``fractional_abundance``, ``linkage``. Attributes hold the
-        droplet volume and where it comes from, the method, each channel's declaration, and those of wells that were
-        fitted with priors of their own, such as controls. With an engine also per ``well`` and ``channel``:
-        ``sampling`` (name of the `Status`, empty where it was not sampled), ``r_hat`` and ``effective_draws`` of
-        lambda, ``divergences``. With graded amplitudes ``rho`` and ``step_sd``, the sd that each further molecule adds.
+        and of detection. Per ``pair`` of channels: ``ratio``, ``fractional_abundance``, ``linked_per_droplet``,
+        ``cluster_share``, and the ``effect`` of one channel on the other (``plate_effect_size``; ``effect_size`` of
+        each well where they were fitted together). Attributes hold the droplet volume and where it comes from, the
+        method, each channel's declaration, and those of wells that were fitted with priors of their own, such as
+        controls. With an engine also per ``well`` and ``channel``: ``sampling`` (name of the `Status`, empty where it
+        was not sampled), ``r_hat`` and ``effective_draws`` of lambda, ``divergences``. With graded amplitudes ``rho``
+        and ``step_sd``, the sd that each further molecule adds.
 
     Raises
     ------
@@ -113,6 +116,11 @@ def quantify(
 
     Graded amplitudes are earned if the evidence of all wells, fitted one by one under weak priors, is higher by 5 nats,
     and if lambda moves by no more than chance when the positives' law has a rate of its own (Hausman 1978; P > 0.01).
+
+    Two channels are first fitted one by one, then the wells with most droplets in the four clusters are asked for
+    cross-talk (a share of one channel's signal is seen in the other) and competition (signals are lower where both
+    targets are). If the plate is sure that a cluster is shifted by a quarter of its sd or more, all wells but the
+    controls are fitted in both channels together, and these are the results; a flag says so.
 
     Examples
     --------
@@ -138,7 +146,7 @@ def quantify(
         if not any(np.unique(well.channel(name)[:_LOOKED_AT]).size > 1 for well in plate):
             raise InputError("channels", f"all amplitudes in {name} are alike", "Leave out channels that were not used")
     fits: dict[str, PlateFit] = {}
-    seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 1)
+    seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 2)
     controls = plate.table["ntc"].to_numpy(dtype=bool)
     chosen = [i for i, well in enumerate(plate) if well.name in sampled_wells]
     if engine is not None:
@@ -156,11 +164,15 @@ def quantify(
             fits[name] = fit_plate(wells_of, draws=_DRAWS)
             if amplitudes == "graded":
                 fits[name] = with_grades(wells_of, fits[name], draws=_DRAWS)
+        fits, pairs = fit_pairs(plate, fits, seed=seeds[-1], cores=cores, progress=progress)
+        for name, seed in zip(names, seeds, strict=False):
             if engine is not None:
-                options = {"seed": seed.spawn(1)[0], "cores": cores, "progress": progress}
-                fits[name] = sampled(fits[name], x, chosen, engine, **options)
-    rng = np.random.default_rng(seeds[-1])
-    out = _dataset(plate, fits, volume, probability, rng)
+                x, options = [well.channel(name) for well in plate], {"cores": cores, "progress": progress}
+                fits[name] = sampled(
+                    fits[name], x, alone(pairs, name, chosen), engine, seed=seed.spawn(1)[0], **options
+                )
+    rng = np.random.default_rng(seeds[-2])
+    out = _dataset(plate, fits, pairs, volume, probability, rng)
     if engine is not None:
         out.attrs["engine"] = f"{engine!r} in {', '.join(sampled_wells)}"
     return out
@@ -177,7 +189,12 @@ def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
 
 
 def _dataset(
-    plate: Plate, fits: dict[str, PlateFit], volume: Volume, probability: float, rng: np.random.Generator
+    plate: Plate,
+    fits: dict[str, PlateFit],
+    pairs: Pairs,
+    volume: Volume,
+    probability: float,
+    rng: np.random.Generator,
 ) -> xr.Dataset:
     import xarray as xr
 
@@ -220,7 +237,9 @@ def _dataset(
             for name, value in found.items():
                 per_well[name][i, c] = value
             modes[i, c, _places(parameters, fitted.beliefs)] = fit.mode
-            flags[i, c] = joined(flags_of(fit, fitted.alone[i], fitted.beliefs, baselines))
+            flags[i, c] = joined(
+                [*flags_of(fit, fitted.alone[i], fitted.beliefs, baselines), *flags_of_partners(fits, channel, i)]
+            )
         concentrations[channel] = {}
         for s, (name, own) in enumerate(members.items()):
             if not own:
@@ -238,7 +257,9 @@ def _dataset(
         mean_volume = float(np.mean(volumes_ul))
         blank, detection = limits(fitted, controls, mean_volume)
         per_channel["limit_of_blank"][c], per_channel["limit_of_detection"][c] = blank, detection
-        attributes[f"flags {channel}"] = joined(of_plate(fitted, int(controls.sum())))
+        attributes[f"flags {channel}"] = joined(
+            [*of_plate(fitted, int(controls.sum())), *flags_of_pairs(pairs, channel)]
+        )
         attributes |= _models(channel, fitted, wells)
         if fitted.grades:
             attributes[f"amplitudes {channel}"] = fitted.grades
@@ -282,7 +303,7 @@ def _dataset(
         status = np.array([[status_of(fit) for fit in fitted.wells] for fitted in fits.values()]).T
         out["sampling"] = (("well", "channel"), status, {"long_name": "how the chains ended"})
     if len(channels) > 1:
-        out = out.merge(of_two_channels(plate, fits, concentrations, names, (low, high), rng))
+        out = out.merge(of_two_channels(plate, fits, pairs, concentrations, names, (low, high), rng))
     out.attrs = {
         "droplet_volume": volume.source,
         "method": "Gaussian mixture with Poisson-locked weights; rain counts as positive",

@@ -14,7 +14,7 @@ from bayesgmm._errors import InputError
 from bayesgmm._status import Status
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_plate import PlateFit
-from bayesgmm.ddpcr._fit_well import Chains, WellFit, binned, clipped, density_of, misfit
+from bayesgmm.ddpcr._fit_well import Chains, WellFit, binned, clipped, density_of, misfit_alone
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._well_model import droplets
 from bayesgmm.ddpcr._wells import listed, wells_in
@@ -139,7 +139,7 @@ def _sampled(job: _Job) -> WellFit:
         shares=np.full(len(draws), 1.0 / len(draws)),
         pareto_k=np.nan,
         converged=chains.status is Status.SAMPLED,
-        misfit=misfit(x, density, mode, beliefs.n_positive),
+        misfit=misfit_alone(x, density, mode, beliefs.n_positive),
         chains=chains,
     )
 

@@ -46,6 +46,8 @@ def simulate_plate(
     baseline_sd: float = 0.0,
     extra_cv: float = 0.0,
     linked: float = 0.0,
+    cross_talk: float | tuple[float, float] = 0.0,
+    competition: float = 0.0,
     random_seed: int | None = None,
 ) -> Plate:
     r"""Simulate the droplets of a plate.
@@ -85,6 +87,11 @@ def simulate_plate(
         Standard deviation tau between wells of the logarithm of lambda, beyond Poisson noise; shared by the channels.
     linked : float
         Share of the rarer target's copies that are on one molecule with one of the other target, 0 to 1.
+    cross_talk : float or (float, float)
+        Share of a channel's signal that is also seen in the other: of the first in the second, of the second in the
+        first.
+    competition : float
+        By how much the signals of both channels are lower where a droplet has both targets, 0 to 1.
     random_seed : int, optional
 
     Returns
@@ -122,6 +129,7 @@ def simulate_plate(
             "baseline_sd": (baseline_sd, 0.0, np.inf),
             "extra_cv": (extra_cv, 0.0, np.inf),
             "linked": (linked, 0.0, 1.0),
+            "competition": (competition, 0.0, 1.0),
         }
     )
     if rho > 0 and positive_sd < 1:
@@ -147,6 +155,8 @@ def simulate_plate(
         rho=rho,
         rain=rain,
         outliers=outliers,
+        cross_talk=_pair_of("cross_talk", cross_talk),
+        competition=competition,
     )
     content = [(name, rate) for name, rate in rates.items() for _ in range(n_wells)]
     content += [(_NTC, np.zeros(n_channels))] * n_ntc
@@ -193,6 +203,8 @@ class _Shape:
     rho: float
     rain: float
     outliers: float
+    cross_talk: tuple[float, float]
+    competition: float
 
     def draw(self, molecules: NDArray[np.int64], rng: np.random.Generator) -> Array:
         """Amplitudes, shape (n_droplets, n_channels) as the molecules have."""
@@ -205,8 +217,13 @@ class _Shape:
         spread = self.sd * np.sqrt(np.maximum(1.0 + (self.positive_sd**2 - 1.0) * steps, 0.0))
         raining = (molecules > 0) & (rng.random(molecules.shape) < self.rain)
         height = np.where(raining, rng.random(molecules.shape), 1.0)
-        positive = self.gap * steps * height + np.where(raining, self.sd, spread) * noise
+        signal = self.gap * steps * height
+        if molecules.shape[1] == 2:
+            signal = np.where((molecules > 0).all(axis=1, keepdims=True), 1.0 - self.competition, 1.0) * signal
+        positive = signal + np.where(raining, self.sd, spread) * noise
         amplitudes = np.where(molecules == 0, negative, positive)
+        if molecules.shape[1] == 2:
+            amplitudes += signal[:, ::-1] * self.cross_talk[::-1]
         away = rng.random(len(molecules)) < self.outliers
         amplitudes[away] = self.gap * rng.uniform(-0.5, 2.0, size=(int(away.sum()), molecules.shape[1]))
         return self.baseline + amplitudes
@@ -255,6 +272,15 @@ def _rates(samples: Any, droplet_volume_nl: float | None) -> dict[str, Array]:
     if len(sizes) > 1:
         raise InputError("samples", "some have one target and some have two", "Give all of them pairs, 0 for none")
     return rates
+
+
+def _pair_of(name: str, value: Any) -> tuple[float, float]:
+    """Two numbers from 0 to 1, from one or two."""
+    pair: Any = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
+    first, second = pair
+    _check(name, first, 0.0, 1.0)
+    _check(name, second, 0.0, 1.0)
+    return float(first), float(second)
 
 
 def _layout(n: int) -> list[str]:

@@ -9,7 +9,7 @@ from scipy.special import expit, ndtr
 from bayesgmm.ddpcr._between_wells import BetweenWells, Concentration, Counted
 from bayesgmm.ddpcr._fit_plate import PlateFit
 from bayesgmm.ddpcr._fit_well import WellFit
-from bayesgmm.ddpcr._flags import HIGHEST_RATE, separation
+from bayesgmm.ddpcr._flags import is_saturated, separation
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 
 Array = NDArray[np.float64]
@@ -117,9 +117,9 @@ def bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
 
 def kind_of(fit: WellFit) -> str:
     """Whether a well has hardly a positive droplet, hardly a negative one, or both kinds."""
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    if fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE:
+    if is_saturated(fit):
         return _FULL
+    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
     return _NONE if -fit.n_droplets * np.expm1(-middle) < 1.0 else ""
 
 

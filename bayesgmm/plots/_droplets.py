@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 KINDS = ("negatives", "positives", "rain", "outliers")
 COLORS = {"negatives": PALETTE[0], "positives": PALETTE[1], "rain": PALETTE[2], "outliers": GREY}
 WARNING = PALETTE[3]
+# Whether each of the clusters --, +-, -+, ++ of two channels is positive in the first, and in the second.
+HAS = np.array([[0, 1, 0, 1], [0, 0, 1, 1]])
 NO_POSITIVES = "no positives"  # how this flag begins
 # Components by the first word of their name.
 _KIND_OF = {"negative": 0, "positive": 1, "rain": 2, "low": 3, "outliers": 3}
@@ -44,7 +46,7 @@ class Row:
 
     def __getitem__(self, name: str) -> Any:
         variable = self._variables[name]
-        return variable.values[tuple(self._places[str(dim)] for dim in variable.dims)]
+        return variable.values[tuple(self._places.get(str(dim), slice(None)) for dim in variable.dims)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,21 @@ class Clusters:
 
         return together(negative), together(positive)
 
+    def of(self, positive: bool) -> Clusters:
+        """The negatives with low droplets, or the positives with rain; weights add up to 1."""
+        own = (self.kind == 1) | (self.kind == 2) if positive else (self.kind == 0) | (self.kind == 3)
+        if not positive:
+            own[-1] = False  # outliers come last
+        weights = self.weights[own] / self.weights[own].sum()
+        return Clusters(weights=weights, means=self.means[own], sds=self.sds[own], kind=self.kind[own])
+
+    def middle(self, positive: bool) -> tuple[float, float]:
+        """Mean and standard deviation of the negatives or of the positives, without rain."""
+        own = self.kind == int(positive)
+        shares = self.weights[own] / self.weights[own].sum()
+        mean = float(shares @ self.means[own])
+        return mean, float(np.sqrt(shares @ (np.square(self.sds[own]) + np.square(self.means[own] - mean))))
+
     def probabilities(self, x: Array) -> tuple[Array, Array]:
         """That a droplet with amplitude x is positive, and that it is an outlier."""
         z = (x - self.means[:, None]) / self.sds[:, None]
@@ -91,24 +108,82 @@ class Clusters:
 
 
 def clusters(result: xr.Dataset, well: str, channel: str) -> Clusters | None:
-    """The fitted mixture of a well, or None where there was no fit."""
+    """The fitted mixture of a well, or None where there was no fit.
+
+    Where two channels were fitted together it has the components of all four of their clusters.
+    """
+    alone = moved(result, well, channel)
+    if alone is None:
+        return None
+    for name in result["pair"].to_numpy().tolist() if "pair" in result.dims else []:
+        pair = tuple(name.split(" / "))
+        if channel not in pair:
+            continue
+        shares, _, four = in_pair(result, well, pair)
+        if four is not None:
+            c = pair.index(channel)
+            parts = [each.of(bool(has)) for each, has in zip(four[c], HAS[c], strict=True)]
+            weights = [w * (1.0 - alone.weights[-1]) * p.weights for w, p in zip(shares, parts, strict=True)]
+            return Clusters(
+                weights=np.concatenate([*weights, alone.weights[-1:]]),
+                means=np.concatenate([*(p.means for p in parts), alone.means[-1:]]),
+                sds=np.concatenate([*(p.sds for p in parts), alone.sds[-1:]]),
+                kind=np.concatenate([*(p.kind for p in parts), alone.kind[-1:]]),
+            )
+    return alone
+
+
+def moved(result: xr.Dataset, well: str, channel: str, *, shift: float = 0.0, log_left: float = 0.0) -> Clusters | None:
+    """The mixture of a well in one channel, shifted, and with what is left of the distance between its clusters."""
+    own = _mode(result, well, channel)
+    if not own:
+        return None
+    # What says how amplitudes grow with the number of molecules, if they do.
+    rho, step = ([own.pop(name)] if name in own else [] for name in ("probit_rho", "log_step_sd"))
+    model: Any = GaussianMixture.from_json(str(result.attrs[f"model {channel}"]))
+    names, K = model.component_names, model.n_components
+    kind = np.array([_KIND_OF[name.split(" ")[0]] for name in names])
+    at = np.array([*own.values()])
+    means = model.means.at(np.array([*(at[-4:-1] + np.array([shift, 0.0, log_left])), *rho]), K)
+    sds = model.covariances.at(np.array([at[-1], *step]) if step else at[-1], means)[:, 0, 0]
+    return Clusters(weights=np.exp(model.weights.at(at[:-4], K)), means=means[:, 0], sds=sds, kind=kind)
+
+
+def in_pair(
+    result: xr.Dataset, well: str, pair: tuple[str, ...]
+) -> tuple[Array, Array, tuple[list[Clusters], list[Clusters]] | None]:
+    """Shares of --, +-, -+, ++, correlations within them, and each channel's mixture as it is in each of them.
+
+    None in place of the mixtures where channels were not fitted together.
+    """
+    there = result["pair"].to_numpy().tolist()
+    swapped = " / ".join(pair) not in there
+    at = Row(result, well=well, pair=" / ".join(pair[::-1] if swapped else pair))
+    order, turned = ([0, 2, 1, 3], [1, 0, 3, 2]) if swapped else ([0, 1, 2, 3], [0, 1, 2, 3])
+    shares, correlations = (at[name][order] for name in ("cluster_share", "cluster_correlation"))
+    sizes = at["effect_size"][turned]
+    if not np.isfinite(sizes).all():
+        return shares, np.zeros(4), None
+    gaps = np.exp([_mode(result, well, channel)["log_gap"] for channel in pair])
+    left = 1.0 - sizes[2:]
+    four: tuple[list[Clusters], list[Clusters]] = ([], [])
+    for c, d in ((0, 1), (1, 0)):
+        for q in range(4):
+            both = HAS[:, q].all()
+            shift = sizes[d] * gaps[d] * HAS[d, q] * (left[d] if both else 1.0)
+            found = moved(result, well, pair[c], shift=shift, log_left=float(np.log(left[c])) if both else 0.0)
+            assert found is not None
+            four[c].append(found)
+    return shares, correlations, four
+
+
+def _mode(result: xr.Dataset, well: str, channel: str) -> dict[str, float]:
+    """Parameters of a well by their names; none where there was no fit."""
     places = {dim: result.get_index(dim).get_loc(label) for dim, label in (("well", well), ("channel", channel))}
     variable = result.variables["mode"]
     mode = variable.values[tuple(places.get(str(dim), slice(None)) for dim in variable.dims)]
     known = np.isfinite(mode)
-    if not known.any():
-        return None
-    parameters = result.get_index("parameter")[known]
-    own: dict[str, float] = dict(zip(parameters, mode[known], strict=True))
-    # What says how amplitudes grow with the number of molecules, if they do.
-    rho, step = ([own.pop(name)] if name in own else [] for name in ("probit_rho", "log_step_sd"))
-    at = np.array([*own.values()])
-    model: Any = GaussianMixture.from_json(str(result.attrs[f"model {channel}"]))
-    names, K = model.component_names, model.n_components
-    kind = np.array([_KIND_OF[name.split(" ")[0]] for name in names])
-    means = model.means.at(np.array([*at[-4:-1], *rho]), K)
-    sds = model.covariances.at(np.array([at[-1], *step]) if step else at[-1], means)[:, 0, 0]
-    return Clusters(weights=np.exp(model.weights.at(at[:-4], K)), means=means[:, 0], sds=sds, kind=kind)
+    return dict(zip(result.get_index("parameter")[known].tolist(), mode[known].tolist(), strict=True))
 
 
 def check_result(result: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.plots import _droplets as drops
 from bayesgmm.plots._droplets import COLORS, KINDS, WARNING, Array, Clusters
+from bayesgmm.plots._four_clusters import four_clusters
 from bayesgmm.plots._style import GREY, PALETTE, add_legend, axes_or_new, ink
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _SHADES = (PALETTE[0], PALETTE[6], PALETTE[1])
 _BINS, _CURVE = 120, 800
 CLUSTER_COLORS = (GREY, PALETTE[0], PALETTE[2], PALETTE[1])
-_EM_STEPS, _STEADY = 100, 1e-6
+_SDS = 2.45  # an ellipse of so many sds holds 95 % of a Normal cluster
 _FLAG_WIDTH = 92
 _LINE = 14.5  # points
 
@@ -246,7 +247,8 @@ def plot_two_channels(
     -------
     matplotlib.axes.Axes
         Uncertain droplets are pale. The legend holds the expected numbers, from shares of the clusters that are free
-        (targets may be linked) and the clusters of each channel's fit. Dashed lines are thresholds for comparison.
+        (targets may be linked). Ellipses hold 95 % of a cluster without its rain; they lean where channels were fitted
+        together and are correlated. Dashed lines are thresholds for comparison.
 
     Raises
     ------
@@ -263,19 +265,24 @@ def plot_two_channels(
         raise InputError("channels", f"got {channels!r}", f"Give two of {', '.join(there)}")
     ax = axes_or_new(ax, (7.6, 5.0))
     x = [drops.amplitudes(plate, well, channel) for channel in pair]
-    fitted = [drops.clusters(result, well, channel) for channel in pair]
+    fitted = four_clusters(result, well, (pair[0], pair[1]))
     order = np.random.default_rng(0).permutation(x[0].size)
     points = {"s": 4.0, "linewidths": 0.0, "rasterized": True}
-    if fitted[0] is None or fitted[1] is None:
+    if fitted is None:
         ax.scatter(x[1][order], x[0][order], color=GREY, **points)
     else:
-        p = four_clusters(*(c.log_densities(each) for c, each in zip(fitted, x, strict=True) if c is not None))
+        p = fitted.probabilities(*x)
         colors = to_rgba_array(CLUSTER_COLORS)[p.argmax(axis=1)]
         colors[:, 3] = 0.2 + 0.7 * np.clip(2.0 * p.max(axis=1) - 1.0, 0.0, 1.0)
         ax.scatter(x[1][order], x[0][order], c=colors[order], **points)
         names = drops.names_of_clusters(result, pair)
         for name, color, number in zip(names, CLUSTER_COLORS, p.sum(axis=0), strict=True):
             ax.scatter([], [], color=color, s=25, label=f"{name}: {number:,.0f}")
+        for (mean, covariance), number in zip(fitted.ellipses(), p.sum(axis=0), strict=True):
+            if number >= 1.0:  # of a cluster without droplets only the prior says where it is
+                along = np.linspace(0.0, 2.0 * np.pi, 121)
+                edge = mean[:, None] + _SDS * np.linalg.cholesky(covariance) @ [np.cos(along), np.sin(along)]
+                ax.plot(edge[1], edge[0], color=ink(), linewidth=1.0)
         add_legend(ax)
     for channel, line in zip(pair, (ax.axhline, ax.axvline), strict=True):
         threshold = float(drops.Row(result, well=well, channel=channel)["threshold"])
@@ -286,17 +293,3 @@ def plot_two_channels(
     title = f"{well}: {drops.contents(result, well)}, {x[0].size:,} droplets"
     ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
     return ax
-
-
-def four_clusters(first: tuple[Array, Array], second: tuple[Array, Array]) -> Array:
-    """Probabilities (n, 4) of neither, first only, second only, both; the shares of the clusters are fitted."""
-    log_f = np.stack([a + b for b in second for a in first])
-    f = np.exp(log_f - log_f.max(axis=0))
-    shares = np.full(4, 0.25)
-    for _ in range(_EM_STEPS):
-        before = shares
-        shares = (shares * (f @ (1.0 / (shares @ f))) + 0.5) / (f.shape[1] + 2.0)
-        if np.abs(shares - before).max() < _STEADY:
-            break
-    p = f * shares[:, None]
-    return (p / p.sum(axis=0)).T

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters, Row, names_of_clusters
-from bayesgmm.plots.ddpcr import CLUSTER_COLORS, four_clusters, limits
+from bayesgmm.plots._four_clusters import four_clusters
+from bayesgmm.plots.ddpcr import CLUSTER_COLORS, limits
 from bayesgmm.report._html import encoded, text
 
 if TYPE_CHECKING:
@@ -62,11 +63,8 @@ def scatter(result: xr.Dataset, well: str, pair: tuple[str, str], x: list[Array]
     wide, tall = _PIXELS
     column = np.minimum((shares[1] * wide).astype(int), wide - 1)
     line = tall - 1 - np.minimum((shares[0] * tall).astype(int), tall - 1)
-    first, second = fitted
-    cluster = np.zeros(x[0].size, dtype=int)
-    if first is not None and second is not None:
-        p = four_clusters(first.log_densities(x[0]), second.log_densities(x[1]))
-        cluster = p.argmax(axis=1)
+    four = four_clusters(result, well, pair)
+    cluster = np.zeros(x[0].size, dtype=int) if four is None else four.probabilities(x[0], x[1]).argmax(axis=1)
     # A droplet is a square of two by two; rare clusters are drawn last.
     pixels = np.zeros((tall, wide), dtype=np.uint8)
     for k in np.argsort(-np.bincount(cluster, minlength=4)):

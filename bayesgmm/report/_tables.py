@@ -21,6 +21,9 @@ FILES = {
     ("channel",): "_channels",
     ("sample", "pair"): "_pairs",
     ("well", "pair"): "_linkage",
+    ("pair", "effect"): "_plate_effects",
+    ("well", "pair", "effect"): "_effects",
+    ("well", "pair", "cluster"): "_clusters",
 }
 _FIRST = {
     ("well", "channel"): [
@@ -31,12 +34,17 @@ _FIRST = {
     ("channel",): ["channel", "target"],
     ("sample", "pair"): ["sample", "pair"],
     ("well", "pair"): ["well", "pair", "well_sample"],
+    ("pair", "effect"): ["pair", "effect"],
+    ("well", "pair", "effect"): ["well", "pair", "effect"],
+    ("well", "pair", "cluster"): ["well", "pair", "cluster"],
 }
 _MEANINGS = {
     "well": ("", "well of the plate"),
     "channel": ("", "channel of the instrument"),
     "sample": ("", "name of the sample"),
     "pair": ("", "two channels, the first over the second"),
+    "effect": ("", "of one channel on the other"),
+    "cluster": ("", "positive (+) or not (-) in the first channel, and in the second"),
     "well_sample": ("", "sample in the well"),
     "target": ("", "what the channel measures"),
     "ntc": ("", "a control without template"),
@@ -70,9 +78,10 @@ def write_tables(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]
     list of pathlib.Path
         ``results.csv``: one row for each well and channel. ``results_samples.csv``: for each sample and channel.
         ``results_channels.csv``: for each channel, with variation between wells, limits of blank and detection, and
-        flags of the plate. With several channels ``results_pairs.csv`` (ratios of each sample) and
-        ``results_linkage.csv`` (of each well). ``results_columns.csv``: unit and meaning of every column, in their
-        order.
+        flags of the plate. With several channels ``results_pairs.csv`` (ratios of each sample),
+        ``results_linkage.csv`` (of each well), ``results_plate_effects.csv`` and ``results_effects.csv`` (cross-talk
+        and competition) and ``results_clusters.csv`` (shares of the four clusters). ``results_columns.csv``: unit and
+        meaning of every column, in their order.
 
     Raises
     ------

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bayesgmm as bg
+from bayesgmm._errors import InputError
 from bayesgmm.ddpcr import simulate_plate
 from bayesgmm.ddpcr._simulate import _negatives
 
@@ -126,6 +127,16 @@ def test_two_channels(linked):
     assert_mean((clusters == 1).astype(float), np.exp(-(a + b - pairs)))
     row = plate.table.loc["A01"]
     assert [row["true_lambda Ch1"], row["true_lambda Ch2"], row["true_linked"]] == pytest.approx([a, b, pairs])
+
+
+def test_cross_talk_and_competition_move_clusters():
+    options = PLAIN | {"samples": {"s": (0.6, 0.5)}, "n_droplets": N, "separation": 20.0, "random_seed": 10}
+    (well,) = simulate_plate(**options, cross_talk=(0.2, 0.1), competition=0.15)
+    high = 2000.0 + 5000.0 * np.array([[0, 0], [1, 0.2], [0.85 * 1.1, 0.85 * 1.2], [0.1, 1]])
+    for call, place in zip([1, 2, 3, 4], high, strict=True):
+        np.testing.assert_allclose(well.amplitudes[well.clusters == call].mean(axis=0), place, atol=30.0)
+    with pytest.raises(InputError, match="cross_talk"):
+        simulate_plate(samples=(0.1, 0.1), cross_talk=(0.1, 1.5))
 
 
 def test_concentrations():
