@@ -29,7 +29,10 @@ _FEWEST_POSITIVES, _KNOWN_GAP, _LEAST_SEPARATION = 20.0, 0.15, 2.5
 # How much wells of a plate differ at least and as a rule, the latter worth some wells: sds of logarithms, and of the
 # baseline in spreads.
 _TYPICAL = {"log_gap": 0.05, "log_positive_sd": 0.1, "log_spread": 0.05, "baseline": 0.5}
+_TYPICAL |= {"rain": 0.3, "lean": 0.3}
 _WORTH = 3.0
+_FARTHEST_POSITIVE = 3.0
+_FAR, _ROUNDS = 2.0, 20
 # The same of log ratios of the shares of the negatives' components.
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
@@ -160,6 +163,9 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
     ):
         typical = _TYPICAL[name] * (spread if name == "baseline" else 1.0)
         found[name] = _pooled([fit.belief(name) for fit in from_wells], getattr(beliefs, name), typical)
+    apart = [fit for fit in telling if _shows_rain(fit, beliefs.shape.end)]
+    for name in ("rain", "lean"):
+        found[name] = _shared([fit.belief(name) for fit in apart], getattr(beliefs, name), _TYPICAL[name])
     shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
     return replace(beliefs, **found, shape=shape, share_sd=share_sd)
 
@@ -226,6 +232,12 @@ def _tells_of_positives(fit: WellFit) -> bool:
     return bool(positives > _FEWEST_POSITIVES and uncertain < _KNOWN_GAP and clear)
 
 
+def _shows_rain(fit: WellFit, end: float) -> bool:
+    """Whether there is room between the clusters, where droplets can hardly be anything else."""
+    spread, gap, width = np.exp(fit.mode[-3:])
+    return bool(gap > end * spread + _FARTHEST_POSITIVE * width)
+
+
 def _pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
     """Mean and sd of a well's parameter, from estimates and standard errors in wells; some may be far off."""
     if not estimates:
@@ -239,6 +251,20 @@ def _pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
     passed = np.cumsum(weights[order]) - 0.5 * weights[order]
     mean = float(np.interp(0.5 * weights.sum(), passed, x[order]))
     return mean, float(np.sqrt(between + 1.5 / weights.sum()))  # a median varies half as much again as a mean
+
+
+def _shared(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
+    """The same of what hardly a well knows alone: from what its droplets tell beyond the belief it was fitted with."""
+    x, errors = np.array(estimates).reshape(-1, 2).T
+    own = 1.0 / np.square(errors) - 1.0 / before[1] ** 2
+    own, told = own[own > 0], (x / np.square(errors) - before[0] / before[1] ** 2)[own > 0]
+    x, known = told / own, 1.0 / (1.0 / own + typical**2)
+    mean, trusted = before[0], known
+    for _ in range(_ROUNDS):
+        # A well that is far from the others has a say, but a limited one (Huber).
+        trusted = known * np.minimum(1.0, _FAR / np.maximum(np.abs(x - mean) * np.sqrt(known), _FAR))
+        mean = float((trusted @ x + before[0] / before[1] ** 2) / (trusted.sum() + 1.0 / before[1] ** 2))
+    return mean, float(np.sqrt(min(typical**2 + 1.0 / (trusted.sum() + 1.0 / before[1] ** 2), before[1] ** 2)))
 
 
 def _beliefs(shape: Shape, baseline: Pair, spread: float) -> Beliefs:

@@ -65,7 +65,8 @@ class WellFit:
     # Places from the end, which do not depend on the number of the negatives' components.
     _places: ClassVar[dict[str, int]] = {
         "log_rate": 0,
-        "rain": -7,
+        "rain": -8,
+        "lean": -7,
         "low": -6,
         "outliers": -5,
         "baseline": -4,
@@ -124,7 +125,7 @@ def fit_well(
         # The shape of the negatives may have another number of components now.
         shares = start[1 : -len(WellFit._places) + 1]
         same = shares.size == density.size - len(WellFit._places)
-        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[-7:]]))
+        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[1 - len(WellFit._places) :]]))
     near = [density.climb(own, _FEW) for own in chosen]
     best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
     try:

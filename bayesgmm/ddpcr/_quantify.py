@@ -31,7 +31,7 @@ _DRAWS = 1024
 _LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
 _FULL, _NONE = "hardly a negative", "hardly a positive"
 # Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
-_PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
+_PARAMETERS = ("log_rate", "rain", "lean", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
 
 # What a Dataset holds for each well and channel, with units and what it means.
 _WELL = {

@@ -42,6 +42,7 @@ def simulate_plate(
     positive_sd: float = 1.5,
     rho: float = 0.0,
     rain: float = 0.01,
+    rain_height: float = 0.5,
     outliers: float = 0.0,
     baseline_sd: float = 0.0,
     extra_cv: float = 0.0,
@@ -76,7 +77,10 @@ def simulate_plate(
         0: any number of molecules has the amplitude of one (saturated, as hydrolysis probes have nearly); 1:
         amplitudes and their variances grow with each molecule (linear).
     rain : float
-        Share of the positive droplets that lie uniformly between the clusters.
+        Share of the positive droplets that lie between the clusters.
+    rain_height : float
+        Mean place of the rain, from 0 at the negatives to 1 at the positives. 0.5 is uniform; above it the density is
+        a power of the distance from the negatives, below it one of the distance from the positives.
     outliers : float
         Share of all droplets that lie anywhere from half a gap below the negatives to two gaps above them.
     baseline_sd : float
@@ -118,6 +122,7 @@ def simulate_plate(
             "positive_sd": (positive_sd, 0.0, np.inf),
             "rho": (rho, 0.0, 1.0),
             "rain": (rain, 0.0, 1.0),
+            "rain_height": (rain_height, 0.01, 0.99),
             "outliers": (outliers, 0.0, 1.0),
             "baseline_sd": (baseline_sd, 0.0, np.inf),
             "extra_cv": (extra_cv, 0.0, np.inf),
@@ -146,6 +151,7 @@ def simulate_plate(
         positive_sd=positive_sd,
         rho=rho,
         rain=rain,
+        rain_height=rain_height,
         outliers=outliers,
     )
     content = [(name, rate) for name, rate in rates.items() for _ in range(n_wells)]
@@ -192,6 +198,7 @@ class _Shape:
     positive_sd: float
     rho: float
     rain: float
+    rain_height: float
     outliers: float
 
     def draw(self, molecules: NDArray[np.int64], rng: np.random.Generator) -> Array:
@@ -204,12 +211,17 @@ class _Shape:
         steps = molecules if self.rho == 1 else (1.0 - self.rho**molecules) / (1.0 - self.rho)
         spread = self.sd * np.sqrt(np.maximum(1.0 + (self.positive_sd**2 - 1.0) * steps, 0.0))
         raining = (molecules > 0) & (rng.random(molecules.shape) < self.rain)
-        height = np.where(raining, rng.random(molecules.shape), 1.0)
+        height = np.where(raining, self._heights(rng.random(molecules.shape)), 1.0)
         positive = self.gap * steps * height + np.where(raining, self.sd, spread) * noise
         amplitudes = np.where(molecules == 0, negative, positive)
         away = rng.random(len(molecules)) < self.outliers
         amplitudes[away] = self.gap * rng.uniform(-0.5, 2.0, size=(int(away.sum()), molecules.shape[1]))
         return self.baseline + amplitudes
+
+    def _heights(self, u: Array) -> Array:
+        """Places of rain between the clusters, from uniform numbers: a density that is a power has this mean."""
+        m = self.rain_height
+        return u ** (1.0 / m - 1.0) if m >= 0.5 else 1.0 - u ** (1.0 / (1.0 - m) - 1.0)
 
 
 def _negatives(skewness: float) -> tuple[Array, Array, Array]:
