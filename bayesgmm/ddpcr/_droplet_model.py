@@ -17,8 +17,9 @@ Pair = tuple[float, float]
 _RATE = Gamma(0.5, 1.0)
 # A control is expected to hold nothing. If it does hold something, thousands of droplets outweigh this.
 RATE_OF_CONTROLS = Gamma(0.5, 20.0)
-# Rain is the exception: 3 per cent of the positives, 1 to 8 with 95 per cent probability. A wider prior lets rain stand
-# for whatever the shape of the negatives gets wrong.
+# Rain is the exception: 2 per cent of the positives, .6 to 6 with 95 per cent probability. As a rule it is denser
+# towards the positives, but where it is next to the negatives nobody sees it. Wider priors, or ones that expect as much
+# there, let rain stand for whatever the shape of the negatives gets wrong.
 _RAIN = (float(np.log(0.02 / 0.98)), 0.6)
 _LEAN = (1.5, 1.0)
 # One negative in a thousand is far below the others, and one droplet is nowhere in particular.

@@ -92,7 +92,12 @@ class DropletWeights(Weights):
         relative = self._log_shares[1:] - self._log_shares[0]
         ratios = log_weights[..., 1:J] - log_weights[..., :1] - relative
         fallen = np.logaddexp.reduce(rain, axis=-1)
-        odds = fallen - positive, _lean(np.exp(rain - fallen[..., None])), low - negative, outliers - np.logaddexp(neither, either)
+        odds = (
+            fallen - positive,
+            _lean(np.exp(rain - fallen[..., None])),
+            low - negative,
+            outliers - np.logaddexp(neither, either),
+        )
         return np.concatenate([log_rate[..., None], ratios, np.stack(odds, axis=-1)], axis=-1)
 
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
@@ -232,7 +237,6 @@ def _lean(shares: Array) -> Array:
     """Logit of s of shares (..., R)."""
     up = _upwards(shares.shape[-1])
     away = up - up[::-1]
-    # From the shares' contrast, which rises by twice this from s = 0 to 1.
-    whole = up @ away
-    part = np.clip(0.5 + 0.5 * (shares @ away) / whole, _LEAST_PART, 1.0 - _LEAST_PART)
-    return logit(part)
+    part = 0.5 + 0.5 * (shares @ away) / (up @ away)
+    # Starts of a search need not be shares that these could be.
+    return logit(np.clip(part, _LEAST_PART, 1.0 - _LEAST_PART))

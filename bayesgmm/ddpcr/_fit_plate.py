@@ -31,6 +31,8 @@ _FEWEST_POSITIVES, _KNOWN_GAP, _LEAST_SEPARATION = 20.0, 0.15, 2.5
 _TYPICAL = {"log_gap": 0.05, "log_positive_sd": 0.1, "log_spread": 0.05, "baseline": 0.5}
 _TYPICAL |= {"rain": 0.3, "lean": 0.3}
 _WORTH = 3.0
+# Positives end so many sds below their mean. Wells that are farther from the mean of all than `_FAR` of their sds count
+# less.
 _FARTHEST_POSITIVE = 3.0
 _FAR, _ROUNDS = 2.0, 20
 # The same of log ratios of the shares of the negatives' components.
@@ -254,7 +256,10 @@ def _pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
 
 
 def _shared(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
-    """The same of what hardly a well knows alone: from what its droplets tell beyond the belief it was fitted with."""
+    """The same of what hardly a well knows alone: from what its droplets tell beyond the belief it was fitted with.
+
+    Never wider than that belief.
+    """
     x, errors = np.array(estimates).reshape(-1, 2).T
     own = 1.0 / np.square(errors) - 1.0 / before[1] ** 2
     own, told = own[own > 0], (x / np.square(errors) - before[0] / before[1] ** 2)[own > 0]

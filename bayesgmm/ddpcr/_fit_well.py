@@ -125,7 +125,9 @@ def fit_well(
         # The shape of the negatives may have another number of components now.
         shares = start[1 : -len(WellFit._places) + 1]
         same = shares.size == density.size - len(WellFit._places)
-        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[1 - len(WellFit._places) :]]))
+        chosen.append(
+            start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[1 - len(WellFit._places) :]])
+        )
     near = [density.climb(own, _FEW) for own in chosen]
     best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
     try:

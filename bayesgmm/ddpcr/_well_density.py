@@ -26,7 +26,8 @@ class WellDensity:
     """The posterior density of a well's own parameters, which is that of the declaration `Beliefs.model`.
 
     Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), logits of rain,
-    of its lean, of low droplets and of outliers, baseline, log spread, log gap, log standard deviation of the positives.
+    of its lean, of low droplets and of outliers, baseline, log spread, log gap, log standard deviation of the
+    positives.
 
     The engines reach the same density through coordinates that suit any declaration; wells are many and their
     parameters few, so here they are the coordinates.
