@@ -1,11 +1,13 @@
 """Intervals of copies per droplet under the default model, on droplets from that model, and of whole plates.
 
-    python benchmarks/calibrate_droplets.py [--only wells|plates|pairs] [--runs 1000] [--cores 1]
+    python benchmarks/calibrate_droplets.py [--only wells|plates|pairs|misfit] [--runs 1000] [--cores 1]
 
 Wells: 20,000 droplets; lambda and the distance of the clusters (in sd of the negatives) are those of the cell,
 everything else is drawn from what the model believes of a well on a plate that is known. Plates: droplets counted
 without error, six samples in four wells each. Pairs: plates of two channels from `simulate_plate`, eight wells of four
 samples and two controls, with and without cross-talk and competition, channels one by one and as `quantify` has them.
+Misfit: simulated plates whose rain and outliers are not those of the model, six samples in two wells each and two
+controls, 15,000 droplets a well.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ import sys
 import numpy as np
 from _common import print_table, versions  # pins the threads, so before numpy elsewhere
 
+from bayesgmm import ddpcr
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._droplet_model import Beliefs
-from bayesgmm.ddpcr._fit_plate import fit_plate
+from bayesgmm.ddpcr._fit_plate import Wells, fit_plate
 from bayesgmm.ddpcr._fit_well import fit_well
 from bayesgmm.ddpcr._pairs import fit_pairs, linked_alone
 from bayesgmm.ddpcr._shape import skewed
@@ -40,6 +43,15 @@ SPREAD = 200.0
 # Of pairs: copies of both targets in each sample, (cross-talk, competition), and the share of copies that is linked.
 PAIRS = {"a": (0.1, 0.1), "b": (0.3, 1.0), "c": (1.0, 0.3), "d": (1.0, 1.0)}
 EFFECTS, LINKED, PAIR_GAPS = ((0.0, 0.0), (0.2, 0.0), (0.0, 0.15), (0.2, 0.15)), (0.0, 0.1), (5.0, 6.0, 8.0)
+# Plates of another model than the fitted one.
+WORLDS = {
+    "even rain, outliers": {"separation": 6.0, "rain": 0.01, "outliers": 1e-3},
+    "rain near the positives": {"separation": 6.0, "rain": 0.03, "rain_height": 0.75},
+    "rain near the negatives": {"separation": 6.0, "rain": 0.01, "rain_height": 0.25},
+    "even rain, outliers, 4 sd": {"separation": 4.0, "rain": 0.01, "outliers": 1e-3},
+    "rain near the positives, outliers, 8 sd": {"separation": 8.0, "rain": 0.03, "rain_height": 0.75, "outliers": 1e-3},
+}
+WORLD_RATES, VOLUME_NL = (0.005, 0.05, 0.3, 1.0, 2.0, 3.0), 0.85
 
 
 def beliefs_at(gap: float) -> Beliefs:
@@ -135,7 +147,7 @@ def one_plate(job: tuple[float, int]) -> tuple[bool, list[bool], list[bool]]:
 
 def plates(runs: int, cores: int) -> None:
     table = []
-    for tau in (0.0, 0.06):
+    for tau in (0.0, 0.03, 0.06):
         jobs = [(tau, seed) for seed in range(runs)]
         found = run_parallel(one_plate, jobs, total=runs, cores=cores, progress=Progress(False), what="plates")
         of_tau, held, next_well = zip(*found, strict=True)
@@ -159,7 +171,15 @@ def one_pair(job: tuple[float, float, float, float, int]) -> tuple[bool, list[li
     controls = plate.table["ntc"].tolist()
     quiet = {"cores": 1, "progress": Progress(False)}
     alone = {
-        name: fit_plate([well.channel(name) for well in plate], controls, draws=DRAWS, seed=each, **quiet)
+        name: fit_plate(
+            Wells(
+                amplitudes=[well.channel(name) for well in plate],
+                without_template=controls,
+                seeds=each.spawn(len(plate)),
+                **quiet,
+            ),
+            draws=DRAWS,
+        )
         for name, each in zip(plate.channels, np.random.SeedSequence(seed).spawn(2), strict=True)
     }
     both, pairs = fit_pairs(plate, alone, seed=np.random.SeedSequence(seed + 1), **quiet)
@@ -226,14 +246,58 @@ def pairs(runs: int, cores: int) -> None:
     )
 
 
+def one_misfit(job: tuple[str, int]) -> tuple[list[bool], list[bool], list[float]]:
+    """Whether intervals of wells hold lambda, and total ones the sample's; errors of lambda in sds by lambda."""
+    world, seed = job
+    plate = ddpcr.simulate_plate(
+        samples={f"{rate:g}": rate for rate in WORLD_RATES},
+        n_wells=2,
+        n_ntc=2,
+        n_droplets=15_000,
+        random_seed=seed,
+        **WORLDS[world],
+    )
+    options = {"droplet_volume_nl": VOLUME_NL, "cores": 1, "progressbar": False, "random_seed": seed}
+    found = ddpcr.quantify(plate, **options).isel(channel=0)
+    wells = found.isel(well=~found["ntc"].to_numpy())
+    truth = plate.table.loc[[str(name) for name in wells["well"].to_numpy()], "true_lambda Ch1"].to_numpy(dtype=float)
+    rate, lower, upper = (wells[f"copies_per_droplet{end}"].to_numpy() for end in ("", "_lower", "_upper"))
+    of_sample = np.array([float(name) for name in found["sample"].to_numpy()]) / (VOLUME_NL / 1000.0)
+    low, high = (found[f"sample_copies_per_ul_total_{end}"].to_numpy() for end in ("lower", "upper"))
+    held = (lower <= truth) & (truth <= np.nan_to_num(upper, nan=np.inf))
+    held_samples = (low <= of_sample) & (of_sample <= np.nan_to_num(high, nan=np.inf))
+    errors = (rate - truth) / ((upper - lower) / 3.92)
+    by_rate = [float(np.nanmean(errors[np.isclose(truth, each)])) for each in WORLD_RATES]
+    return held.tolist(), held_samples.tolist(), by_rate
+
+
+def misfit(runs: int, cores: int) -> None:
+    table = []
+    for world in WORLDS:
+        jobs = [(world, seed) for seed in range(runs)]
+        found = run_parallel(one_misfit, jobs, total=runs, cores=cores, progress=Progress(False), what="plates")
+        wells, samples, errors = zip(*found, strict=True)
+        by_rate = ", ".join(f"{each:+.1f}" for each in np.mean(errors, axis=0))
+        # Wells of a plate share its controls, so that plates are what the Monte-Carlo error is of.
+        cells = [f"{np.mean(x):.3f} ({np.std(np.mean(x, axis=1)) / np.sqrt(runs):.3f})" for x in (wells, samples)]
+        table.append([world, *cells, by_rate])
+        print(*table[-1], sep="\t", file=sys.stderr, flush=True)
+    rates = ", ".join(f"{rate:g}" for rate in WORLD_RATES)
+    print_table(
+        f"Plates of other models, {runs} a row; 95 % intervals",
+        ("world", "hold lambda (MC error)", "hold the sample, total (MC error)", f"mean error in sd at lambda {rates}"),
+        table,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("wells", "plates", "pairs"))
+    parser.add_argument("--only", choices=("wells", "plates", "pairs", "misfit"))
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--cores", type=int, default=1)
     given = parser.parse_args()
     print(versions())
-    for name, study in (("wells", wells), ("plates", plates), ("pairs", pairs)):
+    for name, study in (("wells", wells), ("plates", plates), ("pairs", pairs), ("misfit", misfit)):
         if given.only in (None, name):
             study(given.runs, given.cores)
 

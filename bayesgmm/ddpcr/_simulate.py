@@ -42,6 +42,7 @@ def simulate_plate(
     positive_sd: float = 1.5,
     rho: float = 0.0,
     rain: float = 0.01,
+    rain_height: float = 0.5,
     outliers: float = 0.0,
     baseline_sd: float = 0.0,
     extra_cv: float = 0.0,
@@ -78,7 +79,10 @@ def simulate_plate(
         0: any number of molecules has the amplitude of one (saturated, as hydrolysis probes have nearly); 1:
         amplitudes and their variances grow with each molecule (linear).
     rain : float
-        Share of the positive droplets that lie uniformly between the clusters.
+        Share of the positive droplets that lie between the clusters.
+    rain_height : float
+        Mean place of the rain, from 0 at the negatives to 1 at the positives. 0.5 is uniform; above it the density is
+        a power of the distance from the negatives, below it one of the distance from the positives.
     outliers : float
         Share of all droplets that lie anywhere from half a gap below the negatives to two gaps above them.
     baseline_sd : float
@@ -125,6 +129,7 @@ def simulate_plate(
             "positive_sd": (positive_sd, 0.0, np.inf),
             "rho": (rho, 0.0, 1.0),
             "rain": (rain, 0.0, 1.0),
+            "rain_height": (rain_height, 0.01, 0.99),
             "outliers": (outliers, 0.0, 1.0),
             "baseline_sd": (baseline_sd, 0.0, np.inf),
             "extra_cv": (extra_cv, 0.0, np.inf),
@@ -154,6 +159,7 @@ def simulate_plate(
         positive_sd=positive_sd,
         rho=rho,
         rain=rain,
+        rain_height=rain_height,
         outliers=outliers,
         cross_talk=_pair_of("cross_talk", cross_talk),
         competition=competition,
@@ -202,6 +208,7 @@ class _Shape:
     positive_sd: float
     rho: float
     rain: float
+    rain_height: float
     outliers: float
     cross_talk: tuple[float, float]
     competition: float
@@ -216,7 +223,7 @@ class _Shape:
         steps = molecules if self.rho == 1 else (1.0 - self.rho**molecules) / (1.0 - self.rho)
         spread = self.sd * np.sqrt(np.maximum(1.0 + (self.positive_sd**2 - 1.0) * steps, 0.0))
         raining = (molecules > 0) & (rng.random(molecules.shape) < self.rain)
-        height = np.where(raining, rng.random(molecules.shape), 1.0)
+        height = np.where(raining, self._heights(rng.random(molecules.shape)), 1.0)
         signal = self.gap * steps * height
         if molecules.shape[1] == 2:
             signal = np.where((molecules > 0).all(axis=1, keepdims=True), 1.0 - self.competition, 1.0) * signal
@@ -227,6 +234,11 @@ class _Shape:
         away = rng.random(len(molecules)) < self.outliers
         amplitudes[away] = self.gap * rng.uniform(-0.5, 2.0, size=(int(away.sum()), molecules.shape[1]))
         return self.baseline + amplitudes
+
+    def _heights(self, u: Array) -> Array:
+        """Places of rain between the clusters, from uniform numbers: a density that is a power has this mean."""
+        m = self.rain_height
+        return u ** (1.0 / m - 1.0) if m >= 0.5 else 1.0 - u ** (1.0 / (1.0 - m) - 1.0)
 
 
 def _negatives(skewness: float) -> tuple[Array, Array, Array]:

@@ -267,6 +267,8 @@ def test_a_saturated_partner_is_flagged():
             converged=True,
             n_droplets=15_000,
             misfit=1.0,
+            n_clipped=0,
+            log_evidence=np.nan,
         )
         return PlateFit(wells=[well], alone=[well], why=[""], beliefs=FIRST, learned_from="")
 

@@ -78,6 +78,16 @@ def test_rain_is_uniform_between_the_clusters_and_counts_as_positive():
     assert_mean((clusters == 2).astype(float), 1 - np.exp(-1.0))
 
 
+@pytest.mark.parametrize("mean", [0.25, 0.75])
+def test_rain_may_be_denser_at_one_end(mean):
+    """Powers of 2 of the distance from the other end, whose mean square is 3 / 5."""
+    x, clusters = amplitudes(samples=1.0, rain=1.0, rain_height=mean, separation=1000.0, random_seed=5)
+    height = (x[clusters == 2] - 100.0) / 5000.0
+    far = height if mean > 0.5 else 1.0 - height
+    assert_mean(far, 0.75)
+    assert_mean(far**2, 0.6)
+
+
 def test_rain_has_the_noise_of_negatives():
     x, clusters = amplitudes(samples=1.0, rain=1.0, separation=4.0, positive_sd=3.0, random_seed=10)
     y = (x[clusters == 2] - 100.0) / 5000.0
@@ -185,6 +195,7 @@ def test_seeds():
         ({"skewness": 1.5}, r"skewness: got 1.5. Give at least -1.2 and at most 1.2"),
         ({"rho": 0.5, "positive_sd": 0.9}, r"positive_sd: got 0.9 with rho = 0.5"),
         ({"rain": True}, "rain: got True"),
+        ({"rain_height": 1.0}, "rain_height: got 1.0. Give at least 0.01 and at most 0.99"),
         ({"extra_cv": np.nan}, "extra_cv: got nan. Give at least 0"),
         ({"baseline": "x"}, "baseline: got 'x'. Give a number"),
         ({"droplet_volume_nl": 0}, "droplet_volume_nl: got 0. Give a positive number"),
