@@ -11,10 +11,14 @@ holds the result equal to what `model` computes for every declaration.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 # Codes of what a declaration consists of.
 DIRICHLET, STICK_BREAKING, FIXED_WEIGHTS = 0, 1, 2
@@ -22,15 +26,26 @@ NORMAL_MEANS, CONJUGATE_MEANS, FIXED_MEANS = 0, 1, 2
 FULL, DIAGONAL, SPHERICAL, FIXED_COVARIANCES = 0, 1, 2, 3
 NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL, SCALED_INVERSE_CHI = 0, 1, 2, 3, 4, 5
 
-# Types of the arguments of the two functions, as `numerics.compiling` reads them.
-SIGNATURES = {
-    "place": "f1 i1 f2 f1 f2 f2 f3 f3 f1 f1 f1 f2 f3 f3 f3 f1",
-    "collect": "f1 f1 f3 i1 f2 f2 f3 f3 f1 f1 f2 f3 f3 f3 f1 f2 f3 f1 f1 f2 f2 f1 f0 f2 f2",
-}
+# What a call does: all of the density of exact rows, or only what comes before or after a pass that Python does.
+WHOLE, PLACE, COLLECT = 0, 1, 2
+# Arrays by their places in the table of pointers, after sizes (0) and the pass (1); from `u` (19) on workspace.
+ARRAYS = (
+    "codes", "to_local", "log_weights_0", "weight_map", "means_0", "mean_map", "choleskys_0", "scales",  # 2 to 9
+    "weight_powers", "mean_loc", "mean_precision", "diagonal_powers", "variance_power", "prior_scale",  # to 15
+    "scale_numbers", "x", "row_weights", "u", "log_weights", "means", "L", "A", "inverse", "constants",  # to 25
+    "by_u", "work", "counts", "first", "second", "weight_slopes",  # to 31
+)  # fmt: skip
+
+_DOUBLES = types.CPointer(types.float64)
+# As nutpie calls them: sizes, where to read, where to write, and the table.
+_DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.CPointer(_DOUBLES))
+_DRAW = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
+_NOT_FINITE = 1  # nutpie takes a positive code for a divergence
+
+_ONE, _TWO, _THREE = (types.Array(types.float64, axes, "C") for axes in (1, 2, 3))
+PASS = (_TWO, types.int64, types.int64, _ONE, _TWO, _THREE, _ONE, _ONE, _TWO, _THREE, _TWO, _ONE)
 
 _INNER: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-# They keep the interpreter's lock: giving it up and waiting for it again takes longer than they do.
-_OUTER: Any = {"error_model": "numpy", "cache": True}
 
 
 @njit(**_INNER)
@@ -83,7 +98,7 @@ def _sticks(log_weights, slopes):
     return value
 
 
-@njit(**_OUTER)
+@njit(**_INNER)
 def place(
     v, codes, to_local, log_weights_0, weight_map, means_0, mean_map, choleskys_0, scales,
     u, log_weights, means, L, A, inverse, constants,
@@ -92,7 +107,7 @@ def place(
 
     Parameters
     ----------
-    codes : (5,) array of int
+    codes : (5,) array
         Of weights, means, structure, whether it is tied, and the prior on standard deviations.
     to_local : (p, p) array
         u = to_local v are local coordinates round (log_weights_0, means_0, choleskys_0): first those of log weights,
@@ -145,7 +160,7 @@ def place(
         constants[k] = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
 
 
-@njit(**_OUTER)
+@njit(**_INNER)
 def collect(
     gradient, by_u, work, codes, to_local, weight_map, mean_map, choleskys_0, scales,
     log_weights, means, L, A, inverse, counts, first, second, weight_slopes,
@@ -277,3 +292,81 @@ def collect(
         for i in range(gradient.size):
             gradient[j] += to_local[i, j] * by_u[i]
     return value
+
+
+@intrinsic
+def _call_pass(_context: Any, address: Any, arguments: Any) -> Any:
+    """Call the function at an address with a tuple of the arguments of `direct_pass`."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = context.call_conv.get_function_type(types.float64, PASS)
+        function = builder.bitcast(values[0], kind.as_pointer())
+        unpacked = [
+            context.cast(builder, value, of, to)
+            for value, of, to in zip(cgutils.unpack_tuple(builder, values[1]), arguments.types, PASS, strict=True)
+        ]
+        status, out = context.call_conv.call_function(builder, function, types.float64, PASS, unpacked)
+        with cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return out
+
+    return types.float64(address, arguments), generate
+
+
+def _log_posterior(_size, v, gradient, value, table):
+    """Value and gradient of the log posterior at `v`, without constants."""
+    sizes = carray(table[0], (8,))
+    stage, p, K, d = int(sizes[0]), int(sizes[1]), int(sizes[2]), int(sizes[3])
+    n, n_weighted, m, s = int(sizes[4]), int(sizes[5]), int(sizes[6]), int(sizes[7])
+    codes, to_local = carray(table[2], (5,)), carray(table[3], (p, p))
+    weight_map, mean_map = carray(table[5], (K, m)), carray(table[7], (K, d, d))
+    choleskys_0, scales = carray(table[8], (K, d, d)), carray(table[9], (s,))
+    u, log_weights, means = carray(table[19], (p,)), carray(table[20], (K,)), carray(table[21], (K, d))
+    L, A, inverse = carray(table[22], (K, d, d)), carray(table[23], (K, d, d)), carray(table[24], (K, d, d))
+    constants = carray(table[25], (K,))
+    counts, first, second = carray(table[28], (K,)), carray(table[29], (K, d)), carray(table[30], (K, d, d))
+    total = 0.0
+    if stage != COLLECT:
+        place(
+            carray(v, (p,)), codes, to_local, carray(table[4], (K,)), weight_map, carray(table[6], (K, d)), mean_map,
+            choleskys_0, scales, u, log_weights, means, L, A, inverse, constants,
+        )  # fmt: skip
+    if stage == WHOLE:
+        for k in range(K):
+            counts[k] = 0.0
+            for i in range(d):
+                first[k, i] = 0.0
+                for j in range(d):
+                    second[k, i, j] = 0.0
+        x, row_weights = carray(table[17], (d, n)), carray(table[18], (n_weighted,))
+        no_rows, no_row = carray(table[17], (K, 0)), carray(table[17], (0,))
+        total += _call_pass(  # pyright: ignore[reportCallIssue]
+            table[1],
+            (x, 0, n, constants, means, inverse, row_weights, counts, first, second, no_rows, no_row),
+        )
+    out = carray(gradient, (p,))
+    if stage != PLACE:
+        total += collect(
+            out, carray(table[26], (p,)), carray(table[27], (3, d, d)), codes, to_local, weight_map, mean_map,
+            choleskys_0, scales, log_weights, means, L, A, inverse, counts, first, second, carray(table[31], (K,)),
+            carray(table[10], (K,)), carray(table[11], (K, d)), carray(table[12], (K, d)), carray(table[13], (d,)),
+            carray(table[14], (1,))[0], carray(table[15], (d, d)), carray(table[16], (2, d)),
+        )  # fmt: skip
+    value[0] = total
+    for i in range(p if stage != PLACE else 0):
+        total += 0.0 * out[i]
+    return 0 if math.isfinite(total) else _NOT_FINITE
+
+
+def _draw(size, _n_stored, v, stored, _table):
+    """Store a draw as it is."""
+    for i in range(size):
+        stored[i] = v[i]
+    return 0
+
+
+@cache
+def compiled() -> tuple[Any, Any]:
+    """`_log_posterior` and `_draw` as C functions, from the cache on disk or compiled now."""
+    density = cfunc(_DENSITY, cache=True, error_model="numpy")(_log_posterior)
+    return density, cfunc(_DRAW, cache=True)(_draw)
