@@ -151,7 +151,7 @@ def _in_threads(density: PythonDensity, start: Array) -> Any:
 
     from bayesgmm.numerics._posterior_kernel import compiled
 
-    log_density, draw = compiled()
+    log_density, draw, *_ = compiled()
     table = density.for_threads()
     assert table is not None
     return CompiledPyMCModel(

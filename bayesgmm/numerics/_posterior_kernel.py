@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -28,12 +29,13 @@ NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL, SCALED_INVERSE_CHI 
 
 # What a call does: all of the density of exact rows, or only what comes before or after a pass that Python does.
 WHOLE, PLACE, COLLECT = 0, 1, 2
-# Arrays by their places in the table of pointers, after sizes (0) and the pass (1); from `u` (19) on workspace.
+# Arrays by their places in the table of pointers, after sizes (0) and the functions `direct_pass`, `place` and `collect`
+# (1 to 3); from `u` (21) on they are workspace.
 ARRAYS = (
-    "codes", "to_local", "log_weights_0", "weight_map", "means_0", "mean_map", "choleskys_0", "scales",  # 2 to 9
-    "weight_powers", "mean_loc", "mean_precision", "diagonal_powers", "variance_power", "prior_scale",  # to 15
-    "scale_numbers", "x", "row_weights", "u", "log_weights", "means", "L", "A", "inverse", "constants",  # to 25
-    "by_u", "work", "counts", "first", "second", "weight_slopes",  # to 31
+    "codes", "to_local", "log_weights_0", "weight_map", "means_0", "mean_map", "choleskys_0", "scales",  # 4 to 11
+    "weight_powers", "mean_loc", "mean_precision", "diagonal_powers", "variance_power", "prior_scale",  # to 17
+    "scale_numbers", "x", "row_weights", "u", "log_weights", "means", "L", "A", "inverse", "constants",  # to 27
+    "by_u", "work", "counts", "first", "second", "weight_slopes",  # to 33
 )  # fmt: skip
 
 _DOUBLES = types.CPointer(types.float64)
@@ -42,8 +44,16 @@ _DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.CPointe
 _DRAW = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 _NOT_FINITE = 1  # nutpie takes a positive code for a divergence
 
-_ONE, _TWO, _THREE = (types.Array(types.float64, axes, "C") for axes in (1, 2, 3))
-PASS = (_TWO, types.int64, types.int64, _ONE, _TWO, _THREE, _ONE, _ONE, _TWO, _THREE, _TWO, _ONE)
+
+def _types(axes: str) -> list[Any]:
+    """Types of arguments by their numbers of axes; "n" is an integer."""
+    kinds = {"n": types.int64, "0": types.float64}
+    return [kinds.get(word) or types.Array(types.float64, int(word), "C") for word in axes.split()]
+
+
+PASS = tuple(_types("2 n n 1 2 3 1 1 2 3 2 1"))
+_PLACE = types.float64(*_types("1 1 2 1 2 2 3 3 1 1 1 2 3 3 3 1"))
+_COLLECT = types.float64(*_types("1 1 3 1 2 2 3 3 1 1 2 3 3 3 1 2 3 1 1 2 2 1 0 2 2"))
 
 _INNER: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -98,12 +108,11 @@ def _sticks(log_weights, slopes):
     return value
 
 
-@njit(**_INNER)
 def place(
     v, codes, to_local, log_weights_0, weight_map, means_0, mean_map, choleskys_0, scales,
     u, log_weights, means, L, A, inverse, constants,
 ):  # fmt: skip
-    """Write the mixture at coordinates v (p,) into the arrays of the second line.
+    """Write the mixture at coordinates v (p,) into the arrays of the second line; returns 0.
 
     Parameters
     ----------
@@ -158,9 +167,9 @@ def place(
                     total -= L[k, i, e] * inverse[k, e, j]
                 inverse[k, i, j] = total / L[k, i, i]
         constants[k] = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
+    return 0.0
 
 
-@njit(**_INNER)
 def collect(
     gradient, by_u, work, codes, to_local, weight_map, mean_map, choleskys_0, scales,
     log_weights, means, L, A, inverse, counts, first, second, weight_slopes,
@@ -295,20 +304,13 @@ def collect(
 
 
 @intrinsic
-def _call_pass(_context: Any, address: Any, arguments: Any) -> Any:
-    """Call the function at an address with a tuple of the arguments of `direct_pass`."""
+def _call(_context: Any, address: Any, arguments: Any) -> Any:
+    """Call the C function at an address with a tuple of arguments; it returns a float."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = context.call_conv.get_function_type(types.float64, PASS)
+        kind = ir.FunctionType(ir.DoubleType(), [context.get_value_type(of) for of in arguments.types])
         function = builder.bitcast(values[0], kind.as_pointer())
-        unpacked = [
-            context.cast(builder, value, of, to)
-            for value, of, to in zip(cgutils.unpack_tuple(builder, values[1]), arguments.types, PASS, strict=True)
-        ]
-        status, out = context.call_conv.call_function(builder, function, types.float64, PASS, unpacked)
-        with cgutils.if_unlikely(builder, status.is_error):
-            context.call_conv.return_status_propagate(builder, status)
-        return out
+        return builder.call(function, cgutils.unpack_tuple(builder, values[1]))
 
     return types.float64(address, arguments), generate
 
@@ -318,18 +320,19 @@ def _log_posterior(_size, v, gradient, value, table):
     sizes = carray(table[0], (8,))
     stage, p, K, d = int(sizes[0]), int(sizes[1]), int(sizes[2]), int(sizes[3])
     n, n_weighted, m, s = int(sizes[4]), int(sizes[5]), int(sizes[6]), int(sizes[7])
-    codes, to_local = carray(table[2], (5,)), carray(table[3], (p, p))
-    weight_map, mean_map = carray(table[5], (K, m)), carray(table[7], (K, d, d))
-    choleskys_0, scales = carray(table[8], (K, d, d)), carray(table[9], (s,))
-    u, log_weights, means = carray(table[19], (p,)), carray(table[20], (K,)), carray(table[21], (K, d))
-    L, A, inverse = carray(table[22], (K, d, d)), carray(table[23], (K, d, d)), carray(table[24], (K, d, d))
-    constants = carray(table[25], (K,))
-    counts, first, second = carray(table[28], (K,)), carray(table[29], (K, d)), carray(table[30], (K, d, d))
+    codes, to_local = carray(table[4], (5,)), carray(table[5], (p, p))
+    weight_map, mean_map = carray(table[7], (K, m)), carray(table[9], (K, d, d))
+    choleskys_0, scales = carray(table[10], (K, d, d)), carray(table[11], (s,))
+    u, log_weights, means = carray(table[21], (p,)), carray(table[22], (K,)), carray(table[23], (K, d))
+    L, A, inverse = carray(table[24], (K, d, d)), carray(table[25], (K, d, d)), carray(table[26], (K, d, d))
+    constants = carray(table[27], (K,))
+    counts, first, second = carray(table[30], (K,)), carray(table[31], (K, d)), carray(table[32], (K, d, d))
     total = 0.0
     if stage != COLLECT:
-        place(
-            carray(v, (p,)), codes, to_local, carray(table[4], (K,)), weight_map, carray(table[6], (K, d)), mean_map,
-            choleskys_0, scales, u, log_weights, means, L, A, inverse, constants,
+        _call(  # type: ignore[call-arg]
+            table[2],
+            (carray(v, (p,)), codes, to_local, carray(table[6], (K,)), weight_map, carray(table[8], (K, d)), mean_map,
+            choleskys_0, scales, u, log_weights, means, L, A, inverse, constants),
         )  # fmt: skip
     if stage == WHOLE:
         for k in range(K):
@@ -338,19 +341,20 @@ def _log_posterior(_size, v, gradient, value, table):
                 first[k, i] = 0.0
                 for j in range(d):
                     second[k, i, j] = 0.0
-        x, row_weights = carray(table[17], (d, n)), carray(table[18], (n_weighted,))
-        no_rows, no_row = carray(table[17], (K, 0)), carray(table[17], (0,))
-        total += _call_pass(  # pyright: ignore[reportCallIssue]
+        x, row_weights = carray(table[19], (d, n)), carray(table[20], (n_weighted,))
+        no_rows, no_row = carray(table[19], (K, 0)), carray(table[19], (0,))
+        total += _call(  # type: ignore[call-arg]
             table[1],
-            (x, 0, n, constants, means, inverse, row_weights, counts, first, second, no_rows, no_row),
+            (x, np.int64(0), n, constants, means, inverse, row_weights, counts, first, second, no_rows, no_row),
         )
     out = carray(gradient, (p,))
     if stage != PLACE:
-        total += collect(
-            out, carray(table[26], (p,)), carray(table[27], (3, d, d)), codes, to_local, weight_map, mean_map,
-            choleskys_0, scales, log_weights, means, L, A, inverse, counts, first, second, carray(table[31], (K,)),
-            carray(table[10], (K,)), carray(table[11], (K, d)), carray(table[12], (K, d)), carray(table[13], (d,)),
-            carray(table[14], (1,))[0], carray(table[15], (d, d)), carray(table[16], (2, d)),
+        total += _call(  # type: ignore[call-arg]
+            table[3],
+            (out, carray(table[28], (p,)), carray(table[29], (3, d, d)), codes, to_local, weight_map, mean_map,
+            choleskys_0, scales, log_weights, means, L, A, inverse, counts, first, second, carray(table[33], (K,)),
+            carray(table[12], (K,)), carray(table[13], (K, d)), carray(table[14], (K, d)), carray(table[15], (d,)),
+            carray(table[16], (1,))[0], carray(table[17], (d, d)), carray(table[18], (2, d))),
         )  # fmt: skip
     value[0] = total
     for i in range(p if stage != PLACE else 0):
@@ -366,7 +370,10 @@ def _draw(size, _n_stored, v, stored, _table):
 
 
 @cache
-def compiled() -> tuple[Any, Any]:
-    """`_log_posterior` and `_draw` as C functions, from the cache on disk or compiled now."""
-    density = cfunc(_DENSITY, cache=True, error_model="numpy")(_log_posterior)
-    return density, cfunc(_DRAW, cache=True)(_draw)
+def compiled() -> tuple[Any, ...]:
+    """`_log_posterior`, `_draw`, `place` and `collect` as C functions, from the cache on disk or compiled now.
+
+    They call each other by their addresses: numba optimises a linked function again.
+    """
+    signatures = {_log_posterior: _DENSITY, _draw: _DRAW, place: _PLACE, collect: _COLLECT}
+    return tuple(cfunc(kinds, cache=True, error_model="numpy")(function) for function, kinds in signatures.items())

@@ -37,12 +37,13 @@ class Table:
         self._sizes = np.array([WHOLE, p, K, d, n, n_weighted, n_free_weights, n_scales], dtype=float)
         # Whoever keeps these and the pointers keeps all that the compiled function reads.
         self.arrays = {**arrays, **{name: np.zeros(shape) for name, shape in workspace.items()}, "sizes": self._sizes}
-        pointers = [self._sizes.ctypes.data, _address_of_pass() if n else 0]
+        density, _, place, collect = compiled()
+        pointers = [self._sizes.ctypes.data, _address_of_pass() if n else 0, place.address, collect.address]
         self.pointers = np.array(pointers + [self.arrays[name].ctypes.data for name in ARRAYS], dtype=np.uintp)
 
         self._v, self._gradient, self._value = np.empty(p), np.empty(p), np.empty(1)
         where = (self._v, self._gradient, self._value, self.pointers)
-        self._call = partial(_CALLED(compiled()[0].address), p, *(array.ctypes.data for array in where))
+        self._call = partial(_CALLED(density.address), p, *(array.ctypes.data for array in where))
 
     def evaluate(self, stage: int, v: Array) -> tuple[float, Array]:
         """What one stage adds to the log density at `v`, and the gradient after the last one."""
@@ -55,4 +56,4 @@ class Table:
 def _address_of_pass() -> int:
     direct_pass.compile(PASS)
     found = direct_pass.overloads[PASS]
-    return found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
+    return found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name)

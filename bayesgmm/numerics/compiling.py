@@ -14,6 +14,16 @@ from typing import Any
 
 # A process that takes longer than this is given up; what it was to compile is then compiled here.
 _PATIENCE_S = 60.0
+_ROOT = Path(__file__).parents[1]
+# A package without its __init__, which would load all engines.
+_COMPILE = """
+import sys, types
+package = types.ModuleType({package!r})
+package.__path__ = [{path!r}]
+sys.modules[{package!r}] = package
+from {module} import compiled
+compiled()
+"""
 
 
 def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
@@ -28,7 +38,7 @@ def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
         return lambda: None
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", f"from {module} import compiled; compiled()"],
+            [sys.executable, "-c", _COMPILE.format(package=module.split(".")[0], path=str(_ROOT), module=module)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -82,6 +82,7 @@ def test_three_separated_components_mix_after_relabelling():
     assert record["ambiguous_draws"] == 0
 
 
+@pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 @pytest.mark.parametrize("cores", [1, 2])
 def test_the_same_seed_gives_the_same_draws_whatever_the_cores(cores, monkeypatch):
     monkeypatch.setattr("bayesgmm.engines._chains._WORTH_A_THREAD_S", 0.0)
