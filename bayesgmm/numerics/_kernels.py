@@ -74,7 +74,7 @@ def _exponential(R, k, w, peak):
         p = p * r + _I3
         p = p * r + _I2
         p = p * r + 1.0
-        R[k, i] = _times_power(p * r + 1.0, power)
+        R[k, i] = _times_power(p * r + 1.0, power)  # type: ignore[call-arg]
 
 
 @njit(nogil=True, fastmath=_SUMS, **_INNER)

@@ -29,8 +29,8 @@ NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL, SCALED_INVERSE_CHI 
 
 # What a call does: all of the density of exact rows, or only what comes before or after a pass that Python does.
 WHOLE, PLACE, COLLECT = 0, 1, 2
-# Arrays by their places in the table of pointers, after sizes (0) and the functions `direct_pass`, `place` and `collect`
-# (1 to 3); from `u` (21) on they are workspace.
+# Arrays by their places in the table of pointers, after sizes (0) and the functions `direct_pass`, `place` and
+# `collect` (1 to 3); from `u` (21) on they are workspace.
 ARRAYS = (
     "codes", "to_local", "log_weights_0", "weight_map", "means_0", "mean_map", "choleskys_0", "scales",  # 4 to 11
     "weight_powers", "mean_loc", "mean_precision", "diagonal_powers", "variance_power", "prior_scale",  # to 17
