@@ -96,7 +96,7 @@ class NativeDensity(PythonDensity):
     @staticmethod
     def compile_ahead() -> Callable[[], None]:
         """Begin to compile in another process what is not yet in the cache; the result waits for that."""
-        return compile_elsewhere("bayesgmm.numerics._posterior_kernel", "_log_posterior")
+        return compile_elsewhere("bayesgmm.numerics._posterior_kernel", "collect")
 
     def function(self) -> Callable[[Array], tuple[float, Array]]:
         """Log density without `constant` and its gradient, as a function with a workspace of its own.

@@ -8,7 +8,7 @@ import sys
 
 from bayesgmm.numerics import compiling
 
-DENSITY = "bayesgmm.numerics._posterior_kernel", "_log_posterior"
+DENSITY = "bayesgmm.numerics._posterior_kernel", "collect"
 
 # A run of NUTS in a process whose cache is empty; the functions must come out of the cache that the other filled.
 RUN = """
