@@ -27,7 +27,7 @@ compiled()
 
 
 def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
-    """Begin to call ``compiled()`` of a module elsewhere, unless its function `name`, the last one, is in the cache on disk.
+    """Begin to call ``compiled()`` of a module elsewhere, unless its last function, `name`, is in the cache on disk.
 
     Returns
     -------
