@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.engines._arviz import nutpie
 from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._python_density import PythonDensity
 from bayesgmm.engines.base import Array
 
 LogDensity = Callable[[Array], tuple[float, Array]]
@@ -60,7 +59,7 @@ class Chains:
 
 
 def run_chains(
-    make_log_density: Callable[[], LogDensity],
+    density: PythonDensity,
     starts: list[Array],
     seeds: list[int],
     *,
@@ -74,18 +73,14 @@ def run_chains(
 
     Parameters
     ----------
-    make_log_density : callable
-        Gives a function of its own to each chain.
     cores : int
-        Chains that run at the same time. Chains of very short evaluations run one after the other, because they would
-        spend their time waiting for the interpreter's lock; draws do not depend on this.
+        Chains that run at the same time. Where the density needs the interpreter and is very short, chains run one
+        after the other, because they would spend their time waiting for the interpreter's lock; draws do not depend on
+        this.
     """
-    with _without_arviz():
-        import nutpie
-        from nutpie.compiled_pyfunc import from_pyfunc
-
-    size = starts[0].size
-    if _seconds(make_log_density(), starts[0]) < _WORTH_A_THREAD_S:
+    library = nutpie()
+    in_threads = density.for_threads() is not None
+    if not in_threads and _seconds(density.function(), starts[0]) < _WORTH_A_THREAD_S:
         cores = 1
     finished = [0] * len(starts)
     total = len(starts) * (draws + tune)
@@ -94,17 +89,8 @@ def run_chains(
         def count(state: Any) -> None:
             finished[chain] = state[0].finished_draws
 
-        compiled = from_pyfunc(
-            size,
-            make_log_density,
-            lambda _seed, _other, _chain: lambda v: {"v": v},
-            [np.dtype("float64")],
-            [(size,)],
-            ["v"],
-            make_initial_point_fn=lambda _seed: starts[chain],
-        )
-        return nutpie.sample(
-            compiled,
+        return library.sample(
+            (_in_threads if in_threads else _in_python)(density, starts[chain]),
             draws=draws,
             tune=tune,
             chains=1,
@@ -144,6 +130,48 @@ def run_chains(
     return Chains(chains=chains, interrupted=interrupted)
 
 
+def _in_python(density: PythonDensity, start: Array) -> Any:
+    """A model whose density nutpie calls in Python."""
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    return from_pyfunc(
+        start.size,
+        density.function,
+        lambda _seed, _other, _chain: lambda v: {"v": v},
+        [np.dtype("float64")],
+        [start.shape],
+        ["v"],
+        make_initial_point_fn=lambda _seed: start,
+    )
+
+
+def _in_threads(density: PythonDensity, start: Array) -> Any:
+    """A model whose density nutpie calls as a C function, so that chains never wait for the interpreter's lock."""
+    from nutpie.compile_pymc import CompiledPyMCModel
+
+    from bayesgmm.numerics._posterior_kernel import compiled
+
+    log_density, draw, *_ = compiled()
+    table = density.for_threads()
+    assert table is not None
+    return CompiledPyMCModel(
+        compiled_logp_func=log_density,
+        compiled_expand_func=draw,
+        initial_point_func=lambda _seed: start,
+        shared_data=table.arrays,  # keeps alive what the pointers point to
+        shared_var_keys={},
+        user_data=table.pointers,
+        n_expanded=start.size,
+        shape_info=(["v"], [slice(0, start.size)], [start.shape]),
+        logp_func=None,
+        expand_func=None,
+        _n_dim=start.size,
+        _shapes={"v": start.shape},
+        _coords=None,
+        dims=None,
+    )
+
+
 def _seconds(log_density: LogDensity, at: Array) -> float:
     """The shortest of some evaluations: what one takes when nobody disturbs it."""
     log_density(at)
@@ -166,23 +194,3 @@ def _read(trace: Any) -> Chain | None:
     v = draws.column("v").flatten().to_numpy().reshape(len(kept), -1)
     statistics = {name: stats.column(theirs).to_numpy(zero_copy_only=False) for name, theirs in STATISTICS.items()}
     return Chain(v=v[kept], statistics={name: value[kept] for name, value in statistics.items()})
-
-
-@contextmanager
-def _without_arviz() -> Iterator[None]:
-    """While nutpie is imported, give it a stand-in for ArviZ that loads the real one when something of it is used.
-
-    nutpie wants it for results in a form that is not asked for here, and loading it with all its plots takes as long
-    as sampling a small model. (`importlib.util.LazyLoader` loads a module as soon as a second file imports it.)
-    """
-    if "arviz" in sys.modules:
-        yield
-        return
-    stand_in = ModuleType("arviz")
-    stand_in.__getattr__ = lambda name: getattr(importlib.import_module("arviz"), name)  # type: ignore[method-assign]
-    sys.modules["arviz"] = stand_in
-    try:
-        yield
-    finally:
-        if sys.modules.get("arviz") is stand_in:
-            del sys.modules["arviz"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesgmm.engines._arviz import array_stats
 from bayesgmm.engines.base import Array
 
 # Smoothing a tail needs so many weights.
@@ -78,12 +79,10 @@ def smoothed(log_weights: Array) -> Importance:
         return Importance(log_weights=log_weights, pareto_k=np.nan)
     if np.ptp(log_weights[finite]) < _SAME:
         return Importance(log_weights=log_weights, pareto_k=0.0)
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
     # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives. What it returns sums
     # to one; the smallest weight is not in the tail, so that it gives the constant back.
     floored = np.maximum(log_weights, log_weights.max() - _NOTHING)
-    found, k = array_stats.psislw(-floored)
+    found, k = array_stats().psislw(-floored)
     least = int(floored.argmin())
     k = float(np.squeeze(k))
     if np.exp(log_weights.max() - np.logaddexp.reduce(log_weights)) * log_weights.size < _NO_TAIL:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.engines._arviz import array_stats
 from bayesgmm.engines.base import Array
 
 # Chains of one mode differ by Monte-Carlo noise alone; five standard errors leave room for poor estimates of it.
@@ -90,8 +91,6 @@ def worst_r_hat(values: Array) -> float:
 
     NaN where nothing varies or there are too few draws.
     """
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
     if len(values) == 1:
         half = values.shape[1] // 2
         values = np.stack([values[0, :half], values[0, half : 2 * half]])
@@ -100,14 +99,12 @@ def worst_r_hat(values: Array) -> float:
     values = values[..., np.ptp(values, axis=(0, 1)) > 0]
     if values.shape[2] == 0:
         return float("nan")
-    return float(np.max(array_stats.rhat(np.moveaxis(values, 2, 0))))
+    return float(np.max(array_stats().rhat(np.moveaxis(values, 2, 0))))
 
 
 def effective_draws(values: Array) -> float:
     """How many independent draws those of a quantity (chain, draw) are worth for its mean; no more than there are."""
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
     if np.ptp(values) == 0:
         return float(values.size)
-    found = float(np.squeeze(array_stats.ess(values[None], method="mean", chain_axis=-2, draw_axis=-1)))
+    found = float(np.squeeze(array_stats().ess(values[None], method="mean", chain_axis=-2, draw_axis=-1)))
     return min(found, float(values.size)) if np.isfinite(found) else float(values.size)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import singledispatch
-from typing import Any
+from functools import partial, singledispatch
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,9 @@ from bayesgmm.model import (
 )
 from bayesgmm.numerics.compiling import compile_elsewhere
 from bayesgmm.numerics.simplex import isometric_basis
+
+if TYPE_CHECKING:
+    from bayesgmm.numerics._posterior_table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,7 @@ class NativeDensity(PythonDensity):
 
     def __init__(self, problem: Problem, mode: Parameters) -> None:
         super().__init__(problem, mode)
-        self._place, self._collect = _arguments(problem, self.coordinates, self.to_local)
+        self._arrays = _arguments(problem, self.coordinates, self.to_local)
         exact = super().function()(np.zeros(self.size))[0]
         # The kernel leaves constants out.
         self.constant = exact - self.function()(np.zeros(self.size))[0]
@@ -93,65 +96,41 @@ class NativeDensity(PythonDensity):
     @staticmethod
     def compile_ahead() -> Callable[[], None]:
         """Begin to compile in another process what is not yet in the cache; the result waits for that."""
-        return compile_elsewhere("bayesgmm.numerics._posterior_kernel")
+        return compile_elsewhere("bayesgmm.numerics._posterior_kernel", "collect")
 
     def function(self) -> Callable[[Array], tuple[float, Array]]:
         """Log density without `constant` and its gradient, as a function with a workspace of its own.
 
-        Each thread needs its own function. It holds no lock while it sees the rows.
+        Each thread needs its own function.
         """
-        from bayesgmm.numerics import _posterior_kernel as kernel
-        from bayesgmm.numerics._kernels import direct_pass
+        from bayesgmm.numerics._posterior_kernel import COLLECT, PLACE, WHOLE
 
-        place: Any = kernel.place
-        collect: Any = kernel.collect
-        rows, size = self._problem.rows, self.size
-        complete = rows.complete
-        K, d = self._problem.K, self._problem.n_features
-        codes, *place_with = self._place
-        to_local, weight_map, mean_map, choleskys, scales, *collect_with = self._collect
-        u, by_u, weight_slopes = np.empty(size), np.empty(size), np.empty(K)
-        log_weights, constants, means = np.empty(K), np.empty(K), np.empty((K, d))
-        L, A, inverse = np.zeros((K, d, d)), np.zeros((K, d, d)), np.zeros((K, d, d))
-        counts, first, second = np.empty(K), np.empty((K, d)), np.empty((K, d, d))
-        work = np.empty((3, d, d))
-        x, weights = (None, None) if complete is None else (complete.x, complete.weights)
-        sums = np.empty(0) if weights is None else weights, counts, first, second, np.empty((K, 0)), np.empty(0)
+        rows, table = self._problem.rows, self._table()
+        if rows.complete is not None:
+            return partial(table.evaluate, WHOLE)
+        arrays = table.arrays
 
         def log_density(v: Array) -> tuple[float, Array]:
-            place(v, codes, *place_with, u, log_weights, means, L, A, inverse, constants)
-            if x is None:
-                found = rows.statistics(log_weights, means, inverse)
-                value = found.log_normaliser
-                counts[:], first[:], second[:] = found.counts, found.first, found.second
-            else:
-                counts[:], first[:], second[:] = 0.0, 0.0, 0.0
-                value = direct_pass(x, 0, x.shape[1], constants, means, inverse, *sums)
-            gradient = np.empty(size)
-            rest = collect(
-                gradient,
-                by_u,
-                work,
-                codes,
-                to_local,
-                weight_map,
-                mean_map,
-                choleskys,
-                scales,
-                log_weights,
-                means,
-                L,
-                A,
-                inverse,
-                counts,
-                first,
-                second,
-                weight_slopes,
-                *collect_with,
-            )
-            return value + rest, gradient
+            table.evaluate(PLACE, v)
+            found = rows.statistics(arrays["log_weights"], arrays["means"], arrays["inverse"])
+            arrays["counts"][:], arrays["first"][:], arrays["second"][:] = found.counts, found.first, found.second
+            rest, gradient = table.evaluate(COLLECT, v)
+            return found.log_normaliser + rest, gradient
 
         return log_density
+
+    def for_threads(self) -> Table | None:
+        """What a thread needs to evaluate the density without the interpreter, or None if rows are not all exact."""
+        return None if self._problem.rows.complete is None else self._table()
+
+    def _table(self) -> Table:
+        from bayesgmm.numerics._posterior_table import Table
+
+        rows = self._problem.rows.complete
+        x = np.empty((self._problem.n_features, 0)) if rows is None else rows.x
+        weights = np.empty(0) if rows is None or rows.weights is None else rows.weights
+        n_free_weights = self._problem.model.weights.n_free(self._problem.K)
+        return Table(n_free_weights, {**self._arrays, "x": x, "row_weights": weights})
 
 
 def check_native(problem: Problem) -> None:
@@ -161,35 +140,33 @@ def check_native(problem: Problem) -> None:
     encode_covariances(problem.model.covariances, problem.n_features)
 
 
-def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """What does not change from point to point in the arguments of the two compiled functions."""
+def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> dict[str, Array]:
+    """What does not change from point to point in the arguments of the compiled functions, by their names."""
     model, at = problem.model, coordinates.reference
     K, d = problem.K, problem.n_features
     weights_kind, weight_powers = encode_weights(model.weights, K)
     means_kind, loc, precision = encode_means(model.means, K, d)
     code = encode_covariances(model.covariances, d)
     basis = isometric_basis(K) if model.weights.n_free(K) else np.zeros((K, 0))
-    to_local, weight_map = _array(to_local), _array(basis @ coordinates.weight_map)
     mean_scale = coordinates.mean_scale.reshape(K, 1, d) if model.means.free else np.ones((K, 1, d))
-    mean_map, choleskys = _array(coordinates.wide * mean_scale), _array(at.choleskys)
-    scales = _array(coordinates.covariance_scale)
-    codes = np.array([weights_kind, means_kind, code.structure, int(code.tied), code.scale_kind])
-    place = codes, to_local, _array(at.log_weights), weight_map, _array(at.means), mean_map, choleskys, scales
-    priors = (
-        _array(weight_powers),
-        _array(np.broadcast_to(loc, (K, d))),
-        _array(np.broadcast_to(precision, (K, d))),
-        _array(code.diagonal_powers),
-        float(code.variance_power),
-        np.zeros((d, d)) if code.scatter is None else _array(code.scatter),
-        np.ones((2, d)) if code.scale_numbers is None else _array(code.scale_numbers),
-    )
-    return place, (to_local, weight_map, mean_map, choleskys, scales, *priors)
-
-
-def _array(values: Array) -> Array:
-    """A contiguous, writable copy: the one kind of array that the kernel is compiled for."""
-    return np.array(values, dtype=float, order="C")
+    arrays = {
+        "codes": np.array([weights_kind, means_kind, code.structure, code.tied, code.scale_kind]),
+        "to_local": to_local,
+        "log_weights_0": at.log_weights,
+        "weight_map": basis @ coordinates.weight_map,
+        "means_0": at.means,
+        "mean_map": coordinates.wide * mean_scale,
+        "choleskys_0": at.choleskys,
+        "scales": coordinates.covariance_scale,
+        "weight_powers": weight_powers,
+        "mean_loc": np.broadcast_to(loc, (K, d)),
+        "mean_precision": np.broadcast_to(precision, (K, d)),
+        "diagonal_powers": code.diagonal_powers,
+        "variance_power": np.array([code.variance_power]),
+        "prior_scale": np.zeros((d, d)) if code.scatter is None else code.scatter,
+        "scale_numbers": np.ones((2, d)) if code.scale_numbers is None else code.scale_numbers,
+    }
+    return {name: np.array(values, dtype=float, order="C") for name, values in arrays.items()}
 
 
 @singledispatch

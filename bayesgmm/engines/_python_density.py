@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayesgmm.engines._curvature import hessian
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines.base import Array, Parameters, Problem
+
+if TYPE_CHECKING:
+    from bayesgmm.numerics._posterior_table import Table
 
 # Directions in which the mode is flatter than this, relative to the complete-data information, are far from Gaussian;
 # the sampler finds their scale itself.
@@ -56,6 +60,10 @@ class PythonDensity:
             return value, self.to_local.T @ gradient
 
         return log_density
+
+    def for_threads(self) -> Table | None:
+        """What a thread needs to evaluate the density without the interpreter, or None if it needs that."""
+        return None
 
     def parameters(self, v: Array) -> Parameters:
         """Points in standard units at coordinates (..., p)."""

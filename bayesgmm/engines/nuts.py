@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.engines._arviz import load_meanwhile
 from bayesgmm.engines._chains import STATISTICS, run_chains
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import at_mode
@@ -99,6 +100,8 @@ class NUTS(Engine):
         wait_for_density = NativeDensity.compile_ahead() if compiled else None
         search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
         found = search.run(problem, rng, progress)
+        if native:
+            load_meanwhile()
         if wait_for_density:
             wait_for_density()
         begun = origins(problem, found.reports, found.best, self.chains)
@@ -148,7 +151,7 @@ class NUTS(Engine):
             width = _SPREAD if point is mode else _SPREAD_ELSEWHERE
             starts.append(density.coordinates_of(point) + width * rng.standard_normal(density.size))
         run = run_chains(
-            density.function,
+            density,
             starts,
             seeds,
             draws=self.draws,

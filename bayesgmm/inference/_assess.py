@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data
+from bayesgmm.engines._arviz import array_stats
 from bayesgmm.engines._importance import Importance, smoothed
 from bayesgmm.engines._moves import splits
 from bayesgmm.engines._normal import log_priors
@@ -231,8 +232,6 @@ def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, f
 
     Draws of an approximation have weights, by which those of leaving out are multiplied (Magnusson et al. 2019).
     """
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
     rows = problem.rows
     at = draws.log_weights, draws.means, inverse_lower(draws.choleskys)
     factors = np.exp(2.0 * np.broadcast_to(draws.log_noise, len(draws.means)))
@@ -246,7 +245,7 @@ def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, f
         # Of a row in which nothing was observed there is nothing to predict.
         some = weights > 0
         log_density = part.rowwise_of_many(*at, noise_factors=factors)[1][:, some] - volumes[index][some]
-        shares, k = array_stats.psislw(log_density.T - log_weights, axis=-1)
+        shares, k = array_stats().psislw(log_density.T - log_weights, axis=-1)
         each_elpd = np.logaddexp.reduce(shares + log_density.T, axis=-1)
         elpd.append(np.atleast_1d(each_elpd))
         units.append(weights[some])

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm.engines._arviz import array_stats
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -89,8 +90,6 @@ def _r_hats(record: dict[str, Any]) -> list[Check]:
 
 
 def _effective(fit: xr.DataTree) -> Check:
-    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
     posterior = fit[names.POSTERIOR].to_dataset().transpose(names.CHAIN, names.DRAW, ...)
     n_chains, n_draws = posterior.sizes[names.CHAIN], posterior.sizes[names.DRAW]
     columns = np.concatenate([posterior[name].to_numpy().reshape(n_chains, n_draws, -1) for name in _TABLED], axis=2)
@@ -98,8 +97,8 @@ def _effective(fit: xr.DataTree) -> Check:
     if n_draws < 4 or columns.shape[2] == 0:
         return "effective_draws", np.nan, False, "Too few draws to say how many they are worth."
     values = np.moveaxis(columns, 2, 0)
-    bulk = float(np.min(array_stats.ess(values, method="bulk")))
-    tail = float(np.min(array_stats.ess(values, method="tail", prob=(0.05, 0.95))))
+    bulk = float(np.min(array_stats().ess(values, method="bulk")))
+    tail = float(np.min(array_stats().ess(values, method="tail", prob=(0.05, 0.95))))
     least, wanted = min(bulk, tail), _FEWEST_EFFECTIVE_PER_CHAIN * n_chains
     message = f"The {n_chains * n_draws} draws are worth at least {bulk:.0f} independent ones, {tail:.0f} in the tails"
     ok = least >= wanted

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data, group_numbers, rows_in_units
+from bayesgmm.engines._arviz import array_stats, settings
 from bayesgmm.engines._progress import Progress
 from bayesgmm.numerics.exact_rows import ExactRows
 from bayesgmm.numerics.rows import Rows
@@ -219,20 +220,18 @@ def chunks(fitted: FittedMixture, draws: Mixtures, x: Rows) -> Iterator[tuple[sl
 
 def interval_convention() -> tuple[str, float]:
     """Kind and probability of intervals, ArviZ's own settings."""
-    from arviz_base import rcParams
-
-    return rcParams["stats.ci_kind"], rcParams["stats.ci_prob"]
+    found = settings()
+    return found["stats.ci_kind"], found["stats.ci_prob"]
 
 
 def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]:
     """Interval over the first axis."""
     if kind == "hdi":
-        from arviz_stats.base import array_stats  # type: ignore[attr-defined]
-
-        bounds = np.asarray(array_stats.hdi(draws, prob=probability, axis=0))
+        bounds = np.asarray(array_stats().hdi(draws, prob=probability, axis=0))
         return bounds[..., 0], bounds[..., 1]
     # What np.quantile returns; sorting along the last axis of a copy is twice as fast as its way along the first.
-    ordered = np.sort(np.ascontiguousarray(np.moveaxis(draws, 0, -1)), axis=-1)
+    ordered = np.moveaxis(draws, 0, -1).copy(order="C")
+    ordered.sort(axis=-1)
     tail = (1 - probability) / 2
     return _quantile(ordered, tail), _quantile(ordered, 1 - tail)
 

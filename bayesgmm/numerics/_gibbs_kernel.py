@@ -28,9 +28,7 @@ from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _re
 
 
 @njit(**INNER)
-def _draw_labels(
-    rng, x, labels, R, R_bits, residual, work, work_bits, peak, total, constants, means, A, counts, first, second, delta
-):
+def _draw_labels(rng, x, labels, R, residual, work, peak, total, constants, means, A, counts, first, second, delta):
     """Draw all labels and add up sums of residuals about `means`; return the log-likelihood, labels summed out."""
     d, N = x.shape
     K = R.shape[0]
@@ -40,7 +38,7 @@ def _draw_labels(
         for k in range(K):
             _residuals(residual, x, start, w, means, k)
             _log_joint(R, k, residual, w, work, constants[k], A)
-        value += _normalise(R, R_bits, w, peak, total, work, work_bits)
+        value += _normalise(R, w, peak, total)
         for i in range(w):
             u = rng.random()
             k = 0
@@ -156,7 +154,6 @@ def run_sweeps(
     M = log_weights.size
     R, residual = np.empty((M, DIRECT_BLOCK)), np.empty((d, DIRECT_BLOCK))
     block, peak, totals = np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK), np.empty(DIRECT_BLOCK)
-    R_bits, block_bits = R.view(np.int64), block.view(np.int64)
     counts, first, second = np.zeros(M), np.zeros((M, d)), np.zeros((M, d, d))
     constants, logs, delta, shift = np.empty(M), np.empty(M + 1), np.empty(d), np.empty(d)
     order = np.empty(M, dtype=np.int64)
@@ -173,7 +170,7 @@ def run_sweeps(
     matrices = np.empty((4, N_PARTS, d, d))
     parts = np.empty(N_PARTS), np.empty((N_PARTS, d)), matrices[0], np.empty((N_PARTS, d)), matrices[1], matrices[2]
     found = np.empty(N_PARTS), np.empty((N_PARTS, d)), matrices[3]
-    scratch, y = (R[:2], R_bits[:2], residual, block, block_bits, peak, totals), np.empty((d, DIRECT_BLOCK))
+    scratch, y = (R[:2], residual, block, peak, totals), np.empty((d, DIRECT_BLOCK))
     half_log_two_pi = 0.5 * d * math.log(2.0 * math.pi)
     for sweep in range(n_sweeps):
         K = number[0]
@@ -191,10 +188,8 @@ def run_sweeps(
             x,
             labels,
             R[:K],
-            R_bits[:K],
             residual,
             block,
-            block_bits,
             peak,
             totals,
             constants,

@@ -189,12 +189,12 @@ def _predictive(kinds, k, prior, sums, found, S, shift, work):
 @njit(**INNER)
 def _shares(x, w, found, scratch):
     """Write into R [2, w] which part rows x[:, :w] are of."""
-    R, R_bits, residual, block, block_bits, peak, totals = scratch
+    R, residual, block, peak, totals = scratch
     logs, centers, factors = found
     for k in range(2):
         _residuals(residual, x, w - w, w, centers, k)  # 0, of the type of other numbers
         _log_joint(R, k, residual, w, block, logs[k], factors)
-    _normalise(R, R_bits, w, peak, totals, block, block_bits)
+    _normalise(R, w, peak, totals)
 
 
 @njit(**INNER)

@@ -17,9 +17,11 @@ import math
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit
+from numba.extending import intrinsic
 
-# 'reassoc' lets sums be vectorised. It must not reach `_round_to_power`, which adds and subtracts a constant.
+# 'reassoc' lets sums be vectorised. It must not reach `_exponential`, which adds and subtracts a constant.
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
 _EXACT = {"contract", "nsz"}
 # The inner functions are called from compiled code only; without wrappers they compile in half the time.
@@ -30,28 +32,37 @@ _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 _INVERSE_FACTORIALS = tuple(1.0 / math.factorial(i) for i in range(13))
 _I2, _I3, _I4, _I5, _I6, _I7, _I8, _I9, _I10, _I11, _I12 = _INVERSE_FACTORIALS[2:]
-_MANTISSA_BITS = np.int64(52)
+_BITS = ir.IntType(64)
 _UNDERFLOW = -700.0
 
 DIRECT_BLOCK = 512
 FEATURE_BLOCK = 128
 
 
-@njit(nogil=True, fastmath=_EXACT, **_INNER)
-def _round_to_power(R, k, w, peak, power):
-    """Subtract `peak` from R[k, :w] and write the power of 2 in the exponential of the result into `power`."""
-    for i in range(w):
-        value = max(R[k, i] - peak[i], _UNDERFLOW)
-        R[k, i] = value
-        power[i] = value * _LOG2_E + _ROUNDER
+@intrinsic
+def _times_power(_context: Any, x: Any, power: Any) -> Any:
+    """X 2^n, with n in the low mantissa bits of `power`: added to the exponent of x, where it may not overflow."""
+
+    def generate(_context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        bits, shift = (builder.bitcast(value, _BITS) for value in values)
+        return builder.bitcast(builder.add(bits, builder.shl(shift, _BITS(52))), values[0].type)
+
+    return x(x, power), generate
 
 
 @njit(nogil=True, fastmath=_EXACT, **_INNER)
-def _exp_of_remainder(R, k, w, power):
-    # |r| <= ln(2)/2, so the Taylor series to degree 12 is within 2e-16.
+def _exponential(R, k, w, peak):
+    """Replace R[k, :w] by exp(R[k, :w] - peak).
+
+    exp(x) is 2^n exp(r) and below x = -700, about 1e-304, stays there. |r| <= ln(2) / 2, so that the Taylor series to
+    degree 12 is within 2e-16.
+    """
     for i in range(w):
-        n = power[i] - _ROUNDER
-        r = (R[k, i] - n * _LN2_HIGH) - n * _LN2_LOW
+        value = R[k, i] - peak[i]
+        value = _UNDERFLOW if value < _UNDERFLOW else value
+        power = value * _LOG2_E + _ROUNDER
+        n = power - _ROUNDER
+        r = (value - n * _LN2_HIGH) - n * _LN2_LOW
         p = _I12 * r + _I11
         p = p * r + _I10
         p = p * r + _I9
@@ -63,21 +74,14 @@ def _exp_of_remainder(R, k, w, power):
         p = p * r + _I3
         p = p * r + _I2
         p = p * r + 1.0
-        R[k, i] = p * r + 1.0
-
-
-@njit(nogil=True, **_INNER)
-def _scale_by_power(R_bits, k, w, power_bits):
-    for i in range(w):
-        R_bits[k, i] += power_bits[i] << _MANTISSA_BITS
+        R[k, i] = _times_power(p * r + 1.0, power)  # type: ignore[call-arg]
 
 
 @njit(nogil=True, fastmath=_SUMS, **_INNER)
-def _normalise(R, R_bits, w, peak, total, power, power_bits):
+def _normalise(R, w, peak, total):
     """Turn log joint densities R[:, :w] into responsibilities; return the sum of the log normalisers.
 
-    `R_bits` and `power_bits` are the same memory as R and `power`, read as integers. exp(x) is 2^n exp(r) and below
-    x = -700, about 1e-304, stays there. Afterwards `peak` holds the largest log joint density of each row and `total`
+    Afterwards `peak` holds the largest log joint density of each row and `total`
     one over the sum of exp(R - peak).
     """
     K = R.shape[0]
@@ -86,11 +90,9 @@ def _normalise(R, R_bits, w, peak, total, power, power_bits):
         total[i] = 0.0
     for k in range(1, K):
         for i in range(w):
-            peak[i] = max(peak[i], R[k, i])
+            peak[i] = R[k, i] if R[k, i] > peak[i] else peak[i]
     for k in range(K):
-        _round_to_power(R, k, w, peak, power)
-        _exp_of_remainder(R, k, w, power)
-        _scale_by_power(R_bits, k, w, power_bits)
+        _exponential(R, k, w, peak)
         for i in range(w):
             total[i] += R[k, i]
     value = 0.0
@@ -237,14 +239,13 @@ def direct_pass(
     block = DIRECT_BLOCK
     R, residual = np.empty((K, block)), np.empty((d, block))
     work, peak, total = np.empty(block), np.empty(block), np.empty(block)
-    R_bits, work_bits = R.view(np.int64), work.view(np.int64)
     value = 0.0
     for start in range(begin, stop, block):
         w = min(block, stop - start)
         for k in range(K):
             _residuals(residual, x, start, w, means, k)
             _log_joint(R, k, residual, w, work, constants[k], precision_choleskys)
-        sum_of_logs = _normalise(R, R_bits, w, peak, total, work, work_bits)
+        sum_of_logs = _normalise(R, w, peak, total)
         value += _hand_out(R, start, w, peak, total, sum_of_logs, row_weights, responsibilities, log_density)
         for k in range(counts.size):
             _residuals(residual, x, start, w, means, k)
@@ -261,18 +262,16 @@ def feature_pass(x, begin, stop, coefficients, moments):
     """
     K, D = coefficients.shape
     F, R = np.empty((D, FEATURE_BLOCK)), np.empty((K, FEATURE_BLOCK))
-    work, peak, total = np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK)
-    R_bits, work_bits = R.view(np.int64), work.view(np.int64)
+    peak, total = np.empty(FEATURE_BLOCK), np.empty(FEATURE_BLOCK)
     block_moments = np.empty((K, D))
     value = 0.0
     for start in range(begin, stop, FEATURE_BLOCK):
         w = min(FEATURE_BLOCK, stop - start)
         if w < FEATURE_BLOCK:  # the matrix product wants contiguous arrays
             F, R = np.empty((D, w)), np.empty((K, w))
-            R_bits = R.view(np.int64)
         _features(F, x, start, w)
         np.dot(coefficients, F, R)
-        value += _normalise(R, R_bits, w, peak, total, work, work_bits)
+        value += _normalise(R, w, peak, total)
         np.dot(R, F.T, block_moments)
         for k in range(K):
             for i in range(D):

@@ -173,7 +173,6 @@ def noise_pass(
     block = max(_SMALLEST_BLOCK, min(_LARGEST_BLOCK, _NUMBERS // (K * (n_pairs + d))))
     R, T, u = np.empty((K, block)), np.empty((K, n_pairs, block)), np.empty((K, d, block))
     residual, work = np.empty((d, block)), np.empty((4, block))
-    R_bits, work_bits = R.view(np.int64), work.view(np.int64)
     log_det, pivots, peak, total = work[0], work[1], work[2], work[3]
     value, noise_residual = 0.0, 0.0
     for p in range(edges.size - 1):
@@ -185,7 +184,7 @@ def noise_pass(
                 _fill(T[k], residual, x, noise, start, w, own, o, means[k], covariances[k], factor)
                 _invert(T[k], w, o, peak, pivots, log_det)
                 _solve(u[k], T[k], residual, w, o, R, k, log_scales[k] - o * _HALF_LOG_TWO_PI, log_det)
-            sum_of_logs = _normalise(R, R_bits, w, peak, total, log_det, work_bits[0])
+            sum_of_logs = _normalise(R, w, peak, total)
             value += _hand_out(R, start, w, peak, total, sum_of_logs, row_weights, responsibilities, log_density)
             for k in range(counts.size):
                 noise_residual += _add(

@@ -11,10 +11,15 @@ holds the result equal to what `model` computes for every declaration.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import cfunc, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 # Codes of what a declaration consists of.
 DIRICHLET, STICK_BREAKING, FIXED_WEIGHTS = 0, 1, 2
@@ -22,15 +27,35 @@ NORMAL_MEANS, CONJUGATE_MEANS, FIXED_MEANS = 0, 1, 2
 FULL, DIAGONAL, SPHERICAL, FIXED_COVARIANCES = 0, 1, 2, 3
 NO_SCALE_PRIOR, HALF_NORMAL, EXPONENTIAL, GAMMA, LOG_NORMAL, SCALED_INVERSE_CHI = 0, 1, 2, 3, 4, 5
 
-# Types of the arguments of the two functions, as `numerics.compiling` reads them.
-SIGNATURES = {
-    "place": "f1 i1 f2 f1 f2 f2 f3 f3 f1 f1 f1 f2 f3 f3 f3 f1",
-    "collect": "f1 f1 f3 i1 f2 f2 f3 f3 f1 f1 f2 f3 f3 f3 f1 f2 f3 f1 f1 f2 f2 f1 f0 f2 f2",
-}
+# What a call does: all of the density of exact rows, or only what comes before or after a pass that Python does.
+WHOLE, PLACE, COLLECT = 0, 1, 2
+# Arrays by their places in the table of pointers, after sizes (0) and the functions `direct_pass`, `place` and
+# `collect` (1 to 3); from `u` (21) on they are workspace.
+ARRAYS = (
+    "codes", "to_local", "log_weights_0", "weight_map", "means_0", "mean_map", "choleskys_0", "scales",  # 4 to 11
+    "weight_powers", "mean_loc", "mean_precision", "diagonal_powers", "variance_power", "prior_scale",  # to 17
+    "scale_numbers", "x", "row_weights", "u", "log_weights", "means", "L", "A", "inverse", "constants",  # to 27
+    "by_u", "work", "counts", "first", "second", "weight_slopes",  # to 33
+)  # fmt: skip
+
+_DOUBLES = types.CPointer(types.float64)
+# As nutpie calls them: sizes, where to read, where to write, and the table.
+_DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.CPointer(_DOUBLES))
+_DRAW = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
+_NOT_FINITE = 1  # nutpie takes a positive code for a divergence
+
+
+def _types(axes: str) -> list[Any]:
+    """Types of arguments by their numbers of axes; "n" is an integer."""
+    kinds = {"n": types.int64, "0": types.float64}
+    return [kinds.get(word) or types.Array(types.float64, int(word), "C") for word in axes.split()]
+
+
+PASS = tuple(_types("2 n n 1 2 3 1 1 2 3 2 1"))
+_PLACE = types.float64(*_types("1 1 2 1 2 2 3 3 1 1 1 2 3 3 3 1"))
+_COLLECT = types.float64(*_types("1 1 3 1 2 2 3 3 1 1 2 3 3 3 1 2 3 1 1 2 2 1 0 2 2"))
 
 _INNER: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-# They keep the interpreter's lock: giving it up and waiting for it again takes longer than they do.
-_OUTER: Any = {"error_model": "numpy", "cache": True}
 
 
 @njit(**_INNER)
@@ -83,16 +108,15 @@ def _sticks(log_weights, slopes):
     return value
 
 
-@njit(**_OUTER)
 def place(
     v, codes, to_local, log_weights_0, weight_map, means_0, mean_map, choleskys_0, scales,
     u, log_weights, means, L, A, inverse, constants,
 ):  # fmt: skip
-    """Write the mixture at coordinates v (p,) into the arrays of the second line.
+    """Write the mixture at coordinates v (p,) into the arrays of the second line; returns 0.
 
     Parameters
     ----------
-    codes : (5,) array of int
+    codes : (5,) array
         Of weights, means, structure, whether it is tied, and the prior on standard deviations.
     to_local : (p, p) array
         u = to_local v are local coordinates round (log_weights_0, means_0, choleskys_0): first those of log weights,
@@ -143,9 +167,9 @@ def place(
                     total -= L[k, i, e] * inverse[k, e, j]
                 inverse[k, i, j] = total / L[k, i, i]
         constants[k] = log_weights[k] - log_det - 0.5 * d * math.log(2.0 * math.pi)
+    return 0.0
 
 
-@njit(**_OUTER)
 def collect(
     gradient, by_u, work, codes, to_local, weight_map, mean_map, choleskys_0, scales,
     log_weights, means, L, A, inverse, counts, first, second, weight_slopes,
@@ -277,3 +301,79 @@ def collect(
         for i in range(gradient.size):
             gradient[j] += to_local[i, j] * by_u[i]
     return value
+
+
+@intrinsic
+def _call(_context: Any, address: Any, arguments: Any) -> Any:
+    """Call the C function at an address with a tuple of arguments; it returns a float."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.DoubleType(), [context.get_value_type(of) for of in arguments.types])
+        function = builder.bitcast(values[0], kind.as_pointer())
+        return builder.call(function, cgutils.unpack_tuple(builder, values[1]))
+
+    return types.float64(address, arguments), generate
+
+
+def _log_posterior(_size, v, gradient, value, table):
+    """Value and gradient of the log posterior at `v`, without constants."""
+    sizes = carray(table[0], (8,))
+    stage, p, K, d = int(sizes[0]), int(sizes[1]), int(sizes[2]), int(sizes[3])
+    n, n_weighted, m, s = int(sizes[4]), int(sizes[5]), int(sizes[6]), int(sizes[7])
+    codes, to_local = carray(table[4], (5,)), carray(table[5], (p, p))
+    weight_map, mean_map = carray(table[7], (K, m)), carray(table[9], (K, d, d))
+    choleskys_0, scales = carray(table[10], (K, d, d)), carray(table[11], (s,))
+    u, log_weights, means = carray(table[21], (p,)), carray(table[22], (K,)), carray(table[23], (K, d))
+    L, A, inverse = carray(table[24], (K, d, d)), carray(table[25], (K, d, d)), carray(table[26], (K, d, d))
+    constants = carray(table[27], (K,))
+    counts, first, second = carray(table[30], (K,)), carray(table[31], (K, d)), carray(table[32], (K, d, d))
+    total = 0.0
+    if stage != COLLECT:
+        _call(  # type: ignore[call-arg]
+            table[2],
+            (carray(v, (p,)), codes, to_local, carray(table[6], (K,)), weight_map, carray(table[8], (K, d)), mean_map,
+            choleskys_0, scales, u, log_weights, means, L, A, inverse, constants),
+        )  # fmt: skip
+    if stage == WHOLE:
+        for k in range(K):
+            counts[k] = 0.0
+            for i in range(d):
+                first[k, i] = 0.0
+                for j in range(d):
+                    second[k, i, j] = 0.0
+        x, row_weights = carray(table[19], (d, n)), carray(table[20], (n_weighted,))
+        no_rows, no_row = carray(table[19], (K, 0)), carray(table[19], (0,))
+        total += _call(  # type: ignore[call-arg]
+            table[1],
+            (x, np.int64(0), n, constants, means, inverse, row_weights, counts, first, second, no_rows, no_row),
+        )
+    out = carray(gradient, (p,))
+    if stage != PLACE:
+        total += _call(  # type: ignore[call-arg]
+            table[3],
+            (out, carray(table[28], (p,)), carray(table[29], (3, d, d)), codes, to_local, weight_map, mean_map,
+            choleskys_0, scales, log_weights, means, L, A, inverse, counts, first, second, carray(table[33], (K,)),
+            carray(table[12], (K,)), carray(table[13], (K, d)), carray(table[14], (K, d)), carray(table[15], (d,)),
+            carray(table[16], (1,))[0], carray(table[17], (d, d)), carray(table[18], (2, d))),
+        )  # fmt: skip
+    value[0] = total
+    for i in range(p if stage != PLACE else 0):
+        total += 0.0 * out[i]
+    return 0 if math.isfinite(total) else _NOT_FINITE
+
+
+def _draw(size, _n_stored, v, stored, _table):
+    """Store a draw as it is."""
+    for i in range(size):
+        stored[i] = v[i]
+    return 0
+
+
+@cache
+def compiled() -> tuple[Any, ...]:
+    """`_log_posterior`, `_draw`, `place` and `collect` as C functions, from the cache on disk or compiled now.
+
+    They call each other by their addresses: numba optimises a linked function again.
+    """
+    signatures = {_log_posterior: _DENSITY, _draw: _DRAW, place: _PLACE, collect: _COLLECT}
+    return tuple(cfunc(kinds, cache=True, error_model="numpy")(function) for function, kinds in signatures.items())

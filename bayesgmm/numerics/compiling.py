@@ -14,22 +14,31 @@ from typing import Any
 
 # A process that takes longer than this is given up; what it was to compile is then compiled here.
 _PATIENCE_S = 60.0
+_ROOT = Path(__file__).parents[1]
+# A package without its __init__, which would load all engines.
+_COMPILE = """
+import sys, types
+package = types.ModuleType({package!r})
+package.__path__ = [{path!r}]
+sys.modules[{package!r}] = package
+from {module} import compiled
+compiled()
+"""
 
 
-def compile_elsewhere(module: str) -> Callable[[], None]:
-    """Begin to compile all functions in a module's ``SIGNATURES`` unless they are in the cache on disk.
+def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
+    """Begin to call ``compiled()`` of a module elsewhere, unless its last function, `name`, is in the cache on disk.
 
     Returns
     -------
     wait : callable
-        Returns when they are in the cache. If they could not be put there they are compiled when they are called.
+        Returns when it is in the cache. If it could not be put there it is compiled when it is called.
     """
-    if not sys.executable or all(_is_cached(getattr(importlib.import_module(module), name)) for name in _names(module)):
+    if not sys.executable or _is_cached(getattr(importlib.import_module(module), name)):
         return lambda: None
-    call = f"from bayesgmm.numerics.compiling import compile_here; compile_here({module!r})"
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", call],
+            [sys.executable, "-c", _COMPILE.format(package=module.split(".")[0], path=str(_ROOT), module=module)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -47,27 +56,9 @@ def compile_elsewhere(module: str) -> Callable[[], None]:
     return wait
 
 
-def compile_here(module: str) -> None:
-    """Compile all functions in a module's ``SIGNATURES``, a mapping of names to argument types such as "f2 i1 f0".
-
-    A type is f (float64) or i (int64) with a number of axes; arrays are C-contiguous.
-    """
-    import numba
-
-    kinds = {"f": numba.float64, "i": numba.int64}
-    for name, signature in importlib.import_module(module).SIGNATURES.items():
-        arguments: list[Any] = []
-        for word in signature.split():
-            kind, axes = kinds[word[0]], int(word[1])
-            arguments.append(numba.types.Array(kind, axes, "C") if axes else kind)
-        getattr(importlib.import_module(module), name).compile(tuple(arguments))
-
-
-def _names(module: str) -> list[str]:
-    return list(importlib.import_module(module).SIGNATURES)
-
-
 def _is_cached(function: Any) -> bool:
-    folder = Path(function.stats.cache_path)
-    stem = f"{Path(function.py_func.__code__.co_filename).stem}.{function.__name__}-"
-    return any(folder.glob(f"{stem}*.nbi"))
+    from numba.core.caching import FunctionCache
+
+    source = Path(function.__code__.co_filename)
+    entries = Path(FunctionCache(function).cache_path).glob(f"{source.stem}.{function.__name__}-*.nbi")
+    return any(entry.stat().st_mtime > source.stat().st_mtime for entry in entries)
