@@ -344,7 +344,7 @@ def _turn(x: Array, own: list[Array]) -> float:
     near = z[np.abs(z).max(axis=1) < _NEAR]
     if len(near) < _FEWEST or near.std(axis=0).min() == 0.0:
         return 0.0
-    return float(np.arctanh(np.clip(np.asarray(np.corrcoef(near.T))[0, 1], -_MOST_CORRELATED, _MOST_CORRELATED)))
+    return float(np.arctanh(np.clip(np.corrcoef(near.T).flat[1], -_MOST_CORRELATED, _MOST_CORRELATED)))
 
 
 def _learned(weak: PairBeliefs, fits: Sequence[PairFit]) -> tuple[PairBeliefs, Array]:

@@ -8,7 +8,7 @@ import bayesgmm as bg
 from bayesgmm import ddpcr
 from tests.inference.test_public_api import documented
 
-NAMES = ["Plate", "Well", "read_plate", "simulate_plate"]
+NAMES = ["CrossTalkMeans", "Plate", "Well", "read_plate", "simulate_plate", "two_channel_model"]
 
 
 def test_names():
