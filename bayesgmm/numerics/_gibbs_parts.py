@@ -200,7 +200,7 @@ def _shares(x, w, found, scratch):
 @njit(**INNER)
 def _add_shares(x, w, sums, scratch):
     """Add rows to two parts by their shares R."""
-    R, _, residual, block, _, _, _ = scratch
+    R, residual, block, _, _ = scratch
     counts, first, second, means, _, _ = sums
     for k in range(2):
         _residuals(residual, x, w - w, w, means, k)

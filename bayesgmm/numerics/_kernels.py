@@ -25,7 +25,7 @@ from numba.extending import intrinsic
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
 _EXACT = {"contract", "nsz"}
 # The inner functions are called from compiled code only; without wrappers they compile in half the time.
-_INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER: Any = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 _ROUNDER = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer held in the low mantissa bits
 _LOG2_E = 1.4426950408889634

@@ -15,7 +15,7 @@ from numba import njit
 from bayesgmm.numerics._kernels import _hand_out, _normalise
 
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
-_INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER: Any = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 # Numbers in a block: so many fit in the second cache.
 _NUMBERS = 32_768

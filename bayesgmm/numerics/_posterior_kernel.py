@@ -55,7 +55,7 @@ PASS = tuple(_types("2 n n 1 2 3 1 1 2 3 2 1"))
 _PLACE = types.float64(*_types("1 1 2 1 2 2 3 3 1 1 1 2 3 3 3 1"))
 _COLLECT = types.float64(*_types("1 1 3 1 2 2 3 3 1 1 2 3 3 3 1 2 3 1 1 2 2 1 0 2 2"))
 
-_INNER: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER: Any = {"forceinline": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 @njit(**_INNER)

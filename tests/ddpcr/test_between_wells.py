@@ -56,6 +56,8 @@ def test_well_counts_are_read_off_weighted_draws():
         converged=True,
         n_droplets=4000,
         misfit=0.5,
+        n_clipped=0,
+        log_evidence=0.0,
     )
     found = Counted.of(fit)
     assert found.positive == pytest.approx(400, rel=0.04)

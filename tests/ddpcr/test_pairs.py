@@ -270,7 +270,8 @@ def test_a_saturated_partner_is_flagged():
             n_clipped=0,
             log_evidence=np.nan,
         )
-        return PlateFit(wells=[well], alone=[well], why=[""], beliefs=FIRST, learned_from="")
+        own = {"own": [FIRST], "weak": FIRST}
+        return PlateFit(wells=[well], alone=[well], why=[""], beliefs=FIRST, learned_from="", **own)
 
     fits = {"Ch1": fitted(0.5), "Ch2": fitted(12.0)}
     assert "partner channel Ch2 saturated" in flags_of_partners(fits, "Ch1", 0)[0]
