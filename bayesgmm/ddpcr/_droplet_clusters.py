@@ -19,7 +19,7 @@ _LEAST = 1e-9
 # Rain is made of components at equal distances between the clusters, this wide in units of the distance.
 _RAIN_WIDTH = 0.4
 # Low droplets lie below the negatives, outliers anywhere; places and sds in units of a typical gap.
-_OUTLIER_PLACES, _OUTLIER_WIDTHS = (-0.5, 0.5), (0.4, 1.0)
+_OUTLIER_PLACES, _OUTLIER_WIDTHS = (-0.5, 0.5), (0.4, 1.5)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,9 @@ Pair = tuple[float, float]
 _RATE = Gamma(0.5, 1.0)
 # A control is expected to hold nothing. If it does hold something, thousands of droplets outweigh this.
 RATE_OF_CONTROLS = Gamma(0.5, 20.0)
-# Rain is the exception: 2 per cent of the positives, .6 to 6 with 95 per cent probability. As a rule it is denser
-# towards the positives, but where it is next to the negatives nobody sees it. Wider priors, or ones that expect as much
-# there, let rain stand for whatever the shape of the negatives gets wrong.
-_RAIN = (float(np.log(0.02 / 0.98)), 0.6)
-_LEAN = (1.5, 1.0)
+# Rain is the exception: 3 per cent of the positives, 1 to 8 with 95 per cent probability. A wider prior lets rain stand
+# for whatever the shape of the negatives gets wrong.
+_RAIN = (float(np.log(0.03 / 0.97)), 0.5)
 # One negative in a thousand is far below the others, and one droplet is nowhere in particular.
 _OUTLIERS = (float(np.log(1e-3)), 1.0)
 _SHARE_SD = 1.0
@@ -40,9 +38,8 @@ class Beliefs:
         Where the negatives are, in the data's units.
     log_spread, log_gap, log_positive_sd : pairs
         Natural logarithms in the data's units: width of the negatives, distance of the positives, their width.
-    rain, lean, low, outliers : pairs
-        Logits: of the rain's share of the positives, of the part of it that is denser towards them, of low droplets'
-        share of the negatives, and of outliers' share of all.
+    rain, outliers : pairs
+        Logits; that of outliers is that of low droplets among the negatives as well.
     rate : Gamma
         Of copies per droplet.
     share_sd : float
@@ -55,8 +52,6 @@ class Beliefs:
     log_gap: Pair
     log_positive_sd: Pair
     rain: Pair = _RAIN
-    lean: Pair = _LEAN
-    low: Pair = _OUTLIERS
     outliers: Pair = _OUTLIERS
     rate: Gamma = _RATE
     share_sd: float = _SHARE_SD
@@ -83,8 +78,6 @@ class Beliefs:
                 rate=self.rate,
                 share_sd=self.share_sd,
                 rain=self.rain,
-                lean=self.lean,
-                low=self.low,
                 outliers=self.outliers,
             ),
             means=DropletMeans(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 from bayesgmm._errors import InputError
 from bayesgmm.model import Gamma, Weights
@@ -16,7 +15,6 @@ from bayesgmm.model._spec import Array, show
 
 # Expected counts that a weight without droplets starts from.
 _PSEUDO = 0.5
-_LEAST_PART = 1e-9
 MOST_LOG_RATE = 4.0  # a rate of 55: every droplet is positive ten times over
 
 
@@ -32,8 +30,7 @@ class DropletWeights(Weights):
         low        (1 - eps) exp(-lambda) l                  rain       (1 - eps) (1 - exp(-lambda)) r q_i
         outliers   eps
 
-    A part s of the rain is denser towards the positives and the rest towards the negatives, as much as each other:
-    q_i is proportional to s (i - 1/2)^2 + (1 - s) (R + 1/2 - i)^2, i = 1, ..., R, which is nearly even at s = 1/2.
+    Rain is denser towards the positives, q_i proportional to (i - 1/2)^2 for i = 1, ..., R.
 
     Parameters
     ----------
@@ -43,16 +40,14 @@ class DropletWeights(Weights):
         Prior on lambda.
     share_sd : float
         How far a well's shares may be from these: sd of the Normal prior on each log(share_j / share_1).
-    rain, lean, low, outliers : (float, float)
-        Mean and standard deviation of Normal priors on the logits of r, s, l and eps.
+    rain, outliers : (float, float)
+        Mean and standard deviation of Normal priors: on logit r, and on logit l and logit eps.
     """
 
     shares: tuple[float, ...]
     rate: Gamma
     share_sd: float
     rain: tuple[float, float]
-    lean: tuple[float, float]
-    low: tuple[float, float]
     outliers: tuple[float, float]
     closed_form = False
     sampled_in_python = True
@@ -62,8 +57,8 @@ class DropletWeights(Weights):
         self._check("shares", len(self.shares) > 1, f"got {self.shares!r}", "Give at least two")
         self._set("shares", tuple(np.asarray(self.shares) / np.sum(self.shares)))
         self._freeze("share_sd", positive=True, most_axes=0)
-        for name in ("rain", "lean", "low", "outliers"):
-            self._freeze(name, most_axes=1)
+        self._freeze("rain", most_axes=1)
+        self._freeze("outliers", most_axes=1)
 
     def describe(self) -> str:
         return (
@@ -72,7 +67,7 @@ class DropletWeights(Weights):
         )
 
     def resolved(self, n_components: int) -> Self:
-        least = self._J + 5
+        least = self._J + 4
         if n_components < least:
             raise InputError("n_components", f"got {n_components} for DropletWeights", f"Give at least {least}")
         return self
@@ -81,23 +76,16 @@ class DropletWeights(Weights):
         return list(range(n_components))
 
     def own(self, log_weights: Array) -> Array:
-        """Log lambda, log ratios of shares to the first, logits of r, s, l and eps (..., J + 4)."""
+        """Log lambda, log ratios of shares to the first, logit r, logit l, logit eps (..., J + 3)."""
         J = self._J
-        negative = np.logaddexp.reduce(log_weights[..., :J], axis=-1)
-        positive, rain = log_weights[..., J], log_weights[..., J + 1 : -2]
+        negative, positive, rain = self._sums(log_weights)
         low, outliers = log_weights[..., -2], log_weights[..., -1]
         # Positives over negatives are exp(lambda) - 1.
-        neither, either = np.logaddexp(negative, low), np.logaddexp.reduce(log_weights[..., J:-2], axis=-1)
+        neither, either = np.logaddexp(negative, low), np.logaddexp(positive, rain)
         log_rate = np.log(np.logaddexp(0.0, either - neither))
         relative = self._log_shares[1:] - self._log_shares[0]
         ratios = log_weights[..., 1:J] - log_weights[..., :1] - relative
-        fallen = np.logaddexp.reduce(rain, axis=-1)
-        odds = (
-            fallen - positive,
-            _lean(np.exp(rain - fallen[..., None])),
-            low - negative,
-            outliers - np.logaddexp(neither, either),
-        )
+        odds = rain - positive, low - negative, outliers - np.logaddexp(neither, either)
         return np.concatenate([log_rate[..., None], ratios, np.stack(odds, axis=-1)], axis=-1)
 
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
@@ -115,11 +103,19 @@ class DropletWeights(Weights):
 
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
         """Of complete counts, prior left out: for short starts."""
-        n = counts + _PSEUDO
-        return self.at(self.own(np.log(n / n.sum())), counts.size)
+        J, n = self._J, counts + _PSEUDO
+        positive, rain, negative, low = n[J], n[J + 1 : -2].sum(), n[:J], n[-2]
+        own = np.concatenate(
+            [
+                [np.log(np.log1p((positive + rain) / (negative.sum() + low)))],
+                np.log(negative[1:] / negative[0]) - self._log_shares[1:] + self._log_shares[0],
+                np.log([rain / positive, low / negative.sum(), n[-1] / n[:-1].sum()]),
+            ]
+        )
+        return self.at(own, counts.size)
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
-        own = self._centres + self._sds * rng.standard_normal((size, self._J + 4))
+        own = self._centres + self._sds * rng.standard_normal((size, self._J + 3))
         own[:, 0] = np.log(np.maximum(self.rate.draw(rng, (size, 1))[:, 0], np.finfo(float).tiny))
         return np.exp(self.at(own, n_components))
 
@@ -127,7 +123,7 @@ class DropletWeights(Weights):
         return float(np.ravel(self.rate.alpha)[0]) >= 1.0
 
     def n_free(self, n_components: int) -> int:
-        return self._J + 4
+        return self._J + 3
 
     def from_free(self, theta: Array, reference: Array) -> Array:
         return self.at(self.own(reference) + theta, reference.shape[-1])
@@ -162,15 +158,11 @@ class DropletWeights(Weights):
     @cached_property
     def _centres(self) -> Array:
         """Of the Normal priors on the own parameters; that of the rate is none."""
-        return np.array([0.0] * self._J + [pair[0] for pair in self._pairs])
+        return np.array([0.0] * self._J + [self.rain[0], self.outliers[0], self.outliers[0]])
 
     @cached_property
     def _sds(self) -> Array:
-        return np.array([1.0] + [self.share_sd] * (self._J - 1) + [pair[1] for pair in self._pairs])
-
-    @property
-    def _pairs(self) -> tuple[tuple[float, float], ...]:
-        return self.rain, self.lean, self.low, self.outliers
+        return np.array([1.0] + [self.share_sd] * (self._J - 1) + [self.rain[1], self.outliers[1], self.outliers[1]])
 
     @cached_property
     def _log_shares(self) -> Array:
@@ -179,20 +171,27 @@ class DropletWeights(Weights):
     def _residuals(self, own: Array) -> Array:
         return (own - self._centres) / self._sds
 
+    def _sums(self, log_weights: Array) -> tuple[Array, Array, Array]:
+        """Log weights of the negatives, the positives and the rain."""
+        J = self._J
+        negative = np.logaddexp.reduce(log_weights[..., :J], axis=-1)
+        return negative, log_weights[..., J], np.logaddexp.reduce(log_weights[..., J + 1 : -2], axis=-1)
+
     def at(self, own: Array, K: int) -> Array:
-        """Log weights (..., K) of own parameters (..., J + 4)."""
+        """Log weights (..., K) of own parameters (..., J + 3)."""
         J = self._J
         rate = np.exp(np.minimum(own[..., :1], MOST_LOG_RATE))
         ratios = self._log_shares + np.concatenate([np.zeros_like(rate), own[..., 1:J]], axis=-1)
         shares = ratios - np.logaddexp.reduce(ratios, axis=-1, keepdims=True)
-        rain, lean, low, outliers = (own[..., J + i : J + i + 1] for i in range(4))
+        rain, low, outliers = (own[..., J + i : J + i + 1] for i in range(3))
         inside = -np.logaddexp(0.0, outliers)
         positive = inside + np.log(-np.expm1(-rate))
+        fallen = positive - np.logaddexp(0.0, -rain)
         return np.concatenate(
             [
                 inside - rate - np.logaddexp(0.0, low) + shares,
                 positive - np.logaddexp(0.0, rain),
-                positive - np.logaddexp(0.0, -rain) + np.log(_of_rain(expit(lean), K - J - 3)),
+                fallen + _log_rain(K - J - 3),
                 inside - rate - np.logaddexp(0.0, -low),
                 -np.logaddexp(0.0, -outliers),
             ],
@@ -200,18 +199,16 @@ class DropletWeights(Weights):
         )
 
     def slopes(self, own: Array, K: int) -> Array:
-        """Of the log weights (K,) in the own parameters (J + 4,)."""
+        """Of the log weights (K,) in the own parameters (J + 3,)."""
         J, rate = self._J, np.exp(min(float(own[0]), MOST_LOG_RATE))
-        rain, lean, low, outliers = expit(own[J:])
-        up = _upwards(K - J - 3)
+        rain, low, outliers = 1.0 / (1.0 + np.exp(-own[J:]))
         share = np.exp(self.at(own, K)[:J])
-        out = np.zeros((K, J + 4))
+        out = np.zeros((K, J + 3))
         out[[*range(J), K - 2], 0], out[J:-2, 0] = -rate, rate / np.expm1(rate)
         out[:J, 1:J] = np.eye(J)[:, 1:] - share[1:] / share.sum()
         out[J, J], out[J + 1 : -2, J] = -rain, 1.0 - rain
-        out[J + 1 : -2, J + 1] = lean * (1.0 - lean) * (up - up[::-1]) / _of_rain(lean, up.size)
-        out[:J, J + 2], out[-2, J + 2] = -low, 1.0 - low
-        out[:-1, J + 3], out[-1, J + 3] = -outliers, 1.0 - outliers
+        out[:J, J + 1], out[-2, J + 1] = -low, 1.0 - low
+        out[:-1, J + 2], out[-1, J + 2] = -outliers, 1.0 - outliers
         return out
 
     def _pushed(self, slope: Array, own: Array, K: int) -> Array:
@@ -221,22 +218,7 @@ class DropletWeights(Weights):
 
 
 @cache
-def _upwards(R: int) -> Array:
-    """Shares of the components of rain that is denser towards the positives."""
+def _log_rain(R: int) -> Array:
+    """Log shares of the components of the rain."""
     shares = np.square(np.arange(R) + 0.5)
-    return shares / shares.sum()
-
-
-def _of_rain(s: Any, R: int) -> Array:
-    """Shares (..., R) of the components of the rain, of which a part s (..., 1) is denser towards the positives."""
-    up = _upwards(R)
-    return s * up + (1.0 - s) * up[::-1]
-
-
-def _lean(shares: Array) -> Array:
-    """Logit of s of shares (..., R)."""
-    up = _upwards(shares.shape[-1])
-    away = up - up[::-1]
-    part = 0.5 + 0.5 * (shares @ away) / (up @ away)
-    # Starts of a search need not be shares that these could be.
-    return logit(np.clip(part, _LEAST_PART, 1.0 - _LEAST_PART))
+    return np.log(shares / shares.sum())

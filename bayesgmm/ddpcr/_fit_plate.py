@@ -34,12 +34,7 @@ _TYPICAL = {"log_gap": 0.05, "log_positive_sd": 0.1, "log_spread": 0.05, "baseli
 _TYPICAL |= {"probit_rho": 0.1, "log_step_sd": 0.2}
 # A well tells of rho and of the step of the variance if they are known so much better than before.
 _TOLD = 0.5
-_TYPICAL |= {"rain": 0.3, "lean": 0.3}
 _WORTH = 3.0
-# Positives end so many sds below their mean. Wells that are farther from the mean of all than `_FAR` of their sds count
-# less.
-_FARTHEST_POSITIVE = 3.0
-_FAR, _ROUNDS = 2.0, 20
 # The same of log ratios of the shares of the negatives' components.
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
@@ -192,9 +187,6 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
         before = getattr(beliefs, name)
         own = [belief for fit in telling if (belief := fit.belief(name))[1] < _TOLD * before[1]]
         found[name] = pooled(own, before, _TYPICAL[name])
-    apart = [fit for fit in telling if _shows_rain(fit, beliefs.shape.end)]
-    for name in ("rain", "lean"):
-        found[name] = _shared([fit.belief(name) for fit in apart], getattr(beliefs, name), _TYPICAL[name])
     shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
     return replace(beliefs, **found, shape=shape, share_sd=share_sd)
 
@@ -261,12 +253,6 @@ def _tells_of_positives(fit: WellFit) -> bool:
     return bool(positives > _FEWEST_POSITIVES and uncertain < _KNOWN_GAP and clear)
 
 
-def _shows_rain(fit: WellFit, end: float) -> bool:
-    """Whether there is room between the clusters, where droplets can hardly be anything else."""
-    spread, gap, width = np.exp(fit.mode[-3:])
-    return bool(gap > end * spread + _FARTHEST_POSITIVE * width)
-
-
 def pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
     """Mean and sd of a well's parameter, from estimates and standard errors in wells; some may be far off."""
     if not estimates:
@@ -280,23 +266,6 @@ def pooled(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
     passed = np.cumsum(weights[order]) - 0.5 * weights[order]
     mean = float(np.interp(0.5 * weights.sum(), passed, x[order]))
     return mean, float(np.sqrt(between + 1.5 / weights.sum()))  # a median varies half as much again as a mean
-
-
-def _shared(estimates: Sequence[Pair], before: Pair, typical: float) -> Pair:
-    """The same of what hardly a well knows alone: from what its droplets tell beyond the belief it was fitted with.
-
-    Never wider than that belief.
-    """
-    x, errors = np.array(estimates).reshape(-1, 2).T
-    own = 1.0 / np.square(errors) - 1.0 / before[1] ** 2
-    own, told = own[own > 0], (x / np.square(errors) - before[0] / before[1] ** 2)[own > 0]
-    x, known = told / own, 1.0 / (1.0 / own + typical**2)
-    mean, trusted = before[0], known
-    for _ in range(_ROUNDS):
-        # A well that is far from the others has a say, but a limited one (Huber).
-        trusted = known * np.minimum(1.0, _FAR / np.maximum(np.abs(x - mean) * np.sqrt(known), _FAR))
-        mean = float((trusted @ x + before[0] / before[1] ** 2) / (trusted.sum() + 1.0 / before[1] ** 2))
-    return mean, float(np.sqrt(min(typical**2 + 1.0 / (trusted.sum() + 1.0 / before[1] ** 2), before[1] ** 2)))
 
 
 def _beliefs(shape: Shape, baseline: Pair, spread: float) -> Beliefs:

@@ -104,10 +104,9 @@ class WellFit:
     # are there with grades only.
     _places: ClassVar[dict[str, int]] = {
         "log_rate": 0,
-        "probit_rho": -10,
-        "log_step_sd": -9,
-        "rain": -8,
-        "lean": -7,
+        "probit_rho": -9,
+        "log_step_sd": -8,
+        "rain": -7,
         "low": -6,
         "outliers": -5,
         "baseline": -4,
@@ -163,9 +162,8 @@ def fit_well(
             chosen += [alike[i] for i in order[: 1 if start is not None else few]]
     if start is not None:
         # The shape of the negatives may have another number of components now.
-        tail = start[density.J - density.size :]
         same = start.size == density.size
-        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), tail]))
+        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[-7:]]))
     near = [density.climb(own, _FEW) for own in chosen]
     best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
     try:

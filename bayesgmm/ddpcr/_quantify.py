@@ -31,7 +31,7 @@ _MICROLITRE = 1000.0  # nanolitres
 _DRAWS = 1024
 _LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
 # Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
-_PARAMETERS = ("log_rate", "rain", "lean", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
+_PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
 _GRADES = ("probit_rho", "log_step_sd")
 
 

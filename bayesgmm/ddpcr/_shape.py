@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from bayesgmm.data import as_data
 from bayesgmm.engines._optima import Search
@@ -29,7 +28,6 @@ _LEAST_REACH = 0.1
 # To a Normal distribution's standard deviation from the median absolute deviation.
 _FROM_MAD = 1.4826
 _TYPICAL_SKEWNESS = 0.8
-_RARE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +54,6 @@ class Shape:
         """In units of the spread."""
         squares = np.square(self.widths) + np.square(np.asarray(self.means) - self.mean)
         return float(np.sqrt(np.dot(self.shares, squares)))
-
-    @property
-    def end(self) -> float:
-        """Above it is one negative in a thousand; in units of the spread."""
-        grid = np.linspace(0.0, _HIGHEST, 801)
-        above = ndtr((np.array(self.means) - grid[:, None]) / self.widths) @ np.array(self.shares)
-        return float(grid[np.argmax(above < _RARE)])
 
     @property
     def skewness(self) -> float:

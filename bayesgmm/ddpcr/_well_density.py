@@ -22,8 +22,7 @@ class WellDensity(Climbed):
     """The posterior density of a well's own parameters, which is that of the declaration `Beliefs.model`.
 
     Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), logits of rain,
-    of its lean, of low droplets and of outliers, baseline, log spread, log gap, log standard deviation of the
-    positives.
+    low droplets and outliers, baseline, log spread, log gap, log standard deviation of the positives.
 
     The engines reach the same density through coordinates that suit any declaration; wells are many and their
     parameters few, so here they are the coordinates.
@@ -46,12 +45,11 @@ class WellDensity(Climbed):
         self.K, self.J = model.n_components, beliefs.n_negative
         self.rows = make_rows(centres[:, None], counts)
         self.n = float(counts.sum())
-        self.size = self.J + 8
+        self.size = self.J + 7
         pairs = [(0.0, 1.0)] + [(0.0, beliefs.share_sd)] * (self.J - 1)
         pairs += [
             beliefs.rain,
-            beliefs.lean,
-            beliefs.low,
+            beliefs.outliers,
             beliefs.outliers,
             beliefs.baseline,
             beliefs.log_spread,
@@ -69,9 +67,9 @@ class WellDensity(Climbed):
         for _ in range(3):
             counts = self.rows.statistics(scales, *at, n_threads=1).counts
             scales = self.weights.mode(counts)
-        own[: self.J + 4] = self.weights.own(scales)
+        own[: self.J + 3] = self.weights.own(scales)
         # The rest of the mixture decides what is rain; to begin with it is as rare as believed.
-        own[self.J : self.J + 4] = self.prior[self.J : self.J + 4, 0]
+        own[self.J : self.J + 3] = self.prior[self.J : self.J + 3, 0]
         return own
 
     def with_typical_shares(self, own: Array) -> Array:
@@ -83,9 +81,9 @@ class WellDensity(Climbed):
     def point(self, own: Array) -> Parameters:
         """Parameters of the mixture, of one vector or many (..., p)."""
         J, K = self.J, self.K
-        means = self.means.at(own[..., J + 4 : J + 7], K)
+        means = self.means.at(own[..., J + 3 : J + 6], K)
         return Parameters(
-            log_weights=self.weights.at(own[..., : J + 4], K),
+            log_weights=self.weights.at(own[..., : J + 3], K),
             means=means,
             choleskys=self.variances.at(own[..., -1], means),
         )
@@ -108,8 +106,8 @@ class WellDensity(Climbed):
         by_means, by_variances = statistics.slopes(1.0 / point.choleskys)
         gradient = -(own - self.prior[:, 0]) / np.square(self.prior[:, 1])
         gradient[0] = self.alpha - self.beta * np.exp(own[0])
-        gradient[: J + 4] += self.weights.slopes(own[: J + 4], K).T @ statistics.counts
-        gradient[J + 4 : J + 7] += self.means.slopes(own[J + 4 : J + 7], K).T @ by_means[:, 0]
+        gradient[: J + 3] += self.weights.slopes(own[: J + 3], K).T @ statistics.counts
+        gradient[J + 3 : J + 6] += self.means.slopes(own[J + 3 : J + 6], K).T @ by_means[:, 0]
         by_sds = self.variances.slopes(own[-1], own[-3], own[-2], K).T @ by_variances[:, 0, 0]
         gradient[[-3, -2, -1]] += by_sds
         return statistics.log_normaliser + float(self.log_prior(own)), gradient
@@ -137,8 +135,8 @@ class WellDensity(Climbed):
             [
                 1.0 / np.sqrt(positive),
                 *shares,
-                *(2 * [1.0 / np.sqrt(positive * rain + 1.0)]),
-                *(1.0 / np.sqrt(self.n * expit(own[self.J + 2 : self.J + 4]) + 1.0)),
+                1.0 / np.sqrt(positive * rain + 1.0),
+                *(1.0 / np.sqrt(self.n * expit(own[self.J + 1 : self.J + 3]) + 1.0)),
                 spread / np.sqrt(negative),
                 1.0 / np.sqrt(negative),
                 width / gap / np.sqrt(positive),
