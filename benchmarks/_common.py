@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 for _name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA"):
     os.environ[f"{_name}_NUM_THREADS"] = "1"
@@ -47,11 +47,21 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     sys.stdout.flush()
 
 
-def new_process(arguments: Sequence[str], extra: Mapping[str, str] | None = None) -> tuple[float, float, str]:
-    """Wall and processor seconds of a new process of Python, and what it printed.
+class Timed(NamedTuple):
+    """What a process took, in seconds, and what it printed.
 
-    Its processor seconds are those of processes that it waited for as well.
+    `to_result` ends with its first line of output, or with the process where it prints nothing. `processor` counts
+    processes that it waited for as well.
     """
+
+    to_result: float
+    wall: float
+    processor: float
+    text: str
+
+
+def new_process(arguments: Sequence[str], extra: Mapping[str, str] | None = None) -> Timed:
+    """Run a new process of Python."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", *arguments],
@@ -61,13 +71,15 @@ def new_process(arguments: Sequence[str], extra: Mapping[str, str] | None = None
         text=True,
     )
     assert process.stdout is not None
-    text = process.stdout.read()
+    text = process.stdout.readline()
+    to_result = time.perf_counter() - began
+    text += process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"this process failed: {list(arguments)}")
-    return wall, usage.ru_utime + usage.ru_stime, text
+    return Timed(to_result, wall, usage.ru_utime + usage.ru_stime, text)
 
 
 def milliseconds(value: float) -> str:

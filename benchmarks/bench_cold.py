@@ -12,7 +12,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 
-from _common import new_process, print_table, versions
+from _common import Timed, new_process, print_table, versions
 
 IMPORTS = {"bayesgmm": "import bayesgmm", "scikit-learn": "import sklearn.mixture"}
 IMPORT_REPEATS = 7
@@ -64,8 +64,8 @@ print(*times)
 """
 
 
-def run(code: str, extra: Mapping[str, str] | None = None) -> tuple[float, float, str]:
-    """Wall and processor seconds of a new process that runs some code, and what it printed."""
+def run(code: str, extra: Mapping[str, str] | None = None) -> Timed:
+    """A new process that runs some code."""
     return new_process(["-c", code], extra)
 
 
@@ -81,7 +81,7 @@ def imports() -> None:
     times: dict[str, list[list[float]]] = {name: [] for name in IMPORTS}
     for repeat in range(IMPORT_REPEATS + 1):
         for name, statement in IMPORTS.items():
-            text = run(timed.format(statement))[2]
+            text = run(timed.format(statement)).text
             if repeat:  # the first one may write bytecode
                 times[name].append([float(word) for word in text.split()])
     listing = "import json, sys\n{}\nprint(json.dumps([m for m in sys.modules]))"
@@ -89,7 +89,7 @@ def imports() -> None:
     for name, statement in IMPORTS.items():
         wall, cpu = (median([pair[i] for pair in times[name]]) for i in (0, 1))
         their_wall, their_cpu = (median([pair[i] for pair in times["scikit-learn"]]) for i in (0, 1))
-        modules = json.loads(run(listing.format(statement))[2])
+        modules = json.loads(run(listing.format(statement)).text)
         heavy = [module for module in (*MUST_NOT_LOAD, "scipy", "pandas", "xarray") if module in modules]
         rows.append(
             [
@@ -115,7 +115,7 @@ def imports() -> None:
         ),
         rows,
     )
-    modules = json.loads(run(listing.format(IMPORTS["bayesgmm"]))[2])
+    modules = json.loads(run(listing.format(IMPORTS["bayesgmm"])).text)
     loaded = [name for name in MUST_NOT_LOAD if name in modules]
     print("\nimport bayesgmm loads none of " + ", ".join(MUST_NOT_LOAD) if not loaded else f"\nLOADED: {loaded}")
 
@@ -124,9 +124,9 @@ def processes() -> None:
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in PROCESSES}
     for repeat in range(PROCESS_REPEATS + 1):
         for name, code in PROCESSES.items():
-            wall, cpu, _ = run(code)
+            timed = run(code)
             if repeat:  # the first one may fill the cache of compiled kernels
-                times[name].append((wall, cpu))
+                times[name].append((timed.wall, timed.processor))
     walls = {name: median([pair[0] for pair in pairs]) for name, pairs in times.items()}
     cpus = {name: median([pair[1] for pair in pairs]) for name, pairs in times.items()}
     peer = next(iter(PROCESSES))
@@ -155,7 +155,7 @@ def first_fits() -> None:
             for _ in range(FIRST_REPEATS):
                 with tempfile.TemporaryDirectory() as cache:
                     extra = {"NUMBA_CACHE_DIR": cache}
-                    ever, filled = (run(code, extra)[2].split() for _ in range(2))
+                    ever, filled = (run(code, extra).text.split() for _ in range(2))
                 # Wall and processor time of the first call with either cache, and of the second call.
                 measured.append([float(word) for word in (*ever[:2], *filled)])
             rows.append([data, engine, *(f"{median(list(times)):.2f}" for times in zip(*measured, strict=True))])

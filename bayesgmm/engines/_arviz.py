@@ -23,7 +23,7 @@ _lock = RLock()
 @cache
 def array_stats() -> Any:
     """ArviZ's statistics of arrays (R-hat, effective draws, Pareto smoothing), which need NumPy and SciPy alone."""
-    with _without_init("arviz_stats", "arviz_stats.base"):
+    with _without_init("arviz_stats", "arviz_stats.base"), _loaded_when_called("scipy.signal", "scipy.signal.windows"):
         return importlib.import_module("arviz_stats.base.array").array_stats
 
 
@@ -39,6 +39,8 @@ def nutpie() -> Any:
     nutpie wants it for results in a form that is not asked for here. (`importlib.util.LazyLoader` loads a module as
     soon as a second file imports it.)
     """
+    if "nutpie" in sys.modules:  # no need to wait for the lock, which may be held for something else
+        return importlib.import_module("nutpie")
     with _lock:
         if "arviz" in sys.modules:
             return importlib.import_module("nutpie")
@@ -78,3 +80,32 @@ def _without_init(*packages: str) -> Iterator[None]:
         finally:
             for name in [name for name in sys.modules if name.split(".")[0] == packages[0]]:
                 del sys.modules[name]
+
+
+@contextmanager
+def _loaded_when_called(*modules: str) -> Iterator[None]:
+    """While it lasts, functions that are imported from modules load these when they are called, unless they are loaded.
+
+    Of what wants them here, density estimates, nothing is used.
+    """
+    absent = [name for name in modules if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = _Later(name)
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
+class _Later(ModuleType):
+    """A module whose functions load it when they are called."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
+
+    def __getattr__(self, function: str) -> Any:
+        if function.startswith("__"):
+            raise AttributeError(function)
+        return lambda *given, **named: getattr(importlib.import_module(self.__name__), function)(*given, **named)

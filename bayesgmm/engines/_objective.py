@@ -153,10 +153,18 @@ class Objective:
 
     def value(self, at: Parameters) -> tuple[float, Statistics]:
         """Objective and statistics at a point."""
+        statistics = self.statistics(at)
+        return self.value_of(at, statistics), statistics
+
+    def statistics(self, at: Parameters) -> Statistics:
+        """One pass at a point, without the prior."""
         self.passes += 1
-        statistics = self.problem.statistics(at)
+        return self.problem.statistics(at)
+
+    def value_of(self, at: Parameters, statistics: Statistics) -> float:
+        """Objective at a point whose statistics are known."""
         prior = log_prior(self.problem.model, at, self.unconstrained)
-        return statistics.log_normaliser + prior + self._noise_prior(at)[0], statistics
+        return statistics.log_normaliser + prior + self._noise_prior(at)[0]
 
     def coordinates(self, at: Parameters, counts: Array) -> Coordinates:
         """Coordinates round a point at which components have these counts, (G, K) with groups."""
@@ -169,8 +177,7 @@ class Objective:
     def value_and_gradient(self, coordinates: Coordinates, u: Array) -> tuple[float, Array, Parameters, Statistics]:
         """Objective and its gradient in u, the point and its statistics."""
         at = coordinates.parameters(u)
-        self.passes += 1
-        statistics = self.problem.statistics(at)
+        statistics = self.statistics(at)
         prior, gradient = self.prior_and_gradient(coordinates, at, statistics)
         return statistics.log_normaliser + prior, gradient, at, statistics
 

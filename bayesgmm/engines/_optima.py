@@ -24,6 +24,8 @@ _MOVES = 16
 _MOVES_APPROACHED = 5
 _NEARLY_AS_GOOD = 2.0  # nats
 _SAME_OPTIMUM = 1e-2  # nats
+# In standard deviations that parameters would have if the labels were known.
+_SAME_PLACE = 0.5
 # Lower optima than this, in nats below the best, hold too little of a posterior to matter.
 WORTH_A_LOOK = 10.0
 
@@ -112,9 +114,8 @@ class Search:
                 progress.step("climbing", len(climbs), self.approached * self.n_polish)
             climbs.sort(key=lambda climb: (climb.collapsed, -climb.point.value))
             while climbs and n_proper < self.n_polish:
-                report = finish(objective, climbs.pop(0), tolerance=self.tolerance, supported=self.supported, **limits)
-                reports.append(report)
-                n_proper += report.status.usable
+                reports.append(self._finished(objective, climbs.pop(0), reports))
+                n_proper += reports[-1].status.usable
                 progress.step("to the optimum", n_proper, self.n_polish)
         reports += [_not_finished(climb) for climb in climbs] + [_not_followed(start) for start in left]
         return sorted(reports, key=_order)
@@ -141,14 +142,24 @@ class Search:
             near = best.end_value - _NEARLY_AS_GOOD
             better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
             progress.step("split and merge", done + 1, self.rounds)
-            finished = [
-                finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
-                for climb in better
-            ]
-            reports = sorted(reports + finished, key=_order)
+            reports = sorted(reports + [self._finished(objective, climb, reports) for climb in better], key=_order)
             if reports[0].end_value <= best.end_value + self.tolerance:
                 break
         return reports
+
+    def _finished(self, objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport:
+        """The end of a climb: a known optimum that it stands beside, or one that is followed and certified."""
+        for report in known:
+            if report.status is Status.CONVERGED and _beside(objective, climb, report):
+                return replace(
+                    report,
+                    method=climb.start.method,
+                    short_value=climb.start.value,
+                    passes=climb.passes,
+                    trace=np.array([*climb.trace, report.end_value]),
+                )
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        return finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
 
     def _with_all_rows(self, objective: Objective, reports: list[StartReport], progress: Progress) -> list[StartReport]:
         """Follow the distinct optima that a part of the rows has shown, best first, with all rows."""
@@ -181,6 +192,21 @@ def distinct(reports: Sequence[StartReport], most: int) -> list[StartReport]:
         ):
             out.append(report)
     return out[:most]
+
+
+def _beside(objective: Objective, climb: Climb, report: StartReport) -> bool:
+    """Whether a climb stopped in the same place as a certified optimum, whatever the order of its components."""
+    end, at = report.end, climb.point.at
+    if climb.collapsed or end is None or not 0.0 <= report.end_value - climb.point.value < _SAME_OPTIMUM:
+        return False
+    pulled = np.linalg.solve(end.choleskys[:, None], (at.means - end.means[:, None])[..., None])[..., 0]
+    order = np.square(pulled).sum(axis=-1).argmin(axis=1)
+    keys = objective.problem.model.keys()
+    if len(set(order.tolist())) < len(order) or any(keys[k] != keys[j] for k, j in enumerate(order)):
+        return False
+    counts = climb.point.statistics.weight_counts[..., order]
+    u = objective.coordinates(end, counts).coordinates(at.reordered(order))
+    return bool(u @ u < _SAME_PLACE**2)
 
 
 def _order(report: StartReport) -> tuple[bool, float]:

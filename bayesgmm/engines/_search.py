@@ -98,7 +98,7 @@ def short_runs(
 
 def short_run(objective: Objective, at: Parameters, method: str, steps: int, floor: float) -> Start:
     problem = objective.problem
-    value, statistics = objective.value(at)
+    statistics = objective.statistics(at)
     status = Status.SCREENED_OUT
     for _ in range(steps):
         try:
@@ -110,8 +110,8 @@ def short_run(objective: Objective, at: Parameters, method: str, steps: int, flo
             status = status if problem.rows.blurred else Status.SINGULAR
             break
         at = moved
-        value, statistics = objective.value(at)
-    return Start(method=method, at=at, value=value, statistics=statistics, status=status)
+        statistics = objective.statistics(at)
+    return Start(method=method, at=at, value=objective.value_of(at, statistics), statistics=statistics, status=status)
 
 
 def _from_partition(problem: Problem, labels: Labels) -> Parameters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 # Responsibilities of one chunk of rows are held for all draws; the chunk is made to fit into so many numbers.
-_NUMBERS_AT_ONCE = 8_000_000
+_NUMBERS_AT_ONCE = 3_000_000
 # Intervals of very many rows are taken over fewer draws, evenly spaced; at least the second number of them.
 _MOST_RESPONSIBILITIES = 200_000_000
 _FEWEST_DRAWS = 200
+_SORTED_AT_ONCE = 250_000
 
 
 def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr.Dataset:
@@ -72,7 +74,7 @@ def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
     from bayesgmm.results import read_result
 
     fitted = read_result(fit)
-    return summary_dataset(fitted, _rows(fit, fitted, None), progress).drop_vars("log_density")
+    return summary_dataset(fitted, _rows(fit, fitted, None), progress, with_density=False)
 
 
 def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
@@ -120,8 +122,8 @@ def check_known_groups(argument: str, fitted: FittedMixture, table: Data) -> Non
         raise InputError(argument, f"has groups that were not fitted: {listed}", f"The groups of the fit are {known}")
 
 
-def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> xr.Dataset:
-    """What `predict` returns, from arrays."""
+def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress, *, with_density: bool = True) -> xr.Dataset:
+    """What `predict` returns, from arrays; on request without the densities."""
     from bayesgmm.results.build import dataset
 
     x = standardised(fitted, table)
@@ -142,24 +144,23 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress) -> x
             mean[rows] = r.mean(axis=0).T
             low, high = interval(r, kind, probability)
             lower[rows], upper[rows] = low.T, high.T
-            log_density[rows] = np.logaddexp.reduce(log_densities, axis=0) - np.log(len(draws))
+            if with_density:
+                log_density[rows] = np.logaddexp.reduce(log_densities, axis=0) - np.log(len(draws))
             progress.step("responsibilities", rows.stop, n)
         # It is that of values without errors.
         exact = table.noise is None and table.bins is None
-        if exact and fitted.predictive is not None and fitted.predictive_family != "draws":
+        if with_density and exact and fitted.predictive is not None and fitted.predictive_family != "draws":
             log_density = _closed_form(fitted, x)
         attrs[names.INTERVAL] = f"{probability:.0%} {kind} over {len(draws)} draws"
-    return dataset(
-        {
-            "responsibilities": mean,
-            "responsibilities_lower": lower,
-            "responsibilities_upper": upper,
-            "label": fitted.components[mean.argmax(axis=1)],
-            "log_density": log_density - x.log_volumes(fitted.scale),
-        },
-        _coords(fitted, table),
-        attrs=attrs,
-    )
+    found = {
+        "responsibilities": mean,
+        "responsibilities_lower": lower,
+        "responsibilities_upper": upper,
+        "label": fitted.components[mean.argmax(axis=1)],
+    }
+    if with_density:
+        found["log_density"] = log_density - x.log_volumes(fitted.scale)
+    return dataset(found, _coords(fitted, table), attrs=attrs)
 
 
 def per_draw_dataset(fitted: FittedMixture, table: Data) -> xr.Dataset:
@@ -229,11 +230,26 @@ def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]
     if kind == "hdi":
         bounds = np.asarray(array_stats().hdi(draws, prob=probability, axis=0))
         return bounds[..., 0], bounds[..., 1]
-    # What np.quantile returns; sorting along the last axis of a copy is twice as fast as its way along the first.
-    ordered = np.moveaxis(draws, 0, -1).copy(order="C")
-    ordered.sort(axis=-1)
+    # What np.quantile returns. Sorting along the last axis of a copy is twice as fast as its way along the first, and a
+    # copy of a few columns at a time stays in the cache.
+    columns = draws.reshape(len(draws), -1)
+    low, high = np.empty(columns.shape[1]), np.empty(columns.shape[1])
     tail = (1 - probability) / 2
-    return _quantile(ordered, tail), _quantile(ordered, 1 - tail)
+
+    def some(begin: int) -> None:
+        own = slice(begin, begin + size)
+        ordered = columns[:, own].T.copy(order="C")
+        ordered.sort(axis=-1)
+        low[own], high[own] = _quantile(ordered, tail), _quantile(ordered, 1 - tail)
+
+    size = max(1, _SORTED_AT_ONCE // len(draws))
+    begins = range(0, columns.shape[1], size)
+    if len(begins) == 1:
+        some(0)
+    else:
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(some, begins))
+    return low.reshape(draws.shape[1:])[()], high.reshape(draws.shape[1:])[()]
 
 
 def _quantile(ordered: Array, q: float) -> Array:

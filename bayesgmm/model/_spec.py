@@ -6,6 +6,7 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -80,9 +81,21 @@ class Spec(ABC):
             self._check(name, bool((array > 0).all()), f"got {value!r}", "Every number must be greater than 0")
         self._set(name, freeze(array))
 
+    def _array(self, name: str) -> Array:
+        """A field that holds numbers, as an array that is made once and cannot be written to."""
+        if name not in self._arrays:
+            value = np.array(getattr(self, name), dtype=float)
+            value.setflags(write=False)
+            self._arrays[name] = value
+        return self._arrays[name]
+
+    @cached_property
+    def _arrays(self) -> dict[str, Array]:
+        return {}
+
     def _shaped(self, name: str, shape: tuple[int, ...], meaning: str) -> Array:
         """Broadcast a stored field to `shape`, or say which sizes were expected."""
-        value = np.asarray(getattr(self, name), dtype=float)
+        value = self._array(name)
         if value.shape == shape:
             return value
         try:

@@ -202,19 +202,22 @@ class LKJ(CovariancePrior):
         return uncorrelated and self.scale is not None and self.scale.vanishes_at_zero()
 
     def matrix_log_density(self, choleskys: Array) -> tuple[float, Array]:
-        d = choleskys.shape[-1]
-        variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
+        variances = np.square(choleskys).sum(axis=-1)
         s = np.sqrt(variances)
-        diagonal = self._scale.log_density(s)[1] / (2 * s) - (self.eta - 1) / variances
-        gradient = (self.eta - 1) * inverse_from_cholesky(choleskys) + diagonal[..., None] * np.eye(d)
-        return float(self.matrix_log_densities(choleskys[None])[0]), gradient
+        logs, slopes = self._scale.log_density(s)
+        gradient = (self.eta - 1) * inverse_from_cholesky(choleskys)
+        _add_diagonals(gradient, slopes / (2 * s) - (self.eta - 1) / variances)
+        return float(self._matrix_logs(choleskys, variances, logs).sum()), gradient
 
     def matrix_log_densities(self, choleskys: Array) -> Array:
-        variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
-        by_scales = self._scale.log_density(np.sqrt(variances))[0].sum(axis=-1)
+        variances = np.square(choleskys).sum(axis=-1)
+        return self._matrix_logs(choleskys, variances, self._scale.log_density(np.sqrt(variances))[0]).sum(axis=-1)
+
+    def _matrix_logs(self, choleskys: Array, variances: Array, by_scales: Array) -> Array:
+        """Log density at each of many matrices."""
         log_det_r = log_det(choleskys) - np.log(variances).sum(axis=-1)
-        each = lkj_log_normaliser(self.eta, choleskys.shape[-1]) + (self.eta - 1) * log_det_r + by_scales
-        return each.sum(axis=-1)
+        constant = lkj_log_normaliser(self.eta, choleskys.shape[-1])
+        return constant + (self.eta - 1) * log_det_r + by_scales.sum(axis=-1)
 
     def variance_log_density(self, variances: Array) -> tuple[float, Array]:
         s = np.sqrt(variances)
@@ -225,13 +228,13 @@ class LKJ(CovariancePrior):
         return self._scale.log_density(np.sqrt(variances))[0].sum(axis=(-2, -1))
 
     def matrix_volume(self, choleskys: Array) -> tuple[float, Array]:
-        d = choleskys.shape[-1]
-        variances = np.diagonal(outer(choleskys), axis1=-2, axis2=-1)
-        return float(self.matrix_volumes(choleskys[None])[0]), (-0.5 * d / variances)[..., None] * np.eye(d)
+        gradient = np.zeros_like(choleskys)
+        _add_diagonals(gradient, -0.5 * choleskys.shape[-1] / np.square(choleskys).sum(axis=-1))
+        return float(self.matrix_volumes(choleskys[None])[0]), gradient
 
     def matrix_volumes(self, choleskys: Array) -> Array:
         K, d = choleskys.shape[-3:-1]
-        logs = np.log(np.diagonal(outer(choleskys), axis1=-2, axis2=-1))
+        logs = np.log(np.square(choleskys).sum(axis=-1))
         return -K * d * np.log(2.0) - 0.5 * d * logs.sum(axis=(-2, -1))
 
     def variance_volume(self, variances: Array) -> tuple[float, Array]:
@@ -306,6 +309,12 @@ def draw_inverse_wishart_cholesky(rng: np.random.Generator, df: Array, scale_cho
     B[..., np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(np.asarray(df)[..., None] - np.arange(d)))
     # S^-1 = L^-T L^-1 and W = L^-T B B' L^-1, so Sigma = (L B^-T)(L B^-T)'.
     return scale_choleskys @ np.swapaxes(inverse_lower(B), -1, -2)
+
+
+def _add_diagonals(matrices: Array, diagonals: Array) -> None:
+    """Add diagonals (..., d) to matrices (..., d, d), in place."""
+    every = np.arange(matrices.shape[-1])
+    matrices[..., every, every] += diagonals
 
 
 def _draw_correlation_cholesky(rng: np.random.Generator, eta: float, size: int, d: int) -> Array:

@@ -52,7 +52,7 @@ class ConjugateMeans(Means):
         return self._replace(precision_scale=self.precision_scale / factor**2)
 
     def rescaled(self, center: Array, scale: Array) -> Self:
-        return self._replace(loc=freeze((np.asarray(self.loc) - center) / scale))
+        return self._replace(loc=freeze((self._array("loc") - center) / scale))
 
     def keys(self, n_components: int) -> list[Hashable]:
         return [None] * n_components
@@ -60,7 +60,7 @@ class ConjugateMeans(Means):
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         K, d = means.shape
         kappa = self.precision_scale
-        delta = means - np.asarray(self.loc)
+        delta = means - self._array("loc")
         precisions = inverse_from_cholesky(choleskys)
         pulled = np.einsum("kij,kj->ki", precisions, delta)
         value = 0.5 * K * d * (np.log(kappa) - _LOG_TWO_PI) - 0.5 * float(log_det(choleskys).sum())
@@ -71,7 +71,7 @@ class ConjugateMeans(Means):
     def log_densities(self, means: Array, choleskys: Array) -> Array:
         K, d = means.shape[1:]
         kappa = self.precision_scale
-        pulled = (inverse_lower(choleskys) @ (means - np.asarray(self.loc))[..., None])[..., 0]
+        pulled = (inverse_lower(choleskys) @ (means - self._array("loc"))[..., None])[..., 0]
         value = 0.5 * K * d * (np.log(kappa) - _LOG_TWO_PI) - 0.5 * log_det(choleskys).sum(axis=-1)
         return value - 0.5 * kappa * np.square(pulled).sum(axis=(-2, -1))
 
@@ -80,18 +80,18 @@ class ConjugateMeans(Means):
 
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         n = counts[:, None]
-        return (self.precision_scale * np.asarray(self.loc) + n * row_means) / (self.precision_scale + n)
+        return (self.precision_scale * self._array("loc") + n * row_means) / (self.precision_scale + n)
 
     def cut(self, n_components: int) -> Self:
         return self
 
     def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
-        delta = means - np.asarray(self.loc)
+        delta = means - self._array("loc")
         return 1.0, self.precision_scale * np.einsum("ki,kj->kij", delta, delta)
 
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
         noise = rng.standard_normal(choleskys.shape[:-1])
-        return np.asarray(self.loc) + np.einsum("...ij,...j->...i", choleskys, noise) / np.sqrt(self.precision_scale)
+        return self._array("loc") + np.einsum("...ij,...j->...i", choleskys, noise) / np.sqrt(self.precision_scale)
 
 
 @dataclass(frozen=True)
@@ -137,29 +137,27 @@ class NormalMeans(Means):
         return self._replace(**{n: each[:n_components] if each.ndim == 2 else each for n, each in rows.items()})
 
     def widened(self, factor: float) -> Self:
-        return self._replace(sigma=freeze(factor * np.asarray(self.sigma)))
+        return self._replace(sigma=freeze(factor * self._array("sigma")))
 
     def rescaled(self, center: Array, scale: Array) -> Self:
         return self._replace(
-            mu=freeze((np.asarray(self.mu) - center) / scale), sigma=freeze(np.asarray(self.sigma) / scale)
+            mu=freeze((self._array("mu") - center) / scale), sigma=freeze(self._array("sigma") / scale)
         )
 
     def keys(self, n_components: int) -> list[Hashable]:
-        mu, sigma = np.asarray(self.mu), np.asarray(self.sigma)
+        mu, sigma = self._array("mu"), self._array("sigma")
         if mu.ndim < 2 and sigma.ndim < 2:
             return [None] * n_components
         return rows_as_keys(np.hstack(np.broadcast_arrays(mu, sigma)))
 
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
-        z = (means - np.asarray(self.mu)) / np.asarray(self.sigma)
-        value = (
-            -0.5 * float((z * z).sum()) - float(np.log(np.asarray(self.sigma)).sum()) - 0.5 * means.size * _LOG_TWO_PI
-        )
-        return value, -z / np.asarray(self.sigma), np.zeros_like(choleskys)
+        z = (means - self._array("mu")) / self._array("sigma")
+        value = -0.5 * float((z * z).sum()) - float(np.log(self._array("sigma")).sum()) - 0.5 * means.size * _LOG_TWO_PI
+        return value, -z / self._array("sigma"), np.zeros_like(choleskys)
 
     def log_densities(self, means: Array, choleskys: Array) -> Array:
-        sigma = np.broadcast_to(np.asarray(self.sigma), means.shape[1:])
-        z = (means - np.asarray(self.mu)) / sigma
+        sigma = np.broadcast_to(self._array("sigma"), means.shape[1:])
+        z = (means - self._array("mu")) / sigma
         constant = np.log(sigma).sum() + 0.5 * sigma.size * _LOG_TWO_PI
         return -0.5 * np.square(z).sum(axis=(-2, -1)) - constant
 
@@ -167,17 +165,17 @@ class NormalMeans(Means):
         return super().log_jacobians(means, choleskys, floor) if np.isfinite(floor).any() else np.zeros(len(means))
 
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
-        prior_precision = 1.0 / np.square(np.asarray(self.sigma))
+        prior_precision = 1.0 / np.square(self._array("sigma"))
         precisions = counts[:, None, None] * inverse_from_cholesky(choleskys)
-        right = np.einsum("kij,kj->ki", precisions, row_means) + prior_precision * np.asarray(self.mu)
+        right = np.einsum("kij,kj->ki", precisions, row_means) + prior_precision * self._array("mu")
         d = row_means.shape[1]
         return np.linalg.solve(precisions + prior_precision[:, :, None] * np.eye(d), right[..., None])[..., 0]
 
     def log_mass(self, floor: Array) -> float:
-        return float(log_ndtr((np.asarray(self.mu) - floor) / np.asarray(self.sigma)).sum())
+        return float(log_ndtr((self._array("mu") - floor) / self._array("sigma")).sum())
 
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
-        return np.asarray(self.mu) + np.asarray(self.sigma) * rng.standard_normal(choleskys.shape[:-1])
+        return self._array("mu") + self._array("sigma") * rng.standard_normal(choleskys.shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ class FixedMeans(Means):
         return f"fixed at {show(self.values)}"
 
     def resolved(self, n_components: int, n_features: int) -> Self:
-        values = np.asarray(self.values)
+        values = self._array("values")
         if values.ndim < 2:
             values = values.reshape(-1, 1)
         if values.shape != (n_components, n_features):
@@ -212,10 +210,10 @@ class FixedMeans(Means):
         return self._replace(values=freeze(values))
 
     def rescaled(self, center: Array, scale: Array) -> Self:
-        return self._replace(values=freeze((np.asarray(self.values) - center) / scale))
+        return self._replace(values=freeze((self._array("values") - center) / scale))
 
     def keys(self, n_components: int) -> list[Hashable]:
-        return rows_as_keys(np.asarray(self.values).reshape(n_components, -1))
+        return rows_as_keys(self._array("values").reshape(n_components, -1))
 
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         return 0.0, np.zeros_like(means), np.zeros_like(choleskys)
@@ -224,10 +222,10 @@ class FixedMeans(Means):
         return np.zeros(len(means))
 
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
-        return np.asarray(self.values, dtype=float)
+        return self._array("values")
 
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
-        return np.broadcast_to(np.asarray(self.values), choleskys.shape[:-1]).copy()
+        return np.broadcast_to(self._array("values"), choleskys.shape[:-1]).copy()
 
 
 def _show_rows(value: Numbers) -> str:

@@ -52,7 +52,7 @@ class ScalePrior(Spec):
         return f"{type(self).__name__}({', '.join(show(getattr(self, name)) for name in self._per_feature)})"
 
     def _values(self) -> tuple[Array, ...]:
-        return tuple(np.asarray(getattr(self, name), dtype=float) for name in self._per_feature)
+        return tuple(self._array(name) for name in self._per_feature)
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class HalfNormal(ScalePrior):
         return 0.5 * np.log(2 / np.pi) - np.log(sigma) - 0.5 * np.square(s / sigma), -s / np.square(sigma)
 
     def rescaled(self, scale: Array) -> Self:
-        return self._replace(sigma=freeze(np.asarray(self.sigma) / scale))
+        return self._replace(sigma=freeze(self._array("sigma") / scale))
 
     def typical(self) -> Array:
-        return 0.67 * np.asarray(self.sigma)
+        return 0.67 * self._array("sigma")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        return np.abs(rng.standard_normal(shape)) * np.asarray(self.sigma)
+        return np.abs(rng.standard_normal(shape)) * self._array("sigma")
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ class Exponential(ScalePrior):
         return np.log(lam) - lam * s, np.broadcast_to(-lam, s.shape)
 
     def rescaled(self, scale: Array) -> Self:
-        return self._replace(lam=freeze(np.asarray(self.lam) * scale))
+        return self._replace(lam=freeze(self._array("lam") * scale))
 
     def typical(self) -> Array:
-        return 0.69 / np.asarray(self.lam)
+        return 0.69 / self._array("lam")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        return rng.exponential(size=shape) / np.asarray(self.lam)
+        return rng.exponential(size=shape) / self._array("lam")
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,10 @@ class Gamma(ScalePrior):
         return a * np.log(b) - log_gamma(a) + (a - 1) * np.log(s) - b * s, (a - 1) / s - b
 
     def rescaled(self, scale: Array) -> Self:
-        return self._replace(beta=freeze(np.asarray(self.beta) * scale))
+        return self._replace(beta=freeze(self._array("beta") * scale))
 
     def typical(self) -> Array:
-        return np.asarray(self.alpha) / np.asarray(self.beta)
+        return self._array("alpha") / self._array("beta")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         a, b = self._values()
@@ -149,10 +149,10 @@ class LogNormal(ScalePrior):
         return value, -(z / sigma + 1.0) / s
 
     def rescaled(self, scale: Array) -> Self:
-        return self._replace(mu=freeze(np.asarray(self.mu) - np.log(scale)))
+        return self._replace(mu=freeze(self._array("mu") - np.log(scale)))
 
     def typical(self) -> Array:
-        return np.exp(np.asarray(self.mu))
+        return np.exp(self._array("mu"))
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         mu, sigma = self._values()
@@ -192,10 +192,10 @@ class ScaledInverseChi(ScalePrior):
         return constant - (df + 1.0) * np.log(s) - squares / np.square(s), (2.0 * squares / np.square(s) - df - 1.0) / s
 
     def rescaled(self, scale: Array) -> Self:
-        return self._replace(scale=freeze(np.asarray(self.scale) / scale))
+        return self._replace(scale=freeze(self._array("scale") / scale))
 
     def typical(self) -> Array:
-        return np.asarray(self.scale)
+        return self._array("scale")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         df, scale = self._values()

@@ -55,11 +55,14 @@ class _Structured(Covariances):
         if self.separate:
             variances = self._own_variances(choleskys)
             return self.prior.variance_volumes(variances) + np.log(2.0 * variances).sum(axis=(-2, -1))
+        return self.prior.matrix_volumes(choleskys) + self._by_factors(choleskys)
+
+    def _by_factors(self, choleskys: Array) -> Array:
+        """Log |d Sigma / d coordinates| at many points."""
         K, d = choleskys.shape[-3:-1]
         logs = np.log(np.diagonal(choleskys, axis1=-2, axis2=-1))
         # |dSigma / dL| = 2^d prod L_jj^(d-j) for j = 0..d-1, and log-diagonal coordinates add one power of L_jj.
-        by_factor = K * d * np.log(2.0) + ((d + 1.0 - np.arange(d)) * logs).sum(axis=(-2, -1))
-        return self.prior.matrix_volumes(choleskys) + by_factor
+        return K * d * np.log(2.0) + ((d + 1.0 - np.arange(d)) * logs).sum(axis=(-2, -1))
 
     def _log_jacobian(self, choleskys: Array) -> float:
         return float(self.log_jacobians(choleskys[None], np.empty(0))[0])
@@ -95,10 +98,10 @@ class Full(_Structured):
 
     def log_jacobian(self, choleskys: Array, reference: Array) -> tuple[float, Array]:
         K, d = choleskys.shape[:2]
-        slope = self.prior.matrix_volume(choleskys)[1]
+        value, slope = self.prior.matrix_volume(choleskys)
         gradient = self.pullback(slope, choleskys, reference).reshape(K, -1)
         gradient[:, :d] += d + 1.0 - np.arange(d)
-        return self._log_jacobian(choleskys), gradient.ravel()
+        return value + float(self._by_factors(choleskys)), gradient.ravel()
 
     def mode(self, counts: Array, scatter: Array) -> Array:
         return self.prior.matrix_mode(counts, scatter)

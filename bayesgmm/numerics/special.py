@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma as digamma
@@ -33,6 +35,7 @@ def expected_log_det_precision(df: Array | float, log_det_scale: Array | float, 
     return multivariate_digamma(np.asarray(df) / 2, d) + d * np.log(2.0) - np.asarray(log_det_scale)
 
 
+@lru_cache(maxsize=64)
 def lkj_log_normaliser(eta: float, d: int) -> float:
     """Log of the factor in front of |R|^(eta - 1) (Lewandowski, Kurowicka & Joe 2009, eq. 16)."""
     k = np.arange(1, d)
