@@ -33,14 +33,16 @@ def steps(points: Array, reference: Array, choleskys: Array, floor: Array) -> Ar
 def pulled(gradient: Array, points: Array, reference: Array, choleskys: Array, floor: Array) -> Array:
     """Gradient in theta from a gradient with respect to the points."""
     bounded = np.isfinite(floor)
-    low = np.where(bounded, floor, 0.0)
-    by_step = gradient * np.where(bounded, (points - low) * _rates(reference, choleskys, floor), 1.0)
+    by_step = gradient
+    if bounded.any():
+        low = np.where(bounded, floor, 0.0)
+        by_step = gradient * np.where(bounded, (points - low) * _rates(reference, choleskys, floor), 1.0)
     return (np.swapaxes(choleskys, -1, -2) @ by_step[..., None])[..., 0]
 
 
 def volume(points: Array, reference: Array, choleskys: Array, floor: Array) -> tuple[float, Array]:
     """Log |d points / d coordinates|, logs of distances where there are bounds, and its gradient in theta."""
-    bounded = np.broadcast_to(np.isfinite(floor), points.shape)
+    bounded = np.isfinite(floor)
     if not bounded.any():
         return 0.0, np.zeros(points.size)
     distances = np.where(bounded, points - np.where(bounded, floor, 0.0), 1.0)

@@ -212,14 +212,7 @@ def _add_moments(R, k, residual, w, work, counts, first, second):
             second[k, j, e] += total
 
 
-# Within one function, numba's own inlining compiles in five sixths of the time; flags are then those of the caller.
-_inner: tuple[Any, ...] = (_residuals, _log_joint, _normalise, _hand_out, _add_moments)
-_residuals_here, _log_joint_here, _normalise_here, _hand_out_here, _add_moments_here = (
-    njit(inline="always")(function.py_func) for function in _inner
-)
-
-
-@njit(nogil=True, cache=True, fastmath=_SUMS)
+@njit(nogil=True, cache=True)
 def direct_pass(
     x,
     begin,
@@ -250,13 +243,13 @@ def direct_pass(
     for start in range(begin, stop, block):
         w = min(block, stop - start)
         for k in range(K):
-            _residuals_here(residual, x, start, w, means, k)
-            _log_joint_here(R, k, residual, w, work, constants[k], precision_choleskys)
-        sum_of_logs = _normalise_here(R, w, peak, total)
-        value += _hand_out_here(R, start, w, peak, total, sum_of_logs, row_weights, responsibilities, log_density)
+            _residuals(residual, x, start, w, means, k)
+            _log_joint(R, k, residual, w, work, constants[k], precision_choleskys)
+        sum_of_logs = _normalise(R, w, peak, total)
+        value += _hand_out(R, start, w, peak, total, sum_of_logs, row_weights, responsibilities, log_density)
         for k in range(counts.size):
-            _residuals_here(residual, x, start, w, means, k)
-            _add_moments_here(R, k, residual, w, work, counts, first, second)
+            _residuals(residual, x, start, w, means, k)
+            _add_moments(R, k, residual, w, work, counts, first, second)
     return value
 
 

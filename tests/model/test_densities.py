@@ -1,5 +1,7 @@
 """Priors on means and covariances against scipy: densities, gradients, modes, Jacobians and draws."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -356,7 +358,7 @@ def test_structured_draws(name):
     for j in range(1 if "spherical" in name else d):
         for k in range(K):
             if isinstance(prior, LKJ):
-                one = type(prior.scale)(*(value[j] for value in vars(prior.scale).values()))
+                one = type(prior.scale)(*(getattr(prior.scale, field.name)[j] for field in fields(prior.scale)))
                 values, wanted = np.sqrt(variances[:, k, j]), contract.scale_by_scipy(one)
             else:
                 scale = np.array(prior.scale)
