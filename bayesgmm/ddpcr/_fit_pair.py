@@ -35,12 +35,17 @@ _FEWEST = 20.0
 # Shifts of a cluster by fewer of its sds change nothing that matters.
 NEGLIGIBLE = 0.25
 _SURE = 1.96
+# A channel that sees more than this of the other's signal sees the other's dye.
+_MOST_SPILL = 0.5
+_ONE_DYE = (
+    "one would see more than half of the other's signal, which is one dye in both or negatives that lean together"
+)
 _TOO_FEW = "no well has enough droplets positive in each of them alone, without which it cannot be told from linkage"
 # How much wells of a plate differ at least and as a rule.
 _TYPICAL_SPILL, _TYPICAL_LEFT, _TYPICAL_TURN = 0.01, 0.02, 0.1
 _TYPICAL = {"baseline": 0.5, "log_spread": 0.05, "log_gap": 0.05, "log_positive_sd": 0.1}
-# To begin with: heights of the surely negative and positive, in gaps; quantiles of the lower end and the upper; how far
-# from the baseline droplets are looked at for correlation, in spreads.
+# Heights of the surely negative and positive, in gaps; quantiles of the lower end and the upper; how far from the
+# baseline droplets are looked at for correlation, in spreads.
 _FIRST_GUESS, _LOW_QUANTILE, _HIGHEST = (0.3, 0.6), 0.05, 0.997
 _NEAR, _MOST_CORRELATED = 2.5, 0.95
 
@@ -53,8 +58,7 @@ class PairFit:
     ----------
     mode : (p,) array
         Of the posterior of the parameters of `PairDensity`.
-    sds : (p,) array
-        From the curvature there.
+    sds : (p,) array, from the curvature there
     clusters : (4,) array
         Shares of --, +-, -+, ++ among the droplets that are no outliers.
     draws : (S, p) array
@@ -183,6 +187,8 @@ def fit_pair(
     found = _found(beliefs, effects)
     if not any(found):
         return replace(nothing, effects=effects, unseen="")
+    if effects[:2, 0].max() > _MOST_SPILL:
+        return replace(nothing, unseen=_ONE_DYE)
     starts = {i: fit.mode for i, fit in alone.items() if isinstance(fit, PairFit)}
     wells: list[PairFit | None] = [None] * n
     for i, fit in zip(single, some(list(single), beliefs, starts, draws, "pairs of channels, together"), strict=True):
@@ -205,8 +211,7 @@ def fit_well_pair(
     ----------
     x : (n, 2) array
     beliefs : PairBeliefs
-    modes : ((p,) array, (p,) array)
-        Of each channel alone.
+    modes : ((p,) array, (p,) array), of each channel alone
     draws : int
         Of the posterior; 0 for the mode and its curvature alone.
     seed : SeedSequence
