@@ -164,8 +164,7 @@ def fit_pair(
         if a is not None and b is not None and not without_template[i]
     }
     seeds = seed.spawn(n)
-    first, second = (_weak(each.beliefs) for each in fits)
-    weak = PairBeliefs(channels=(first, second))
+    weak = PairBeliefs(channels=(_weak(fits[0].beliefs), _weak(fits[1].beliefs)))
 
     def some(wells: Sequence[int], beliefs: PairBeliefs, starts: dict[int, Array], draws: int, what: str) -> list[Any]:
         jobs = [
