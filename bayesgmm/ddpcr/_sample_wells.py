@@ -18,6 +18,7 @@ from bayesgmm.ddpcr._fit_well import Chains, WellFit, binned, clipped, density_o
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._well_model import droplets
 from bayesgmm.ddpcr._wells import listed, wells_in
+from bayesgmm.engines._modes import most_r_hat
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
@@ -26,7 +27,6 @@ Array = NDArray[np.float64]
 
 # Seconds of one processor: a minute a well with NUTS as it comes. Who would wait for longer than this is told.
 _SECONDS_A_DRAW, _LONG_S = 0.012, 600.0
-_MOST_R_HAT = 1.01  # Vehtari et al. 2021
 # The default's quantiles of lambda are others if they are off by so many sds of the posterior, and by so many
 # Monte-Carlo errors of the chains.
 _OTHER, _ERRORS = 0.5, 4.0
@@ -159,7 +159,7 @@ def _chains(found: Any, log_rate: Array, fast: WellFit) -> Chains:
         flags.append("NUTS found several modes of similar density and cannot say how much each of them holds")
     elif status is Status.INTERRUPTED:
         flags.append("NUTS was interrupted, with fewer draws than asked for")
-    elif status is not Status.SAMPLED or not r_hat <= _MOST_R_HAT:
+    elif status is not Status.SAMPLED or not r_hat <= most_r_hat(log_rate.shape[-1]):
         flags.append(f"NUTS has not converged (R-hat of lambda {r_hat:.3f}), draw longer")
     if divergences:
         flags.append(f"{divergences:,} of {n_draws:,} draws of NUTS diverged")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError
 from bayesgmm._status import Status
 from bayesgmm.engines._draws import ChainReport, Draws, Sampling
-from bayesgmm.engines._modes import find_modes, worst_r_hat
+from bayesgmm.engines._modes import find_modes, most_r_hat, worst_r_hat
 from bayesgmm.engines._optima import WORTH_A_LOOK
 from bayesgmm.engines.base import Array, Parameters, Problem, StartReport
 from bayesgmm.numerics.densities import log_densities
@@ -25,9 +25,6 @@ _NEARLY_EQUAL = 5.0
 _POINTS = 10
 # An interrupted run that got less far has nothing to show.
 _FEWEST_DRAWS = 10
-# Of few draws R-hat is noisy: the largest of a dozen exceeds 1 by about 4 / draws where nothing is wrong.
-_MOST_R_HAT = 1.01
-_NOISE_OF_R_HAT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,5 +171,4 @@ def ended(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:
     if several_modes:
         return Status.MULTIMODAL
     worst = worst_r_hat(np.concatenate([sampling.statistics["lp"][..., None], sampling.invariants], axis=2))
-    most = max(_MOST_R_HAT, 1.0 + _NOISE_OF_R_HAT / sampling.invariants.shape[1])
-    return Status.SAMPLED if worst <= most else Status.NOT_MIXED
+    return Status.SAMPLED if worst <= most_r_hat(sampling.invariants.shape[1]) else Status.NOT_MIXED

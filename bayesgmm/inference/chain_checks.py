@@ -9,14 +9,13 @@ import numpy as np
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm.engines._arviz import array_stats
+from bayesgmm.engines._modes import most_r_hat
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Check = tuple[str, float, bool, str]
 
-# Vehtari et al. 2021.
-_MOST_R_HAT = 1.01
 _FEWEST_EFFECTIVE_PER_CHAIN = 100
 _TABLED = ("weights", "means", "sds")
 
@@ -25,7 +24,7 @@ def chain_checks(fit: xr.DataTree) -> list[Check]:
     """Modes, divergences, R-hat, effective sample sizes and label switching of a fit by chains."""
     stats = fit[names.SAMPLE_STATS].to_dataset()
     record: dict[str, Any] = dict(fit[names.RELABELLING].attrs)  # type: ignore[arg-type]
-    return [_modes(fit), *_divergences(stats), *_r_hats(record), _effective(fit), _labels(fit)]
+    return [_modes(fit), *_divergences(stats), *_r_hats(record, stats.sizes[names.DRAW]), _effective(fit), _labels(fit)]
 
 
 def _modes(fit: xr.DataTree) -> Check:
@@ -68,7 +67,7 @@ def _divergences(stats: xr.Dataset) -> list[Check]:
     return [("divergences", float(number), False, message + "; raise target_accept, or use a stronger prior.")]
 
 
-def _r_hats(record: dict[str, Any]) -> list[Check]:
+def _r_hats(record: dict[str, Any], n_draws: int) -> list[Check]:
     invariant, after = float(record["r_hat_invariant"]), float(record["r_hat_after"])
     checks = []
     for name, value, what in (
@@ -82,9 +81,10 @@ def _r_hats(record: dict[str, Any]) -> list[Check]:
         if not np.isfinite(value):
             checks.append((name, value, False, "R-hat needs at least 4 draws of two chains, or 8 of one."))
             continue
-        ok = value <= _MOST_R_HAT
+        most = most_r_hat(n_draws)
+        ok = value <= most
         message = f"The largest R-hat {what} is {value:.3f}"
-        message += "." if ok else f", above {_MOST_R_HAT}: the chains differ. Draw longer, or look at 'modes'."
+        message += "." if ok else f", above {most:.3g}: the chains differ. Draw longer, or look at 'modes'."
         checks.append((name, value, ok, message))
     return checks
 
