@@ -103,7 +103,7 @@ def worst_r_hat(values: Array) -> float:
 
 
 def most_r_hat(n_draws: int) -> float:
-    """The largest R-hat of chains of so many draws that speaks for convergence: 1.01 (Vehtari et al. 2021), more of few.
+    """The largest R-hat that speaks for convergence, 1.01 (Vehtari et al. 2021) or, of few draws a chain, more.
 
     Of four chains whose draws are worth .4 independent ones, the largest of a dozen R-hats exceeds 1 by 3.5 / draws as
     a rule where nothing is wrong, and by more than 8 / draws in fewer than 1 of 100 runs.
