@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from bayesgmm.numerics._gibbs_split import N_PARTS, split_or_merge, swap
+from bayesgmm.numerics._gibbs_split import N_PARTS, SPLIT_OR_MERGE, swap
 from bayesgmm.numerics._gibbs_updates import (
     CONCENTRATION,
     FIXED,
@@ -24,7 +24,10 @@ from bayesgmm.numerics._gibbs_updates import (
     draw_scale,
 )
 from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights, weigh_numbers
+from bayesgmm.numerics._by_address import caller
 from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _residuals
+
+_call_split_or_merge = caller(SPLIT_OR_MERGE)
 
 
 @njit(**INNER)
@@ -92,6 +95,7 @@ def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def run_sweeps(
+    addresses,
     rng,
     x,
     labels,
@@ -214,9 +218,10 @@ def run_sweeps(
         if random_number or kinds[TRIES] > 0:
             weigh_numbers(kinds, log_prior, K, counts, N, concentration, total[0], logs)
         for _ in range(kinds[TRIES] if N > 1 else 0):
-            occupied = split_or_merge(
-                rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
-                scratch, y, rows, sides, logs, new_logs, S, shift, work,
+            occupied = _call_split_or_merge(
+                addresses[0],
+                (addresses, rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
+                scratch, y, rows, sides, logs, new_logs, S, shift, work),
             )  # fmt: skip
         own = occupied if random_number else K
         draw_components(

@@ -213,7 +213,6 @@ def _take_row(x, i, y, place):
         y[j, place] = x[j, i]
 
 
-@njit(**INNER)
 def guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work):
     """Find two parts in rows by a few steps of EM, from nothing but the set of the rows and the first two.
 
@@ -248,7 +247,6 @@ def guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work
             _predictive(kinds, k, prior, sums, found, S, shift, work)
 
 
-@njit(**INNER)
 def log_proposal(rng, x, y, labels, rows, n, sides, split, b, sums, found, scratch):
     """Draw parts of rows if it is to split, and add them up; otherwise see them by label. Return their log probability.
 

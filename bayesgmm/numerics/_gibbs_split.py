@@ -7,9 +7,11 @@ another, and both together.
 from __future__ import annotations
 
 import math
+from functools import cache
 
-from numba import njit
+from numba import cfunc, njit, types
 
+from bayesgmm.numerics._by_address import caller
 from bayesgmm.numerics._gibbs_parts import (
     clear,
     copy_part,
@@ -30,6 +32,27 @@ from bayesgmm.numerics._gibbs_updates import (
 from bayesgmm.numerics._gibbs_weights import log_partition_prior, weigh_split
 
 N_PARTS = 3
+_VECTOR, _MATRIX, _MATRICES, _INTS = types.float64[::1], types.float64[:, ::1], types.float64[:, :, ::1], types.int64[::1]
+_PRIOR = types.Tuple((_MATRIX, _MATRIX, types.float64, types.float64, _MATRIX))
+_SUMS = types.Tuple((_VECTOR, _MATRIX, _MATRICES, _MATRIX, _MATRICES, _MATRICES))
+_FOUND = types.Tuple((_VECTOR, _MATRIX, _MATRICES))
+_SCRATCH = types.Tuple((_MATRIX, _MATRIX, _VECTOR, _VECTOR, _VECTOR))
+_WORK = _MATRIX, _VECTOR, _MATRICES
+_LOG_GAIN = types.float64(
+    types.npy_rng, _INTS, types.boolean, types.int64, _VECTOR, types.float64, _PRIOR, _SUMS, _VECTOR, _VECTOR, *_WORK
+)
+_GUESS = types.void(
+    types.npy_rng, _MATRIX, _MATRIX, _INTS, _INTS, types.int64, _PRIOR, _SUMS, _FOUND, _SCRATCH, *_WORK
+)
+_LOG_PROPOSAL = types.float64(
+    types.npy_rng, _MATRIX, _MATRIX, _INTS, _INTS, types.int64, _INTS, types.boolean, types.int64, _SUMS, _FOUND, _SCRATCH
+)
+ADDRESSES = types.UniTuple(types.int64, 4)
+SPLIT_OR_MERGE = types.int64(
+    ADDRESSES, types.npy_rng, _MATRIX, _INTS, _INTS, types.int64, _VECTOR, types.float64, _PRIOR, _SUMS, _VECTOR,
+    _SUMS, _FOUND, _SCRATCH, _MATRIX, _INTS, _INTS, _VECTOR, _VECTOR, *_WORK,
+)  # fmt: skip
+_call_log_gain, _call_guess, _call_log_proposal = caller(_LOG_GAIN), caller(_GUESS), caller(_LOG_PROPOSAL)
 
 
 @njit(**INNER)
@@ -84,8 +107,7 @@ def _gather(labels, a, b, one, other, rows):
     return n
 
 
-@njit(**INNER)
-def _log_gain(
+def log_gain(
     rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work
 ):  # fmt: skip
     """Log posterior of the partition afterwards less before; covariances that go with it are proposed.
@@ -117,9 +139,8 @@ def _empty(rng, counts, n_occupied):
     return counts.size - 1
 
 
-@njit(**INNER)
 def split_or_merge(
-    rng, x, labels, kinds, n_occupied, concentration, total, prior, sums, log_weights, parts, found, scratch, y, rows,
+    addresses, rng, x, labels, kinds, n_occupied, concentration, total, prior, sums, log_weights, parts, found, scratch, y, rows,
     sides, logs, new_logs, S, shift, work,
 ):  # fmt: skip
     """Try to split a component in two, or to merge two; return how many hold rows afterwards.
@@ -156,19 +177,23 @@ def split_or_merge(
     gain = 0.0
     _begin(a, b, sums, parts)
     if not split:
-        gain = _log_gain(
-            rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work
-        )  # fmt: skip
+        gain = _call_log_gain(
+            addresses[1],
+            (rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work),
+        )
         # The way back has at most probability 1: most merges can be seen to fail without looking at rows.
         if gain < level:
             return n_occupied
     n = _gather(labels, a, b, one, other, rows)
-    guess(rng, x, y, kinds, rows, n, prior, parts, found, scratch, S, shift, work)
-    back = log_proposal(rng, x, y, labels, rows, n, sides, split, b, parts, found, scratch)
+    _call_guess(addresses[2], (rng, x, y, kinds, rows, n, prior, parts, found, scratch, S, shift, work))
+    back = _call_log_proposal(
+        addresses[3], (rng, x, y, labels, rows, n, sides, split, b, parts, found, scratch)
+    )
     if split:
-        gain = _log_gain(
-            rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work
-        )  # fmt: skip
+        gain = _call_log_gain(
+            addresses[1],
+            (rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work),
+        )
     if gain + (-back if split else back) < level:
         return n_occupied
     for K in range(logs.size):
@@ -195,3 +220,10 @@ def split_or_merge(
             if labels[i] == last:
                 labels[i] = b
     return last
+
+
+@cache
+def compiled():
+    signatures = {log_gain: _LOG_GAIN, guess: _GUESS, log_proposal: _LOG_PROPOSAL, split_or_merge: SPLIT_OR_MERGE}
+    made = [cfunc(kinds, cache=True, error_model="numpy")(function) for function, kinds in signatures.items()]
+    return made[3].address, made[0].address, made[1].address, made[2].address
