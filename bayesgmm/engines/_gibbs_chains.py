@@ -143,15 +143,14 @@ class _Chain:
         return [*sizes, sweeps % size] if sweeps % size else sizes
 
     def run(self, sweeps: int, *, keep: bool) -> None:
-        from bayesgmm.numerics._gibbs_kernel import run_sweeps
-        from bayesgmm.numerics._gibbs_split import compiled
+        from bayesgmm.numerics._gibbs_kernel import addresses_of, run_sweeps
 
         S, M, d = sweeps // self._thin if keep else 0, self._model.most, self._x.shape[0]
         number, occupied = np.zeros(S, dtype=np.int64), np.zeros(S, dtype=np.int64)
         numbers = np.zeros(S), np.zeros(S), np.zeros((S, d, d))
         parameters = np.zeros((S, M)), np.zeros((S, M)), np.zeros((S, M, d)), np.zeros((S, M, d, d))
         kept = number, occupied, *numbers, *parameters
-        own = compiled(), self._rng, self._x, self._labels, *self._model.arguments(), *self._state
+        own = addresses_of(splits=self._model.splits), self._rng, self._x, self._labels, *self._model.arguments(), *self._state
         arguments: tuple[Any, ...] = (*own, sweeps, self._thin, *kept)
         run_sweeps(*arguments)
         if S:

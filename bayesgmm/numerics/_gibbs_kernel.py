@@ -8,29 +8,31 @@ Fruehwirth-Schnatter, Malsiner-Walli & Gruen (2021, algorithm 1).
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numba import njit
 
+from bayesgmm.numerics import _gibbs_split, _gibbs_updates
 from bayesgmm.numerics._gibbs_split import N_PARTS, SPLIT_OR_MERGE, swap
 from bayesgmm.numerics._gibbs_updates import (
     CONCENTRATION,
+    DRAW_COMPONENTS,
     FIXED,
-    INNER,
+    ONCE,
     RANDOM_NUMBER,
     RANDOM_SCALE,
     TRIES,
-    draw_components,
     draw_scale,
 )
 from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights, weigh_numbers
 from bayesgmm.numerics._by_address import caller
 from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _residuals
 
-_call_split_or_merge = caller(SPLIT_OR_MERGE)
+_call_draw_components, _call_split_or_merge = caller(DRAW_COMPONENTS), caller(SPLIT_OR_MERGE)
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def _draw_labels(rng, x, labels, R, residual, work, peak, total, constants, means, A, counts, first, second, delta):
     """Draw all labels and add up sums of residuals about `means`; return the log-likelihood, labels summed out."""
     d, N = x.shape
@@ -60,7 +62,7 @@ def _draw_labels(rng, x, labels, R, residual, work, peak, total, constants, mean
     return value
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def _occupied_first(K, place, labels, log_weights, sums):
     """Give the components that hold rows the first numbers; return how many there are."""
     counts, moved = sums[0], False
@@ -78,7 +80,7 @@ def _occupied_first(K, place, labels, log_weights, sums):
     return n
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out_log_weights, out_means, out_L):
     # Loops: slices on both sides would have their shapes compared, which takes ten times as long to compile.
     d = scale.shape[0]
@@ -91,6 +93,13 @@ def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out
             out_means[s, k, j] = means[k, j]
             for e in range(d):
                 out_L[s, k, j, e] = L[k, j, e]
+
+
+@cache
+def addresses_of(*, splits: bool) -> tuple[int, ...]:
+    """Where the functions are that `run_sweeps` calls; those of splits are 0 unless they are wanted."""
+    found = [function.address for function in _gibbs_split.compiled()] if splits else [0, 0, 0]
+    return _gibbs_updates.compiled().address, *found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -132,6 +141,8 @@ def run_sweeps(
 
     Parameters
     ----------
+    addresses : tuple of int
+        Of compiled functions, see `addresses_of`.
     rng : numpy.random.Generator
     x : (d, N) array
     labels : (N,) array of int
@@ -219,13 +230,14 @@ def run_sweeps(
             weigh_numbers(kinds, log_prior, K, counts, N, concentration, total[0], logs)
         for _ in range(kinds[TRIES] if N > 1 else 0):
             occupied = _call_split_or_merge(
-                addresses[0],
-                (addresses, rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
+                addresses[3],
+                (addresses[1], addresses[2], rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
                 scratch, y, rows, sides, logs, new_logs, S, shift, work),
             )  # fmt: skip
         own = occupied if random_number else K
-        draw_components(
-            rng, kinds, none, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
+        _call_draw_components(
+            addresses[0],
+            (rng, kinds, none, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work),
         )
         if kinds[RANDOM_SCALE] == 1:
             draw_scale(rng, kinds, own, df, scale_df, scale_inverse, A, scale, S, work)
@@ -242,7 +254,8 @@ def run_sweeps(
         if kinds[CONCENTRATION] != FIXED:
             total[0] = draw_concentration(rng, kinds, concentration_prior, total[0], counts, K, N)
         if random_number:
-            draw_components(
-                rng, kinds, own, K, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
+            _call_draw_components(
+                addresses[0],
+                (rng, kinds, own, K, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work),
             )
         draw_weights(rng, kinds, K, counts, concentration, total[0], log_weights)
