@@ -14,25 +14,28 @@ import numpy as np
 from numba import njit
 
 from bayesgmm.numerics import _gibbs_split, _gibbs_updates
+from bayesgmm.numerics._by_address import caller
 from bayesgmm.numerics._gibbs_split import N_PARTS, SPLIT_OR_MERGE, swap
 from bayesgmm.numerics._gibbs_updates import (
     CONCENTRATION,
     DRAW_COMPONENTS,
     FIXED,
-    ONCE,
+    INNER,
     RANDOM_NUMBER,
     RANDOM_SCALE,
     TRIES,
     draw_scale,
 )
 from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights, weigh_numbers
-from bayesgmm.numerics._by_address import caller
 from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _residuals
+from bayesgmm.numerics.compiling import is_cached
 
 _call_draw_components, _call_split_or_merge = caller(DRAW_COMPONENTS), caller(SPLIT_OR_MERGE)
+# Addresses of functions that are not called: `draw_components`, and three of splits.
+NOWHERE = 0, 0, 0, 0
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def _draw_labels(rng, x, labels, R, residual, work, peak, total, constants, means, A, counts, first, second, delta):
     """Draw all labels and add up sums of residuals about `means`; return the log-likelihood, labels summed out."""
     d, N = x.shape
@@ -62,7 +65,7 @@ def _draw_labels(rng, x, labels, R, residual, work, peak, total, constants, mean
     return value
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def _occupied_first(K, place, labels, log_weights, sums):
     """Give the components that hold rows the first numbers; return how many there are."""
     counts, moved = sums[0], False
@@ -80,7 +83,7 @@ def _occupied_first(K, place, labels, log_weights, sums):
     return n
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out_log_weights, out_means, out_L):
     # Loops: slices on both sides would have their shapes compared, which takes ten times as long to compile.
     d = scale.shape[0]
@@ -97,9 +100,15 @@ def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out
 
 @cache
 def addresses_of(*, splits: bool) -> tuple[int, ...]:
-    """Where the functions are that `run_sweeps` calls; those of splits are 0 unless they are wanted."""
-    found = [function.address for function in _gibbs_split.compiled()] if splits else [0, 0, 0]
+    """Where the functions are that `run_sweeps` calls, which are loaded or compiled; those of splits only if wanted."""
+    found = [function.address for function in _gibbs_split.compiled()] if splits else NOWHERE[1:]
     return _gibbs_updates.compiled().address, *found
+
+
+def are_cached(*, splits: bool) -> bool:
+    """Whether `run_sweeps` and what it calls are in the cache on disk."""
+    functions = run_sweeps.py_func, _gibbs_updates.draw_components, *([_gibbs_split.split_or_merge] if splits else [])
+    return all(is_cached(function) for function in functions)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -231,8 +240,8 @@ def run_sweeps(
         for _ in range(kinds[TRIES] if N > 1 else 0):
             occupied = _call_split_or_merge(
                 addresses[3],
-                (addresses[1], addresses[2], rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
-                scratch, y, rows, sides, logs, new_logs, S, shift, work),
+                (addresses[1], addresses[2], rng, x, labels, kinds, occupied, concentration, total[0], prior, sums,
+                log_weights, parts, found, scratch, y, rows, sides, logs, new_logs, S, shift, work),
             )  # fmt: skip
         own = occupied if random_number else K
         _call_draw_components(

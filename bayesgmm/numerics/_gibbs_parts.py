@@ -279,6 +279,6 @@ def log_proposal(rng, x, y, labels, rows, n, sides, split, b, sums, found, scrat
 
 
 def propose(rng, x, y, kinds, labels, rows, n, sides, split, b, prior, sums, found, scratch, S, shift, work):
-    """Find densities of two parts of rows by `guess`, and draw or see the parts by `log_proposal`; return what that does."""
+    """`guess` and then `log_proposal`."""
     guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work)
     return log_proposal(rng, x, y, labels, rows, n, sides, split, b, sums, found, scratch)

@@ -136,7 +136,7 @@ def draw_covariance(rng, kind, df, S, L, A, k, work):
         A[k, j, j] = 1.0 / L[k, j, j]
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def _add_square(S, kind, coefficient, v):
     """Add coefficient v v' to a scale."""
     for j in range(v.size):
@@ -161,7 +161,7 @@ def add_scatter(S, kind, n, first, second, k, shift):
             S[at, at] += second[k, j, j] - 2.0 * first[k, j] * shift[j] + n * shift[j] * shift[j]
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def _draw_independent_mean(rng, n, first, k, loc, sd, means, A, shift, work):
     """Draw mu_k given Sigma_k under independent Normal priors; `shift` becomes the way from the current mean."""
     d = shift.size
@@ -271,7 +271,7 @@ def draw_components(
                 _draw_conjugate_mean(rng, counts[k], first, k, loc, kappa, means, L, shift)
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def draw_scale(rng, kinds, n_own, df, scale_df, scale_inverse, A, scale, S, work):
     """Draw the scale matrix C ~ Wishart(scale_df, V) given covariances Sigma_k | C ~ InverseWishart(df, C).
 

@@ -12,7 +12,6 @@ from bayesgmm.numerics._gibbs_updates import (
     GAMMA,
     INNER,
     KNOWN_WEIGHTS,
-    ONCE,
     SHARED_OUT,
     STICKS,
     TINY,
@@ -32,7 +31,7 @@ def _log_gamma_draw(rng, a):
     return math.log(max(rng.standard_gamma(a + 1.0), TINY)) + math.log(1.0 - rng.random()) / a
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def draw_weights(rng, kinds, K, counts, concentration, total, log_weights):
     """Draw log weights given counts."""
     kind = kinds[WEIGHTS]
@@ -90,7 +89,7 @@ def _log_concentration_density(kinds, prior, log_total, counts, K, N):
     return value + log_partition(counts, K, N, total / K)
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def draw_concentration(rng, kinds, prior, total, counts, K, N):
     """The total concentration by slice sampling of its logarithm, weights integrated out."""
     if kinds[CONCENTRATION] == FIXED:
@@ -119,7 +118,7 @@ def draw_concentration(rng, kinds, prior, total, counts, K, N):
             return total
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def weigh_numbers(kinds, log_prior, n_slots, counts, N, concentration, total, logs):
     """Log weights [most + 1] of all numbers of components K given the partition, but for K - K+ factorial.
 
@@ -139,7 +138,7 @@ def weigh_numbers(kinds, log_prior, n_slots, counts, N, concentration, total, lo
         logs[K] = value
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def weigh_split(kinds, sign, n, m, concentration, total, logs, new_logs):
     """What `weigh_numbers` becomes if n + m rows are split into n and m (sign 1.0), or n and m merged (-1.0)."""
     change = 0.0
@@ -165,7 +164,7 @@ def log_partition_prior(n_occupied, logs):
     return peak + math.log(value) if value > 0.0 else -math.inf
 
 
-@njit(**ONCE)
+@njit(**INNER)
 def draw_number(rng, n_occupied, logs):
     """The number of components K >= n_occupied given the partition, from `weigh_numbers`."""
     whole = log_partition_prior(n_occupied, logs)

@@ -38,5 +38,5 @@ def test_without_an_interpreter_to_start_nothing_is_lost(monkeypatch):
 
 def test_an_interpreter_that_does_not_start_is_no_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/does/not/exist")
-    monkeypatch.setattr(compiling, "_is_cached", lambda function: False)
+    monkeypatch.setattr(compiling, "is_cached", lambda function: False)
     compiling.compile_elsewhere(*DENSITY)()
