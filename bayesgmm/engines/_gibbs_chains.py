@@ -91,21 +91,18 @@ def run_chains(
     thin: int,
     cores: int,
     progress: Progress,
-    wait_for_compiled: Callable[[], None] = lambda: None,
+    wait_for_compiled: Callable[[], None],
 ) -> tuple[list[Trace | None], bool]:
     """Run a chain from each start; None for those without draws, and whether they were interrupted.
 
     Draws depend on the seeds alone, not on how many chains run at the same time. `wait_for_compiled` is what
     `compile_ahead` returned.
     """
-    chains = [
-        _Chain(model, x, start, np.random.default_rng(seed), thin) for start, seed in zip(starts, seeds, strict=True)
-    ]
-    _compile(model, chains[0], wait_for_compiled, progress)
+    _compile(model, _Chain(model, x, starts[0], np.random.default_rng(), thin), wait_for_compiled, progress)
     stop, done = Event(), [0] * len(starts)
 
     def one(i: int) -> Trace | None:
-        chain = chains[i]
+        chain = _Chain(model, x, starts[i], np.random.default_rng(seeds[i]), thin)
         for left in chain.portions(burn_in, keep=False):
             if stop.is_set():
                 return None

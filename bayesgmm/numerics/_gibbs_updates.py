@@ -25,7 +25,7 @@ FULL, DIAGONAL, SPHERICAL, KNOWN_COVARIANCES = range(4)
 FIXED, GAMMA, F_RATIO = range(3)
 
 INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "nogil": True, "error_model": "numpy"}
-# Called at one place, and made part of the caller there: that takes less time to compile than another function.
+# Called at one place and made part of the caller, which compiles in less time there; of `run_sweeps` it takes more.
 ONCE: Any = {"inline": "always", "error_model": "numpy"}
 TINY = 1e-300
 
