@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from threading import Event
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from bayesgmm.engines._gibbs_conditionals import Conditionals
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Array, Parameters
+from bayesgmm.numerics.compiling import compile_elsewhere
 from bayesgmm.numerics.linalg import inverse_lower
 
 # Between two looks at whether to stop a chain works through so many rows by components, and keeps so many numbers.
@@ -70,6 +73,13 @@ class Trace:
         return counts, Parameters(log_weights=log_weights, means=means, choleskys=choleskys)
 
 
+def compile_ahead(model: Conditionals) -> Callable[[], None]:
+    """Begin to compile in another process what is not yet in the cache; the result waits for that."""
+    if model.splits:
+        return compile_elsewhere("bayesgmm.numerics._gibbs_split", "split_or_merge")
+    return compile_elsewhere("bayesgmm.numerics._gibbs_updates", "draw_components")
+
+
 def run_chains(
     model: Conditionals,
     x: Array,
@@ -81,11 +91,14 @@ def run_chains(
     thin: int,
     cores: int,
     progress: Progress,
+    wait_for_compiled: Callable[[], None],
 ) -> tuple[list[Trace | None], bool]:
     """Run a chain from each start; None for those without draws, and whether they were interrupted.
 
-    Draws depend on the seeds alone, not on how many chains run at the same time.
+    Draws depend on the seeds alone, not on how many chains run at the same time. `wait_for_compiled` is what
+    `compile_ahead` returned.
     """
+    _compile(model, _Chain(model, x, starts[0], np.random.default_rng(), thin), wait_for_compiled, progress)
     stop, done = Event(), [0] * len(starts)
 
     def one(i: int) -> Trace | None:
@@ -117,6 +130,18 @@ def run_chains(
     return [future.result() for future in futures], interrupted
 
 
+def _compile(model: Conditionals, chain: _Chain, wait: Callable[[], None], progress: Progress) -> None:
+    """Compile what is not compiled elsewhere, and wait for the rest."""
+    from bayesgmm.numerics._gibbs_kernel import addresses_of, are_cached
+
+    with nullcontext() if are_cached(splits=model.splits) else progress.announced("compiling, once"):
+        chain.run(0, keep=False)
+        if model.splits:
+            addresses_of(splits=False)
+        wait()
+        addresses_of(splits=model.splits)
+
+
 class _Chain:
     """The state of one chain."""
 
@@ -143,14 +168,16 @@ class _Chain:
         return [*sizes, sweeps % size] if sweeps % size else sizes
 
     def run(self, sweeps: int, *, keep: bool) -> None:
-        from bayesgmm.numerics._gibbs_kernel import run_sweeps
+        from bayesgmm.numerics._gibbs_kernel import NOWHERE, addresses_of, run_sweeps
 
+        # Without sweeps nothing is called, so that nothing need be compiled yet but `run_sweeps`.
+        addresses = addresses_of(splits=self._model.splits) if sweeps else NOWHERE
         S, M, d = sweeps // self._thin if keep else 0, self._model.most, self._x.shape[0]
         number, occupied = np.zeros(S, dtype=np.int64), np.zeros(S, dtype=np.int64)
         numbers = np.zeros(S), np.zeros(S), np.zeros((S, d, d))
         parameters = np.zeros((S, M)), np.zeros((S, M)), np.zeros((S, M, d)), np.zeros((S, M, d, d))
         kept = number, occupied, *numbers, *parameters
-        own = self._rng, self._x, self._labels, *self._model.arguments(), *self._state
+        own = addresses, self._rng, self._x, self._labels, *self._model.arguments(), *self._state
         arguments: tuple[Any, ...] = (*own, sweeps, self._thin, *kept)
         run_sweeps(*arguments)
         if S:

@@ -57,6 +57,13 @@ class Conditionals:
         """M."""
         return self.concentration.size
 
+    @property
+    def splits(self) -> bool:
+        """Whether sweeps try to split or merge components."""
+        from bayesgmm.numerics._gibbs_updates import TRIES
+
+        return bool(self.kinds[TRIES])
+
     def arguments(self) -> tuple[Any, ...]:
         """In the order of `run_sweeps`."""
         names = "kinds log_prior concentration concentration_prior loc sd kappa df scale_df scale_inverse"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -33,9 +35,18 @@ class Progress:
 
     def step(self, what: str, done: int, total: int) -> None:
         """Report that `done` of `total` units of `what` are finished."""
-        if not self._wanted or (self._bar is None and time.monotonic() - self._began < _PATIENCE_S):
-            return
-        if not self.enabled:
+        if self._bar is not None or time.monotonic() - self._began >= _PATIENCE_S:
+            self._show(what, done, total)
+
+    @contextmanager
+    def announced(self, what: str) -> Iterator[None]:
+        """Say at once that a piece of work has begun that takes seconds, but not how far it is."""
+        self._show(what, 0, None)
+        yield
+        self._show(what, 1, 1)
+
+    def _show(self, what: str, done: int, total: int | None) -> None:
+        if not self._wanted or not self.enabled:
             return
         if self._bar is None:
             from rich.progress import Progress as RichProgress

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bayesgmm._errors import FitError, InputError, UnsupportedError
-from bayesgmm.engines._gibbs_chains import Trace, run_chains
+from bayesgmm.engines._gibbs_chains import Trace, compile_ahead, run_chains
 from bayesgmm.engines._gibbs_conditionals import Conditionals, conditionals
 from bayesgmm.engines._gibbs_number import hyperparameters, unknown_number
 from bayesgmm.engines._normal import log_priors
@@ -101,6 +101,7 @@ class Gibbs(Engine):
         if several and len(set(problem.model.keys())) > 1:
             what = "SparseDirichlet weights and components that the prior tells apart"
             raise UnsupportedError("Gibbs", what, "Use means that are alike for all components.")
+        wait_for_compiled = compile_ahead(model)
         plain = _plain(problem)
         quick: dict[str, Any] = {"n_polish": 2, "approached": 2, "rounds": 0 if several else 1}
         search = Search(n_init=self.n_init, unconstrained=True, supported=False, **quick)
@@ -117,6 +118,7 @@ class Gibbs(Engine):
             thin=self.thin,
             cores=self.cores or os.cpu_count() or 1,
             progress=progress,
+            wait_for_compiled=wait_for_compiled,
         )
         mode = found.reports[found.best]
         objective, shift = at_mode(plain, end_of(mode), mode.end_value, True)

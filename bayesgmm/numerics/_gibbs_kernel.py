@@ -8,23 +8,31 @@ Fruehwirth-Schnatter, Malsiner-Walli & Gruen (2021, algorithm 1).
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numba import njit
 
-from bayesgmm.numerics._gibbs_split import N_PARTS, split_or_merge, swap
+from bayesgmm.numerics import _gibbs_split, _gibbs_updates
+from bayesgmm.numerics._by_address import caller
+from bayesgmm.numerics._gibbs_split import N_PARTS, SPLIT_OR_MERGE, swap
 from bayesgmm.numerics._gibbs_updates import (
     CONCENTRATION,
+    DRAW_COMPONENTS,
     FIXED,
     INNER,
     RANDOM_NUMBER,
     RANDOM_SCALE,
     TRIES,
-    draw_components,
     draw_scale,
 )
 from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights, weigh_numbers
 from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _residuals
+from bayesgmm.numerics.compiling import is_cached
+
+_call_draw_components, _call_split_or_merge = caller(DRAW_COMPONENTS), caller(SPLIT_OR_MERGE)
+# Addresses of functions that are not called: `draw_components`, and three of splits.
+NOWHERE = 0, 0, 0, 0
 
 
 @njit(**INNER)
@@ -90,8 +98,22 @@ def _keep(s, K, scale, counts, log_weights, means, L, out_scale, out_counts, out
                 out_L[s, k, j, e] = L[k, j, e]
 
 
+@cache
+def addresses_of(*, splits: bool) -> tuple[int, ...]:
+    """Where the functions are that `run_sweeps` calls, which are loaded or compiled; those of splits only if wanted."""
+    found = [function.address for function in _gibbs_split.compiled()] if splits else NOWHERE[1:]
+    return _gibbs_updates.compiled().address, *found
+
+
+def are_cached(*, splits: bool) -> bool:
+    """Whether `run_sweeps` and what it calls are in the cache on disk."""
+    functions = run_sweeps.py_func, _gibbs_updates.draw_components, *([_gibbs_split.split_or_merge] if splits else [])
+    return all(is_cached(function) for function in functions)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def run_sweeps(
+    addresses,
     rng,
     x,
     labels,
@@ -128,6 +150,8 @@ def run_sweeps(
 
     Parameters
     ----------
+    addresses : tuple of int
+        Of compiled functions, see `addresses_of`.
     rng : numpy.random.Generator
     x : (d, N) array
     labels : (N,) array of int
@@ -214,13 +238,15 @@ def run_sweeps(
         if random_number or kinds[TRIES] > 0:
             weigh_numbers(kinds, log_prior, K, counts, N, concentration, total[0], logs)
         for _ in range(kinds[TRIES] if N > 1 else 0):
-            occupied = split_or_merge(
-                rng, x, labels, kinds, occupied, concentration, total[0], prior, sums, log_weights, parts, found,
-                scratch, y, rows, sides, logs, new_logs, S, shift, work,
+            occupied = _call_split_or_merge(
+                addresses[3],
+                (addresses[1], addresses[2], rng, x, labels, kinds, occupied, concentration, total[0], prior, sums,
+                log_weights, parts, found, scratch, y, rows, sides, logs, new_logs, S, shift, work),
             )  # fmt: skip
         own = occupied if random_number else K
-        draw_components(
-            rng, kinds, none, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
+        _call_draw_components(
+            addresses[0],
+            (rng, kinds, none, own, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work),
         )
         if kinds[RANDOM_SCALE] == 1:
             draw_scale(rng, kinds, own, df, scale_df, scale_inverse, A, scale, S, work)
@@ -237,7 +263,8 @@ def run_sweeps(
         if kinds[CONCENTRATION] != FIXED:
             total[0] = draw_concentration(rng, kinds, concentration_prior, total[0], counts, K, N)
         if random_number:
-            draw_components(
-                rng, kinds, own, K, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
+            _call_draw_components(
+                addresses[0],
+                (rng, kinds, own, K, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work),
             )
         draw_weights(rng, kinds, K, counts, concentration, total[0], log_weights)

@@ -21,6 +21,7 @@ from bayesgmm.numerics._gibbs_updates import (
     INNER,
     KNOWN_COVARIANCES,
     MEANS,
+    ONCE,
     SPHERICAL,
     TIED,
     TINY,
@@ -103,7 +104,7 @@ def _log_normaliser(kind, df, S, factor):
     return value
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def evidence(kinds, k, prior, sums, S, shift, work):
     """Log evidence of a part but for -n d log(2 pi) / 2; `sums` has its covariance where that is not integrated out."""
     loc, sd, kappa, df, scale = prior
@@ -148,7 +149,7 @@ def evidence(kinds, k, prior, sums, S, shift, work):
     return value
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def propose_covariance(rng, kinds, k, prior, sums, S, shift, work):
     """Draw the covariance of a part from its distribution if the prior on its mean were flat."""
     later = _scale_of(kinds, k, prior, sums, S, shift)
@@ -213,7 +214,7 @@ def _take_row(x, i, y, place):
         y[j, place] = x[j, i]
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work):
     """Find two parts in rows by a few steps of EM, from nothing but the set of the rows and the first two.
 
@@ -223,8 +224,8 @@ def guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work
     R = scratch[0]
     step = 1 + n // _MOST_ROWS
     place = int(rng.random() * step) + 2
-    _take_row(x, rows[0], y, 0)
-    _take_row(x, rows[1], y, 1)
+    for k in range(2):
+        _take_row(x, rows[k], y, k)
     w = 2
     while place < n:
         _take_row(x, rows[place], y, w)
@@ -248,7 +249,7 @@ def guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work
             _predictive(kinds, k, prior, sums, found, S, shift, work)
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def log_proposal(rng, x, y, labels, rows, n, sides, split, b, sums, found, scratch):
     """Draw parts of rows if it is to split, and add them up; otherwise see them by label. Return their log probability.
 
@@ -275,3 +276,9 @@ def log_proposal(rng, x, y, labels, rows, n, sides, split, b, sums, found, scrat
         if split:
             _add_shares(y, w, sums, scratch)
     return value
+
+
+def propose(rng, x, y, kinds, labels, rows, n, sides, split, b, prior, sums, found, scratch, S, shift, work):
+    """`guess` and then `log_proposal`."""
+    guess(rng, x, y, kinds, rows, n, prior, sums, found, scratch, S, shift, work)
+    return log_proposal(rng, x, y, labels, rows, n, sides, split, b, sums, found, scratch)

@@ -7,15 +7,17 @@ another, and both together.
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
-from numba import njit
+from numba import cfunc, njit, types
 
+from bayesgmm.numerics._by_address import INTEGERS, MATRICES, MATRIX, VECTOR, caller
 from bayesgmm.numerics._gibbs_parts import (
     clear,
     copy_part,
     evidence,
-    guess,
-    log_proposal,
+    propose,
     propose_covariance,
 )
 from bayesgmm.numerics._gibbs_updates import (
@@ -24,12 +26,30 @@ from bayesgmm.numerics._gibbs_updates import (
     INNER,
     KNOWN_COVARIANCES,
     MEANS,
+    ONCE,
     RANDOM_NUMBER,
     TIED,
+    WORK,
 )
 from bayesgmm.numerics._gibbs_weights import log_partition_prior, weigh_split
 
 N_PARTS = 3
+_PRIOR = types.Tuple((MATRIX, MATRIX, types.float64, types.float64, MATRIX))
+_SUMS = types.Tuple((VECTOR, MATRIX, MATRICES, MATRIX, MATRICES, MATRICES))
+_FOUND = types.Tuple((VECTOR, MATRIX, MATRICES))
+_SCRATCH = types.Tuple((MATRIX, MATRIX, VECTOR, VECTOR, VECTOR))
+_LOG_GAIN = types.float64(
+    types.npy_rng, INTEGERS, types.boolean, types.int64, VECTOR, types.float64, _PRIOR, _SUMS, VECTOR, VECTOR, *WORK
+)
+_PROPOSE = types.float64(
+    types.npy_rng, MATRIX, MATRIX, INTEGERS, INTEGERS, INTEGERS, types.int64, INTEGERS, types.boolean, types.int64,
+    _PRIOR, _SUMS, _FOUND, _SCRATCH, *WORK,
+)  # fmt: skip
+SPLIT_OR_MERGE = types.int64(
+    types.int64, types.int64, types.npy_rng, MATRIX, INTEGERS, INTEGERS, types.int64, VECTOR, types.float64, _PRIOR,
+    _SUMS, VECTOR, _SUMS, _FOUND, _SCRATCH, MATRIX, INTEGERS, INTEGERS, VECTOR, VECTOR, *WORK,
+)  # fmt: skip
+_call_log_gain, _call_propose = caller(_LOG_GAIN), caller(_PROPOSE)
 
 
 @njit(**INNER)
@@ -48,7 +68,7 @@ def swap(j, k, log_weights, sums):
             A[j, i, e], A[k, i, e] = A[k, i, e], A[j, i, e]
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def _begin(a, b, sums, parts):
     """Copy the sums of components a and b, which may be the same, into the work space, about the mean of a."""
     counts, first, second, means, _, _ = parts
@@ -72,7 +92,7 @@ def _begin(a, b, sums, parts):
         first[both, j] += first[1, j]
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def _gather(labels, a, b, one, other, rows):
     """All rows of two components, two of them first; return how many there are."""
     rows[0], rows[1] = one, other
@@ -84,8 +104,7 @@ def _gather(labels, a, b, one, other, rows):
     return n
 
 
-@njit(**INNER)
-def _log_gain(
+def log_gain(
     rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work
 ):  # fmt: skip
     """Log posterior of the partition afterwards less before; covariances that go with it are proposed.
@@ -105,7 +124,7 @@ def _log_gain(
     return value + log_partition_prior(after, new_logs) - log_partition_prior(n_occupied, logs)
 
 
-@njit(**INNER)
+@njit(**ONCE)
 def _empty(rng, counts, n_occupied):
     """One of the components without rows."""
     left = int(rng.random() * (counts.size - n_occupied))
@@ -117,10 +136,9 @@ def _empty(rng, counts, n_occupied):
     return counts.size - 1
 
 
-@njit(**INNER)
 def split_or_merge(
-    rng, x, labels, kinds, n_occupied, concentration, total, prior, sums, log_weights, parts, found, scratch, y, rows,
-    sides, logs, new_logs, S, shift, work,
+    gain_of, proposal_of, rng, x, labels, kinds, n_occupied, concentration, total, prior, sums, log_weights, parts,
+    found, scratch, y, rows, sides, logs, new_logs, S, shift, work,
 ):  # fmt: skip
     """Try to split a component in two, or to merge two; return how many hold rows afterwards.
 
@@ -132,6 +150,8 @@ def split_or_merge(
 
     Parameters
     ----------
+    gain_of, proposal_of : int
+        Addresses of `log_gain` and `propose`.
     prior, sums, parts : tuples
         See `_gibbs_parts`; `sums` of all components is changed, `parts` of three is work space.
     found : tuple
@@ -156,19 +176,23 @@ def split_or_merge(
     gain = 0.0
     _begin(a, b, sums, parts)
     if not split:
-        gain = _log_gain(
-            rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work
-        )  # fmt: skip
+        gain = _call_log_gain(
+            gain_of,
+            (rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work),
+        )
         # The way back has at most probability 1: most merges can be seen to fail without looking at rows.
         if gain < level:
             return n_occupied
     n = _gather(labels, a, b, one, other, rows)
-    guess(rng, x, y, kinds, rows, n, prior, parts, found, scratch, S, shift, work)
-    back = log_proposal(rng, x, y, labels, rows, n, sides, split, b, parts, found, scratch)
+    back = _call_propose(
+        proposal_of,
+        (rng, x, y, kinds, labels, rows, n, sides, split, b, prior, parts, found, scratch, S, shift, work),
+    )
     if split:
-        gain = _log_gain(
-            rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work
-        )  # fmt: skip
+        gain = _call_log_gain(
+            gain_of,
+            (rng, kinds, split, n_occupied, concentration, total, prior, parts, logs, new_logs, S, shift, work),
+        )
     if gain + (-back if split else back) < level:
         return n_occupied
     for K in range(logs.size):
@@ -195,3 +219,10 @@ def split_or_merge(
             if labels[i] == last:
                 labels[i] = b
     return last
+
+
+@cache
+def compiled() -> tuple[Any, ...]:
+    """`log_gain`, `propose` and `split_or_merge` as C functions, from the cache on disk or compiled now."""
+    signatures = {log_gain: _LOG_GAIN, propose: _PROPOSE, split_or_merge: SPLIT_OR_MERGE}
+    return tuple(cfunc(kinds, cache=True, error_model="numpy")(function) for function, kinds in signatures.items())

@@ -8,9 +8,12 @@ conditional is meant stands in `kinds`, at the places named here.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
-from numba import njit
+from numba import cfunc, njit, types
+
+from bayesgmm.numerics._by_address import INTEGERS, MATRICES, MATRIX, VECTOR
 
 WEIGHTS, MEANS, COVARIANCES, TIED, RANDOM_NUMBER, RANDOM_SCALE, CONCENTRATION, TRIES = range(8)
 N_KINDS = 8
@@ -22,7 +25,15 @@ FULL, DIAGONAL, SPHERICAL, KNOWN_COVARIANCES = range(4)
 FIXED, GAMMA, F_RATIO = range(3)
 
 INNER: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "nogil": True, "error_model": "numpy"}
+# Called at one place and made part of the caller, which compiles in less time there; of `run_sweeps` it takes more.
+ONCE: Any = {"inline": "always", "error_model": "numpy"}
 TINY = 1e-300
+
+WORK = MATRIX, VECTOR, MATRICES
+DRAW_COMPONENTS = types.void(
+    types.npy_rng, INTEGERS, types.int64, types.int64, VECTOR, MATRIX, MATRICES, MATRIX, MATRIX, types.float64,
+    types.float64, MATRIX, MATRIX, MATRICES, MATRICES, *WORK,
+)  # fmt: skip
 
 
 @njit(**INNER)
@@ -220,7 +231,6 @@ def scatter_for(S, kinds, k, n, first, second, loc, kappa, means, shift):
         add_scatter(S, kind, n, first, second, k, shift)
 
 
-@njit(**INNER)
 def draw_components(
     rng, kinds, begin, end, counts, first, second, loc, sd, kappa, df, scale, means, L, A, S, shift, work
 ):
@@ -305,3 +315,9 @@ def draw_scale(rng, kinds, n_own, df, scale_df, scale_inverse, A, scale, S, work
             for e in range(d):
                 total += factor[i, e] * factor[j, e]
             scale[i, j] = total
+
+
+@cache
+def compiled() -> Any:
+    """`draw_components` as a C function, from the cache on disk or compiled now."""
+    return cfunc(DRAW_COMPONENTS, cache=True, error_model="numpy")(draw_components)

@@ -15,11 +15,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import cfunc, njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numba.np.numpy_support import carray
+
+from bayesgmm.numerics._by_address import caller
 
 # Codes of what a declaration consists of.
 DIRICHLET, STICK_BREAKING, FIXED_WEIGHTS = 0, 1, 2
@@ -303,16 +302,7 @@ def collect(
     return value
 
 
-@intrinsic
-def _call(_context: Any, address: Any, arguments: Any) -> Any:
-    """Call the C function at an address with a tuple of arguments; it returns a float."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.DoubleType(), [context.get_value_type(of) for of in arguments.types])
-        function = builder.bitcast(values[0], kind.as_pointer())
-        return builder.call(function, cgutils.unpack_tuple(builder, values[1]))
-
-    return types.float64(address, arguments), generate
+_call_pass, _call_place, _call_collect = caller(types.float64(*PASS)), caller(_PLACE), caller(_COLLECT)
 
 
 def _log_posterior(_size, v, gradient, value, table):
@@ -329,7 +319,7 @@ def _log_posterior(_size, v, gradient, value, table):
     counts, first, second = carray(table[30], (K,)), carray(table[31], (K, d)), carray(table[32], (K, d, d))
     total = 0.0
     if stage != COLLECT:
-        _call(  # type: ignore[call-arg]
+        _call_place(
             table[2],
             (carray(v, (p,)), codes, to_local, carray(table[6], (K,)), weight_map, carray(table[8], (K, d)), mean_map,
             choleskys_0, scales, u, log_weights, means, L, A, inverse, constants),
@@ -343,13 +333,13 @@ def _log_posterior(_size, v, gradient, value, table):
                     second[k, i, j] = 0.0
         x, row_weights = carray(table[19], (d, n)), carray(table[20], (n_weighted,))
         no_rows, no_row = carray(table[19], (K, 0)), carray(table[19], (0,))
-        total += _call(  # type: ignore[call-arg]
+        total += _call_pass(
             table[1],
             (x, np.int64(0), n, constants, means, inverse, row_weights, counts, first, second, no_rows, no_row),
         )
     out = carray(gradient, (p,))
     if stage != PLACE:
-        total += _call(  # type: ignore[call-arg]
+        total += _call_collect(
             table[3],
             (out, carray(table[28], (p,)), carray(table[29], (3, d, d)), codes, to_local, weight_map, mean_map,
             choleskys_0, scales, log_weights, means, L, A, inverse, counts, first, second, carray(table[33], (K,)),
@@ -371,9 +361,6 @@ def _draw(size, _n_stored, v, stored, _table):
 
 @cache
 def compiled() -> tuple[Any, ...]:
-    """`_log_posterior`, `_draw`, `place` and `collect` as C functions, from the cache on disk or compiled now.
-
-    They call each other by their addresses: numba optimises a linked function again.
-    """
+    """`_log_posterior`, `_draw`, `place` and `collect` as C functions, from the cache on disk or compiled now."""
     signatures = {_log_posterior: _DENSITY, _draw: _DRAW, place: _PLACE, collect: _COLLECT}
     return tuple(cfunc(kinds, cache=True, error_model="numpy")(function) for function, kinds in signatures.items())

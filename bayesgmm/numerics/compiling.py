@@ -1,6 +1,6 @@
 """Compile functions in another process while this one compiles or computes something else.
 
-numba compiles one function at a time in a process, and compiling is most of what a first run of NUTS takes.
+numba compiles one function at a time in a process, and compiling is most of what a first run of NUTS or Gibbs takes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
     wait : callable
         Returns when it is in the cache. If it could not be put there it is compiled when it is called.
     """
-    if not sys.executable or _is_cached(getattr(importlib.import_module(module), name)):
+    if not sys.executable or is_cached(getattr(importlib.import_module(module), name)):
         return lambda: None
     try:
         process = subprocess.Popen(
@@ -56,7 +56,8 @@ def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
     return wait
 
 
-def _is_cached(function: Any) -> bool:
+def is_cached(function: Any) -> bool:
+    """Whether a function that numba compiles is in the cache on disk."""
     from numba.core.caching import FunctionCache
 
     source = Path(function.__code__.co_filename)

@@ -15,7 +15,7 @@ import pytest
 import bayesgmm as bg
 from bayesgmm.engines._gibbs_conditionals import conditionals
 from bayesgmm.model import FilledMixture
-from bayesgmm.numerics._gibbs_kernel import run_sweeps
+from bayesgmm.numerics._gibbs_kernel import addresses_of, run_sweeps
 from bayesgmm.numerics.linalg import inverse_lower
 
 N, D, K = 7, 2, 3
@@ -174,7 +174,7 @@ def sweep(rng, arguments, state, labels, x):
     outputs = [np.zeros(S, dtype=np.int64), np.zeros(S, dtype=np.int64), np.zeros(S), np.zeros(S), np.zeros((S, D, D))]
     M = state[1].size
     outputs += [np.zeros((S, M)), np.zeros((S, M)), np.zeros((S, M, D)), np.zeros((S, M, D, D))]
-    run_sweeps(rng, x, labels, *arguments, *state, 1, 1, *outputs)
+    run_sweeps(addresses_of(splits=True), rng, x, labels, *arguments, *state, 1, 1, *outputs)
 
 
 def by_sweeps(rng, model, number, n):
