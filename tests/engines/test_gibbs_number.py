@@ -95,11 +95,11 @@ def test_separated_groups_are_found(number, weights):
     from sklearn.metrics import adjusted_rand_score
 
     x, truth = five_groups()
-    engine = bg.Gibbs(sweeps=6000, burn_in=500, thin=8)
+    engine = bg.Gibbs(sweeps=30_000, burn_in=500, thin=40)
     fit = bg.fit(bg.GaussianMixture(number, weights=weights), x, engine=engine, random_seed=1, **QUIET)
     found = bg.component_posterior(fit)
     assert found.attrs["mode_n_occupied"] == 5
-    assert float(found["probability_occupied"].sel(number=5)) > 0.75  # .84 in the long run
+    assert float(found["probability_occupied"].sel(number=5)) > 0.8  # sparse weights: .83 in the long run
     assert found.attrs["non_permutation_rate"] < 0.02
     posterior = fit["posterior"]
     assert posterior.sizes["component"] == 5
