@@ -1,7 +1,8 @@
 """Calls of compiled functions by their addresses.
 
 numba links a function into each that calls it and optimises it again there, level after level. What is called by its
-address is compiled once, also in another process.
+address is compiled once, also in another process. numba's cache looks at a function's own file alone: who changes a
+signature has to touch the files of its callers, or old code of theirs would call with other arguments.
 """
 
 from __future__ import annotations
