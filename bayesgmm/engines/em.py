@@ -31,7 +31,8 @@ class EM(Engine):
     short_steps : int
         EM steps of each start before the best are chosen.
     n_polish : int
-        How many of the best are followed to the end; more if none of them is proper.
+        How many of the best are followed to the end, or to where an optimum is that another one has reached; more if
+        none of them is proper.
     max_steps : int
         Passes over the data that one of them may take.
     tolerance : float
