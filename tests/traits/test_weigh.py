@@ -116,10 +116,10 @@ def test_no_spread_in_either_population_is_no_guess():
         known = traits.measurements(true[:, None] + rng.normal(size=(n, 3)))
         question = Question.about(known, 2, None, None, False)
         model = next(each.model for each in question.hypotheses(known) if each.name == "mixed, 2 types")
-        found = [weigh(known, [model], draws=4000, keep=10, seed=np.random.SeedSequence(s)) for s in range(7)]
-        # Of 24 seeds two had k above .65 (none above .81): the median of some does not depend on that luck.
-        assert np.median([each.pareto_k[0] for each in found]) < 0.6
-        assert np.median([each.error[0] for each in found]) < 0.03
+        # Of 4,000 draws k varies by .13 between seeds, of these by .04.
+        found = [weigh(known, [model], draws=16_000, keep=10, seed=np.random.SeedSequence(s)) for s in range(3)]
+        assert max(each.pareto_k[0] for each in found) < 0.65
+        assert max(each.error[0] for each in found) < 0.03
         assert np.ptp([each.log_evidence[0] for each in found]) < 0.1
 
 
