@@ -37,9 +37,7 @@ NEGLIGIBLE = 0.25
 _SURE = 1.96
 # A channel that sees more than this of the other's signal sees the other's dye.
 _MOST_SPILL = 0.5
-_ONE_DYE = (
-    "one would see more than half of the other's signal, which is one dye in both or negatives that lean together"
-)
+_ONE_DYE = "one would see more than half of the other's signal: rather one dye in both, or negatives that lean together"
 _TOO_FEW = "no well has enough droplets positive in each of them alone, without which it cannot be told from linkage"
 # How much wells of a plate differ at least and as a rule.
 _TYPICAL_SPILL, _TYPICAL_LEFT, _TYPICAL_TURN = 0.01, 0.02, 0.1
@@ -58,7 +56,8 @@ class PairFit:
     ----------
     mode : (p,) array
         Of the posterior of the parameters of `PairDensity`.
-    sds : (p,) array, from the curvature there
+    sds : (p,) array
+        From the curvature there.
     clusters : (4,) array
         Shares of --, +-, -+, ++ among the droplets that are no outliers.
     draws : (S, p) array
@@ -210,7 +209,8 @@ def fit_well_pair(
     ----------
     x : (n, 2) array
     beliefs : PairBeliefs
-    modes : ((p,) array, (p,) array), of each channel alone
+    modes : ((p,) array, (p,) array)
+        Of each channel alone.
     draws : int
         Of the posterior; 0 for the mode and its curvature alone.
     seed : SeedSequence

@@ -278,8 +278,8 @@ def test_a_saturated_partner_is_flagged():
     assert flags_of_partners(fits, "Ch2", 0) == []
 
 
-@pytest.mark.parametrize("seed", [8, 6], ids=["too few alone", "more than half"])
-def test_negatives_that_lean_are_no_second_target(seed):
+@pytest.mark.parametrize(("seed", "why"), [(8, "positive in each of them alone"), (6, "more than half of the other's")])
+def test_negatives_that_lean_are_no_second_target(seed, why):
     """One dye that both channels see, as EvaGreen: nothing shows whether that is cross-talk or linkage."""
     rng = np.random.default_rng(seed)
     n = 8000
@@ -292,6 +292,7 @@ def test_negatives_that_lean_are_no_second_target(seed):
     )
     found = ddpcr.quantify(replace(made, wells=wells), **OPTIONS)
     assert "not looked for" in found.attrs["flags Ch1"]
+    assert why in found.attrs["flags Ch1"]
     assert np.isnan(found["plate_effect_size"]).all()
     positives = found["positives"].sel(channel="Ch1").to_numpy()[:1]
     np.testing.assert_allclose(positives, has[:1].sum(axis=1), atol=3)
