@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, rows_in_units
+from bayesgmm.engines._within import within_covariance
 from bayesgmm.engines.base import Array, Noise, Problem, Units
 from bayesgmm.model import (
     Covariances,
@@ -103,7 +105,7 @@ def build_problem(
     if typical is not None:
         noise = Noise(typical=typical / np.outer(scale, scale), units=rows.units(), prior=data.noise_scale)
     complete = rows.complete
-    return Problem(
+    problem = Problem(
         rows=rows,
         x=rows.filled(np.zeros(d), outer(yardstick)) if complete is None else complete.x,
         model=declared.rescaled(center, scale),
@@ -113,6 +115,20 @@ def build_problem(
         n_threads=n_threads or os.cpu_count() or 1,
         noise=noise,
         number=number,
+    )
+    if number is not None or not _needs_scale(model):
+        return problem
+    within = within_covariance(problem) * np.outer(scale, scale)
+    declared = model.filled(center, data_covariance, n_groups, within=within, keep_sparse=by_gibbs)
+    return replace(problem, model=declared.rescaled(center, scale), declared=declared)
+
+
+def _needs_scale(model: GaussianMixture) -> bool:
+    """Whether the priors of a known number of components want to know how wide one of them is."""
+    covariances = model.covariances
+    prior = InverseWishart() if covariances is None else covariances.innermost  # type: ignore[union-attr]
+    return prior is not None and (
+        getattr(prior, "scale", 0) is None or getattr(prior, "scale_mean", 0) is None or model.means is None
     )
 
 

@@ -135,10 +135,13 @@ class CovariancePrior(Spec):
     # Whether covariances depend on each other through something unknown, so that only `Gibbs` can use this.
     only_by_gibbs: bool = False
 
-    def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
+    def filled(
+        self, covariance: Array, within: Array | None, n_components: int, n_features: int, *, separate: bool
+    ) -> CovariancePrior:
         """This prior with the parts that were left out taken from the data.
 
-        `covariance` is (d, d) for a matrix and holds the variances (m,) if `separate`.
+        `covariance`, of the data, and `within`, expected in one component, are (d, d) for a matrix and hold variances
+        (m,) if `separate`. Without `within` the components share out the volume of the data's covariance.
         """
         return self
 
@@ -228,8 +231,11 @@ class Covariances(Spec):
         """The prior inside the structure, or None where covariances are fixed."""
 
     @abstractmethod
-    def filled(self, covariance: Array, n_components: int) -> Covariances:
-        """This structure with the parts that were left out taken from the data's covariance."""
+    def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Covariances:
+        """This structure with the parts that were left out taken from the data's covariance.
+
+        `within` is the covariance that one component is expected to have, where rows could tell it.
+        """
 
     @abstractmethod
     def resolved(self, n_components: int, n_features: int) -> Self:
@@ -238,6 +244,10 @@ class Covariances(Spec):
     @abstractmethod
     def rescaled(self, scale: Array) -> Self:
         """This structure and its prior in units z = x / scale."""
+
+    def fewest_rows(self, n_features: int) -> int:
+        """The fewest distinct rows from which the covariance of a component can be estimated."""
+        return 2
 
     @abstractmethod
     def bounded(self) -> bool:

@@ -16,6 +16,11 @@ from bayesgmm.numerics.linalg import inverse_from_cholesky, inverse_lower, log_d
 from bayesgmm.numerics.special import inverse_wishart_log_normaliser, lkj_log_normaliser
 
 
+# The default scale is so many times df W, for which the mean precision would be W^-1: a scale that is too large inflates a
+# narrow component by as many rows as it is too large, one that is too small hardly matters.
+_CAUTION = 2.0 / 3.0
+
+
 @dataclass(frozen=True)
 class InverseWishart(CovariancePrior):
     """Inverse-Wishart prior, Sigma ~ InverseWishart(df, scale), with mean scale / (df - d - 1).
@@ -29,8 +34,9 @@ class InverseWishart(CovariancePrior):
         Degrees of freedom, greater than d - 1 (0 for separate variances); d + 2 (3) if left out, which makes
         ``scale`` the prior mean.
     scale : float, (d,) or (d, d) array-like, optional
-        Positive-definite scale matrix (a number or vector means a diagonal matrix), in squared units of the data;
-        cov(data) K^(-2/d) if left out (Fraley & Raftery 2007).
+        Positive-definite scale matrix (a number or vector means a diagonal matrix), in squared units of the data; if
+        left out 2/3 df W, where W is the covariance that a component is expected to have (see `GaussianMixture`), or
+        cov(data) K^(-2/d) under a prior on the number of components (Fraley & Raftery 2007).
     """
 
     df: float | None = None
@@ -53,13 +59,17 @@ class InverseWishart(CovariancePrior):
 
     def describe(self) -> str:
         df = "d + 2" if self.df is None else show(self.df)
-        scale = "cov(data) K^(-2/d)" if self.scale is None else show(self.scale)
+        scale = "2/3 df W" if self.scale is None else show(self.scale)
         return f"InverseWishart({df}, {scale})"
 
-    def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
+    def filled(
+        self, covariance: Array, within: Array | None, n_components: int, n_features: int, *, separate: bool
+    ) -> CovariancePrior:
         df = self.df if self.df is not None else float((1 if separate else n_features) + 2)
-        scale = self.scale if self.scale is not None else freeze(covariance * n_components ** (-2.0 / n_features))
-        return self._replace(df=df, scale=scale)
+        if self.scale is not None:
+            return self._replace(df=df)
+        scale = covariance * n_components ** (-2.0 / n_features) if within is None else _CAUTION * df * within
+        return self._replace(df=df, scale=freeze(scale))
 
     def resolved(self, n_features: int, *, separate: bool) -> Self:
         smallest = 0 if separate else n_features - 1
@@ -164,7 +174,8 @@ class LKJ(CovariancePrior):
     eta : float
         Positive. 1 is uniform over correlation matrices; larger values favour weak correlations.
     scale : HalfNormal, Exponential, Gamma or LogNormal, optional
-        Prior on the standard deviations; HalfNormal(sd(data) K^(-1/d)) if left out.
+        Prior on the standard deviations; HalfNormal of the standard deviations that a component is
+        expected to have (see `GaussianMixture`) if left out.
     """
 
     eta: float = 2.0
@@ -181,14 +192,17 @@ class LKJ(CovariancePrior):
         )
 
     def describe(self) -> str:
-        scale = "HalfNormal(sd(data) K^(-1/d))" if self.scale is None else self.scale.describe()
+        scale = "HalfNormal(sd(W))" if self.scale is None else self.scale.describe()
         return f"LKJ({show(self.eta)}), sd ~ {scale}"
 
-    def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
+    def filled(
+        self, covariance: Array, within: Array | None, n_components: int, n_features: int, *, separate: bool
+    ) -> CovariancePrior:
         if self.scale is not None:
             return self
-        variances = covariance if separate else np.diag(covariance)
-        return self._replace(scale=HalfNormal(freeze(np.sqrt(variances) * n_components ** (-1.0 / n_features))))
+        expected = covariance * n_components ** (-2.0 / n_features) if within is None else within
+        variances = expected if separate else np.diag(expected)
+        return self._replace(scale=HalfNormal(freeze(np.sqrt(variances))))
 
     def resolved(self, n_features: int, *, separate: bool) -> Self:
         return self._replace(scale=self._scale.resolved(n_features))

@@ -25,7 +25,7 @@ class NothingFree(Covariances):
     def bounded(self) -> bool:
         return True
 
-    def filled(self, covariance: Array, n_components: int) -> Self:
+    def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Self:
         return self
 
     def log_density(self, choleskys: Array) -> tuple[float, Array]:

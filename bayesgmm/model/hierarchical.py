@@ -55,8 +55,10 @@ class HierarchicalInverseWishart(CovariancePrior):
         mean = "cov(data) K^(-2/d)" if self.scale_mean is None else show(self.scale_mean)
         return f"InverseWishart({df}, C), C ~ Wishart({own}, mean {mean})"
 
-    def filled(self, covariance: Array, n_components: int, n_features: int, *, separate: bool) -> CovariancePrior:
-        plain = self._plain().filled(covariance, n_components, n_features, separate=separate)
+    def filled(
+        self, covariance: Array, within: Array | None, n_components: int, n_features: int, *, separate: bool
+    ) -> CovariancePrior:
+        plain = self._plain().filled(covariance, within, n_components, n_features, separate=separate)
         assert isinstance(plain, InverseWishart)
         df = self.scale_df if self.scale_df is not None else float(1 if separate else n_features)
         return self._replace(df=plain.df, scale_df=df, scale_mean=plain.scale)

@@ -62,7 +62,7 @@ class LinearVariance(Covariances):
         priors = ["HalfNormal(sd(data) / K)" if p is None else p.describe() for p in (self.sd_0, self.sd_a)]
         return f"sd_0^2 + k sd_a^2, sd_0 ~ {priors[0]}, sd_a ~ {priors[1]}"
 
-    def filled(self, covariance: Array, n_components: int) -> Self:
+    def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Self:
         if self.sd_0 is not None and self.sd_a is not None:
             return self
         default = HalfNormal(freeze(np.sqrt(np.diag(covariance)) / n_components))

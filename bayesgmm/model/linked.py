@@ -274,7 +274,7 @@ class ConstantCV(Covariances):
         distance = "mu_k" if not self.origin else f"(mu_k - {show(self.origin)})"
         return f"(cv {distance})^2, cv ~ {self.prior.describe()}"
 
-    def filled(self, covariance: Array, n_components: int) -> Self:
+    def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Self:
         return self
 
     def resolved(self, n_components: int, n_features: int) -> Self:

@@ -99,7 +99,13 @@ class GaussianMixture(Spec):
             self._set("component_names", names)
 
     def filled(
-        self, mean: Array, covariance: Array, n_groups: int | None = None, *, keep_sparse: bool = False
+        self,
+        mean: Array,
+        covariance: Array,
+        n_groups: int | None = None,
+        *,
+        within: Array | None = None,
+        keep_sparse: bool = False,
     ) -> FilledMixture:
         """This model with every part that was left out taken from the data's mean (d,) and covariance (d, d).
 
@@ -117,14 +123,17 @@ class GaussianMixture(Spec):
         assert isinstance(covariances, Covariances)
         means = self.means
         if means is None:
-            means = _default_means(covariances)
-        weights = self.weights if self.weights is not None else _default_weights(random)
+            means = _default_means(covariances, covariance, within)
+        weights = self.weights
+        if weights is None:
+            known = not random and within is not None
+            weights = _weights_of_known_number(covariances, d) if known else _default_weights(random)
         if isinstance(weights, SparseDirichlet) and not (weights.random or random or keep_sparse):
             weights = weights.shared_out(K)
         # Where all features share one unit, widths of means must not depend on the choice of axes either.
         for_means = np.eye(d) * np.trace(covariance) / d if covariances.common_scale() else covariance
         means = as_means(means).filled(mean, for_means, K).resolved(K, d)
-        covariances = covariances.filled(covariance, K).resolved(K, d)
+        covariances = covariances.filled(covariance, K, within).resolved(K, d)
         covariances.check_means(means)
         return FilledMixture(
             n_components=K,
@@ -222,13 +231,25 @@ class GaussianMixture(Spec):
         self._check("component_names", self.component_names is None, named, "Leave them out")
 
 
-def _default_means(covariances: Covariances) -> Means:
-    conjugate = isinstance(covariances.innermost, InverseWishart)
-    return ConjugateMeans() if conjugate else NormalMeans()
+def _default_means(covariances: Covariances, covariance: Array | None = None, within: Array | None = None) -> Means:
+    if not isinstance(covariances.innermost, InverseWishart):
+        return NormalMeans()
+    if covariance is None or within is None:
+        return ConjugateMeans()
+    # As wide as the data where these are widest, in units of a component. Wider, means of components without rows would
+    # have so much more room than those of components with rows that the posterior empties components.
+    widest = float(np.linalg.eigvals(np.linalg.solve(within, covariance)).real.max())
+    return ConjugateMeans(precision_scale=min(1.0, 1.0 / widest))
 
 
 def _default_weights(random_number: bool) -> Weights:
     return SparseDirichlet() if random_number else Dirichlet(1.0)
+
+
+def _weights_of_known_number(covariances: Covariances, n_features: int) -> Weights:
+    # A component without rows is a place of large volume, the larger the more numbers describe it. A group of n rows
+    # is pulled by at most concentration / sqrt(n) standard errors of its weight: 0.63 of one for n = 5 (d + 1).
+    return Dirichlet(float(np.sqrt(2.0 * covariances.fewest_rows(n_features))))
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ class _Structured(Covariances):
     def bounded(self) -> bool:
         return self.prior.bounded(separate=self.separate)
 
-    def filled(self, covariance: Array, n_components: int) -> Self:
-        d = len(covariance)
-        prior = self.prior.filled(self._own(covariance), n_components, d, separate=self.separate)
-        return self._replace(prior=prior)
+    def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Self:
+        own = None if within is None else self._own(within)
+        shape = n_components, len(covariance)
+        return self._replace(prior=self.prior.filled(self._own(covariance), own, *shape, separate=self.separate))
 
     def resolved(self, n_components: int, n_features: int) -> Self:
         return self._replace(prior=self.prior.resolved(self._n_own(n_features), separate=self.separate))
@@ -92,6 +92,9 @@ class Full(_Structured):
 
     def _own(self, covariance: Array) -> Array:
         return covariance
+
+    def fewest_rows(self, n_features: int) -> int:
+        return n_features + 1
 
     def log_density(self, choleskys: Array) -> tuple[float, Array]:
         return self.prior.matrix_log_density(choleskys)
@@ -285,8 +288,8 @@ class Tied(Covariances):
     def bounded(self) -> bool:
         return self.structure.bounded()
 
-    def filled(self, covariance: Array, n_components: int) -> Self:
-        return self._replace(structure=self.structure.filled(covariance, n_components))
+    def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Self:
+        return self._replace(structure=self.structure.filled(covariance, n_components, within))
 
     def resolved(self, n_components: int, n_features: int) -> Self:
         return self._replace(structure=self.structure.resolved(n_components, n_features))

@@ -1,0 +1,127 @@
+"""The covariance that one component is expected to have, on which default priors of a known number of them rest.
+
+The covariance of the data holds the spread between groups as well, so it is no scale for the groups themselves. Groups
+are looked for by k-means, and from there the scale W of the prior Sigma_k ~ InverseWishart(nu, nu W) is the one under
+which the groups are likeliest: empirical Bayes by EM, in which W^-1 becomes the mean of the expected precisions. It is
+a mean of precisions and not of covariances because a wide group must not blow up a narrow one: a scale that is too
+large is worth many rows, one that is too small only a few.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesgmm.engines.base import Array, Problem
+from bayesgmm.model import Diagonal, Spherical, Tied
+from bayesgmm.numerics.linalg import inverse_lower, outer
+
+# A scale needs no more rows than this.
+_MOST_ROWS = 5000
+# The best of so many partitions by k-means, each of so many of Lloyd's steps.
+_PARTITIONS, _LLOYD_STEPS = 8, 20
+# Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data.
+_SHARE = 0.5
+_MOST_STEPS, _STEADY = 30, 1e-3
+# No direction of a component is expected to be narrower than this part of the data's variance.
+_NARROWEST = 1e-4
+
+
+def within_covariance(problem: Problem) -> Array:
+    """The covariance (d, d), in standard units, that one component of the model is expected to have.
+
+    It depends on the rows, but not on their order or on a seed, and changes with their units as the covariance of the
+    data does: under all linear maps for full covariances, under those that the structure allows for others.
+    """
+    K, d = problem.K, problem.n_features
+    total = outer(problem.data_cholesky)
+    if K == 1:
+        return total
+    structure = problem.model.covariances
+    tied = isinstance(structure, Tied)
+    kind = structure.structure if isinstance(structure, Tied) else structure
+    separate = isinstance(kind, (Diagonal, Spherical))
+    places = problem.x.T if separate else np.linalg.solve(problem.data_cholesky, problem.x).T
+    # In order of their distance from the middle, which neither a linear map nor another order of the rows changes.
+    order = np.argsort(np.square(places - places.mean(axis=0)).sum(axis=1), kind="stable")
+    if order.size > _MOST_ROWS:
+        order = order[np.linspace(0, order.size - 1, _MOST_ROWS).astype(np.intp)]
+        kept = np.sort(order)
+        problem, order = problem.part(kept), np.searchsorted(kept, order)
+        places = problem.x.T if separate else np.linalg.solve(problem.data_cholesky, problem.x).T
+    units = problem.rows.units_by_row()
+    labels = np.empty(order.size, dtype=np.intp)
+    labels[order] = _k_means(places[order], K, units[order])
+    shares = np.eye(K)[labels] * units[:, None]
+    counts = shares.sum(axis=0)
+    means = (problem.x @ shares / np.maximum(counts, 1.0)).T
+    residuals = problem.x - means[labels].T
+    pooled = (residuals * units) @ residuals.T / counts.sum()
+    if problem.noise is not None:
+        pooled = pooled + problem.noise.typical
+    W = _shaped(_SHARE * pooled + (1.0 - _SHARE) * total * K ** (-2.0 / d), kind)
+    least = _NARROWEST * _shaped(total, kind)
+    to_unit = inverse_lower(problem.data_cholesky)
+    covariances = np.repeat(W[None], K, axis=0)
+    df = d + 2.0 if not separate else 3.0
+    # A spherical variance is estimated from all features of a row.
+    worth = float(d) if isinstance(kind, Spherical) else 1.0
+    for _ in range(_MOST_STEPS):
+        log_weights = np.log((counts + 1.0) / (counts.sum() + K))
+        factors = inverse_lower(np.linalg.cholesky(covariances))
+        seen = problem.statistics_at(log_weights, means, factors, log_noise=problem.typical_log_noise)
+        counts = seen.counts
+        step = seen.first / np.maximum(counts, 1.0)[:, None]
+        scatter = seen.second - counts[:, None, None] * step[:, :, None] * step[:, None, :]
+        means = means + step
+        rows = counts
+        if tied:
+            scatter, rows = scatter.sum(axis=0, keepdims=True), counts.sum(keepdims=True)
+        expected = worth * _shaped(scatter, kind) + df * W
+        covariances = np.repeat(expected / (worth * rows + df)[:, None, None], 1 if not tied else K, axis=0)
+        before = W
+        W = np.linalg.inv(np.linalg.inv(covariances).mean(axis=0)) + least
+        # In units of the data, so that the last step does not depend on the axes.
+        if np.linalg.norm(to_unit @ (W - before) @ to_unit.T) < _STEADY:
+            break
+    return W
+
+
+def _shaped(matrices: Array, kind: object) -> Array:
+    """Matrices (..., d, d) with what a structure leaves free."""
+    if not isinstance(kind, (Diagonal, Spherical)):
+        return 0.5 * (matrices + np.swapaxes(matrices, -1, -2))
+    d = matrices.shape[-1]
+    variances = np.diagonal(matrices, axis1=-2, axis2=-1)
+    if isinstance(kind, Spherical):
+        variances = np.repeat(variances.mean(axis=-1, keepdims=True), d, axis=-1)
+    return variances[..., None] * np.eye(d)
+
+
+def _k_means(places: Array, K: int, units: Array) -> NDArray[np.intp]:
+    """The partition of rows (n, d) with the least scatter of several by k-means, each from k-means++ seeds."""
+    rng = np.random.default_rng(0)
+    best, least = np.zeros(len(places), dtype=np.intp), np.inf
+    for _ in range(_PARTITIONS):
+        chosen = rng.choice(len(places), p=units / units.sum())
+        centers = places[chosen][None]
+        distance = np.square(places - centers[0]).sum(axis=1)
+        for _ in range(1, K):
+            weight = distance * units
+            # Fewer distinct rows than groups leave nothing to choose by distance.
+            chosen = rng.choice(len(places), p=weight / weight.sum()) if weight.sum() > 0 else 0
+            centers = np.vstack([centers, places[chosen]])
+            distance = np.minimum(distance, np.square(places - places[chosen]).sum(axis=1))
+        labels = np.zeros(len(places), dtype=np.intp)
+        for _ in range(_LLOYD_STEPS):
+            moved = (np.square(centers).sum(axis=1) - 2.0 * places @ centers.T).argmin(axis=1)
+            shares = np.eye(K)[moved] * units[:, None]
+            counts = shares.sum(axis=0)
+            centers = np.where(counts[:, None] > 0, shares.T @ places / np.maximum(counts, 1e-300)[:, None], centers)
+            if np.array_equal(moved, labels):
+                break
+            labels = moved
+        scatter = float((np.square(places - centers[labels]).sum(axis=1) * units).sum())
+        if scatter < least:
+            best, least = labels, scatter
+    return best
