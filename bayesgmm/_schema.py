@@ -44,6 +44,8 @@ DIMS: dict[str, tuple[str, ...]] = {
     "responsibilities_lower": (OBS, COMPONENT),
     "responsibilities_upper": (OBS, COMPONENT),
     "label": (OBS,),
+    "label_probability": (OBS,),
+    "expected_rows": (COMPONENT,),
     "log_density": (OBS,),
     DATA: (OBS, FEATURE),
     "x_sd": (OBS, FEATURE),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError
 from bayesgmm._status import Status
 from bayesgmm.engines._draws import ChainReport, Draws, Sampling
-from bayesgmm.engines._modes import find_modes, most_r_hat, worst_r_hat
+from bayesgmm.engines._modes import find_modes
 from bayesgmm.engines._optima import WORTH_A_LOOK
 from bayesgmm.engines.base import Array, Parameters, Problem, StartReport
 from bayesgmm.numerics.densities import log_densities
@@ -42,10 +42,13 @@ class Sample:
 
     def first(self, n: int) -> Sample:
         """The first n draws."""
-        points = self.points.taken(slice(n))
-        statistics = {name: value[:n] for name, value in self.statistics.items()}
-        counts = None if self.counts is None else self.counts[:n]
-        return replace(self, points=points, statistics=statistics, counts=counts)
+        return self.taken(slice(n))
+
+    def taken(self, which: slice) -> Sample:
+        """Some of the draws."""
+        statistics = {name: value[which] for name, value in self.statistics.items()}
+        counts = None if self.counts is None else self.counts[which]
+        return replace(self, points=self.points.taken(which), statistics=statistics, counts=counts)
 
 
 def end_of(report: StartReport) -> Parameters:
@@ -162,13 +165,3 @@ def _counts(problem: Problem, samples: list[Sample], points: Parameters) -> Arra
     if x is not None:
         return values_of_many(x, (points.log_weights, points.means, factors), n_threads=problem.n_threads)[1]
     return np.array([problem.statistics(points.taken(s)).counts for s in range(len(points.means))])
-
-
-def ended(sampling: Sampling, several_modes: bool, interrupted: bool) -> Status:
-    """How the chains that were kept ended."""
-    if interrupted:
-        return Status.INTERRUPTED
-    if several_modes:
-        return Status.MULTIMODAL
-    worst = worst_r_hat(np.concatenate([sampling.statistics["lp"][..., None], sampling.invariants], axis=2))
-    return Status.SAMPLED if worst <= most_r_hat(sampling.invariants.shape[1]) else Status.NOT_MIXED

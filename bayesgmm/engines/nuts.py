@@ -10,20 +10,28 @@ import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._arviz import load_meanwhile
-from bayesgmm.engines._chains import STATISTICS, run_chains
+from bayesgmm.engines._chains import STATISTICS, Chain, run_chains
+from bayesgmm.engines._cost import nuts_seconds
+from bayesgmm.engines._draws import Sampling
+from bayesgmm.engines._mixing import how_ended, unmixed
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_proper, check_whole
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._python_density import PythonDensity
-from bayesgmm.engines._samples import Sample, as_draws, end_of, ended, origins, sorted_out, trimmed
+from bayesgmm.engines._samples import Sample, as_draws, end_of, origins, sorted_out, trimmed
 from bayesgmm.engines.base import Engine, Outcome, Parameters, Problem
 from bayesgmm.model import FilledMixture
 
 # Chains start this wide round the mode, in units of its curvature.
 _SPREAD = 0.5
 _SPREAD_ELSEWHERE = 0.01
+# Chains go on to so many times the draws asked for, or for so many processor seconds; those that are left out of the
+# posterior make the others go on to so many times the draws.
+_TIMES, _MOST_SECONDS, _TIMES_FOR_LOST = 16, 120.0, 4
+# Draws to find the size of steps again, after the first round.
+_TUNE_AGAIN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +46,10 @@ class NUTS(Engine):
     Parameters
     ----------
     draws : int
-        Draws of each chain.
+        Draws of each chain, to begin with. Where the chains have not mixed by then (R-hat and effective draws of the
+        log density and of log densities at some rows) they go on from where they are, as many draws again each time, up
+        to `max_draws`; so many draws of each chain are stored, evenly spaced. The result's attribute ``draws`` says how
+        many there were.
     tune : int
         Draws before them, in which step size and scales are tuned; they are thrown away.
     chains : int
@@ -55,6 +66,9 @@ class NUTS(Engine):
         Starts of the search for optima, as in `EM`.
     n_polish : int
         How many of them are followed to the end.
+    max_draws : int, optional
+        Chains go no further. If left out, 16 times `draws`, fewer where rows are so many that this would take more
+        than two minutes of a processor. Give `draws` itself for chains that never go on. PyMC's sampler never does.
     """
 
     draws: int = 1000
@@ -65,6 +79,7 @@ class NUTS(Engine):
     sampler: Literal["native", "pymc"] = "native"
     n_init: int = 32
     n_polish: int = 5
+    max_draws: int | None = None
 
     name: ClassVar[str] = "NUTS"
     objective_name: ClassVar[str] = "log_posterior"
@@ -74,6 +89,11 @@ class NUTS(Engine):
             check_whole(self, option, least=least)
         if self.cores is not None:
             check_whole(self, "cores", least=1)
+        if self.max_draws is not None:
+            check_whole(self, "max_draws", least=1)
+            if self.max_draws < self.draws:
+                hint = f"Give at least draws = {self.draws}, or leave it out"
+                raise InputError("NUTS.max_draws", f"got {self.max_draws}", hint)
         check_positive(self, "target_accept")
         if self.target_accept >= 1:
             raise InputError("NUTS.target_accept", f"got {self.target_accept!r}", "Give a number between 0 and 1")
@@ -107,18 +127,33 @@ class NUTS(Engine):
         begun = origins(problem, found.reports, found.best, self.chains)
         seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
         points = [end_of(found.reports[origin]) for origin in begun]
-        sample = self._by_nutpie if native else self._by_pymc
-        samples, interrupted = sample(problem, end_of(found.reports[found.best]), points, seeds, rng, progress)
-        samples = trimmed([replace(s, start=begun[s.chain]) for s in samples])
-        sampling, kept, several = sorted_out(problem, samples)
+        best = end_of(found.reports[found.best])
+        if native:
+            chains = _Chains(self, problem, best, points, seeds, rng, progress)
+            chains.run(self.draws, self.tune)
+            judged = _Judged(problem, begun, chains.samples(), chains.draws)
+            while judged.goes_on(self.draws) and chains.go_on(self._most_draws(problem)):
+                judged = _Judged(problem, begun, chains.samples(), chains.draws)
+            drawn, interrupted = chains.draws, chains.interrupted or (judged.failed and progress.interrupts.noted)
+        else:
+            samples, interrupted = self._by_pymc(problem, points, seeds, progress)
+            judged, drawn = _Judged(problem, begun, samples, self.draws), self.draws
+        status, message = how_ended(
+            judged.failed,
+            several_modes=judged.several_modes,
+            interrupted=bool(interrupted),
+            length=f"{drawn} draws of each chain",
+            remedy="Raise `max_draws`, and look at `diagnose`",
+        )
         mode = found.reports[found.best]
-        starts = {row.start for row in sampling.chains if row.kept}
+        starts = {row.start for row in judged.sampling.chains if row.kept}
         if found.best not in starts:  # chains left it for a mode that holds more of the posterior
             mode = found.reports[min(starts)]
         objective, shift = at_mode(problem, end_of(mode), mode.end_value, True)
+        sampling, kept = judged.thinned(drawn // self.draws)
         return Outcome(
             point=problem.units.to_data(end_of(mode)),
-            status=ended(sampling, several, interrupted),
+            status=status,
             starts=[entry.in_data_units(problem, shift) for entry in found.reports],
             best_start=found.best,
             objective=objective,
@@ -132,49 +167,24 @@ class NUTS(Engine):
                 "predictive_family": "draws",
                 "sampler": "native" if native else "pymc",
                 "sampler_reason": reason,
+                "draws": drawn,
             },
+            message=message,
         )
 
-    def _by_nutpie(
-        self,
-        problem: Problem,
-        mode: Parameters,
-        points: list[Parameters],
-        seeds: list[int],
-        rng: np.random.Generator,
-        progress: Progress,
-    ) -> tuple[list[Sample], bool]:
-        density = (PythonDensity if _in_python(problem) else NativeDensity)(problem, mode)
-        starts = []
-        for point in points:
-            # The curvature at further optima is another, and they are to be left only if the posterior says so.
-            width = _SPREAD if point is mode else _SPREAD_ELSEWHERE
-            starts.append(density.coordinates_of(point) + width * rng.standard_normal(density.size))
-        run = run_chains(
-            density,
-            starts,
-            seeds,
-            draws=self.draws,
-            tune=self.tune,
-            target_accept=self.target_accept,
-            cores=self.cores or os.cpu_count() or 1,
-            progress=progress,
-        )
-        samples = []
-        for i, chain in enumerate(run.chains):
-            if chain is not None:
-                statistics = {**chain.statistics, "lp": chain.statistics["lp"] + density.constant}
-                samples.append(Sample(chain=i, points=density.parameters(chain.v), statistics=statistics))
-        return samples, run.interrupted
+    def _most_draws(self, problem: Problem) -> int:
+        """How far chains may go."""
+        if self.max_draws is not None:
+            return self.max_draws
+        times = int(_MOST_SECONDS / self.seconds(problem))
+        return self.draws * max(1, min(_TIMES, times))
+
+    def seconds(self, problem: Problem) -> float:
+        """Processor seconds that the first round takes, roughly; the search and the result are not counted."""
+        return nuts_seconds(problem, self.chains * (self.draws + self.tune), in_python=_in_python(problem))
 
     def _by_pymc(
-        self,
-        problem: Problem,
-        mode: Parameters,
-        points: list[Parameters],
-        seeds: list[int],
-        rng: np.random.Generator,
-        progress: Progress,
+        self, problem: Problem, points: list[Parameters], seeds: list[int], progress: Progress
     ) -> tuple[list[Sample], bool]:
         from bayesgmm.engines._pymc_model import open_model, sample_model
 
@@ -208,6 +218,104 @@ class NUTS(Engine):
             statistics = {name: stats[name].to_numpy()[chain] for name in STATISTICS if name in stats}
             samples.append(Sample(chain=chain, points=problem.units.to_standard(at), statistics=statistics))
         return samples, any(len(sample) < self.draws for sample in samples)
+
+
+class _Chains:
+    """Chains of nutpie that can go on from where they are.
+
+    Each round is a sampler of its own, which tunes its steps again from the last draws of the round before.
+    """
+
+    def __init__(
+        self,
+        engine: NUTS,
+        problem: Problem,
+        mode: Parameters,
+        points: list[Parameters],
+        seeds: list[int],
+        rng: np.random.Generator,
+        progress: Progress,
+    ) -> None:
+        self._engine, self._seeds, self._progress = engine, seeds, progress
+        self._density = (PythonDensity if _in_python(problem) else NativeDensity)(problem, mode)
+        self._starts = []
+        for point in points:
+            # The curvature at further optima is another, and they are to be left only if the posterior says so.
+            width = _SPREAD if point is mode else _SPREAD_ELSEWHERE
+            noise = rng.standard_normal(self._density.size)
+            self._starts.append(self._density.coordinates_of(point) + width * noise)
+        self._rounds: list[list[Chain | None]] = []
+        self.draws = 0
+        self.interrupted = False
+
+    def run(self, draws: int, tune: int) -> None:
+        """So many more draws of each chain."""
+        seeds = self._seeds
+        if self._rounds:
+            seeds = [np.random.SeedSequence([seed, len(self._rounds)]).generate_state(1)[0] >> 1 for seed in seeds]
+        run = run_chains(
+            self._density,
+            self._starts,
+            [int(seed) for seed in seeds],
+            draws=draws,
+            tune=tune,
+            target_accept=self._engine.target_accept,
+            cores=self._engine.cores or os.cpu_count() or 1,
+            progress=self._progress,
+        )
+        self._rounds.append(run.chains)
+        self.interrupted = run.interrupted
+        self.draws += draws
+        if not run.interrupted:
+            self._starts = [chain.v[-1] for chain in run.chains if chain is not None]
+
+    def go_on(self, most: int) -> bool:
+        """As many draws again, up to `most`; whether there was anything left to do."""
+        more = min(self.draws, (most - self.draws) // self._engine.draws * self._engine.draws)
+        if more <= 0 or self.interrupted or self._progress.interrupts.noted:
+            return False
+        self.run(more, min(self._engine.tune, _TUNE_AGAIN))
+        return True
+
+    def samples(self) -> list[Sample]:
+        """All draws so far of every chain that has some."""
+        samples = []
+        for i, parts in enumerate(zip(*self._rounds, strict=True)):
+            own = [part for part in parts if part is not None]
+            if own:
+                v = np.concatenate([part.v for part in own])
+                statistics = {name: np.concatenate([part.statistics[name] for part in own]) for name in STATISTICS}
+                statistics["lp"] = statistics["lp"] + self._density.constant
+                samples.append(Sample(chain=i, points=self._density.parameters(v), statistics=statistics))
+        return samples
+
+
+class _Judged:
+    """Draws of all chains, which of them are kept, and what speaks against them."""
+
+    def __init__(self, problem: Problem, begun: list[int], samples: list[Sample], draws: int) -> None:
+        samples = trimmed([replace(sample, start=begun[sample.chain]) for sample in samples])
+        self._problem, self._draws = problem, draws
+        self.sampling, self._kept, self.several_modes = sorted_out(problem, samples)
+        self.failed = unmixed(self.sampling.statistics["lp"], self.sampling.invariants)
+
+    def goes_on(self, draws: int) -> bool:
+        """Whether more draws than so many at a time may change what is found."""
+        # The height of a mode is not its mass: chains that are left out get the time to find their way.
+        lost = self.sampling.left_out is not None and self._draws < _TIMES_FOR_LOST * draws
+        return bool(self.failed) or self.several_modes or lost
+
+    def thinned(self, every: int) -> tuple[Sampling, list[Sample]]:
+        """The chains with every so many draws alone, where they went on."""
+        if every <= 1:
+            return self.sampling, self._kept
+        own = slice(every - 1, None, every)
+        sampling = self.sampling
+        return replace(
+            sampling,
+            statistics={name: value[:, own] for name, value in sampling.statistics.items()},
+            invariants=sampling.invariants[:, own],
+        ), [sample.taken(own) for sample in self._kept]
 
 
 def _in_python(problem: Problem) -> bool:

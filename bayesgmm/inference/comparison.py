@@ -134,7 +134,7 @@ def _order(first: xr.DataTree, fit: xr.DataTree) -> NDArray[np.intp]:
 
 
 def _responsibilities(fit: xr.DataTree) -> Array:
-    return fit[names.ASSIGNMENTS]["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
+    return responsibilities_of(fit)
 
 
 def _row(fit: xr.DataTree, order: NDArray[np.intp], kind: str, probability: float) -> dict[str, Array]:

@@ -10,16 +10,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._errors import InputError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Engine, Problem
-from bayesgmm.engines.em import EM
+from bayesgmm.engines.base import Engine
 from bayesgmm.engines.gibbs import Gibbs
-from bayesgmm.engines.laplace import Laplace
-from bayesgmm.engines.vb import VB
+from bayesgmm.inference.default_engine import run_default
 from bayesgmm.inference.prediction import assignments
 from bayesgmm.model import GaussianMixture
 
@@ -108,20 +106,15 @@ def fit(
         raise InputError("engine", f"got {engine!r}", hint)
     check_seed(random_seed)
     table = as_data(data)
-    chosen = None
-    if engine is None and model.only_by_gibbs():
-        engine, chosen = Gibbs(), f"only Gibbs takes {' and '.join(model.only_by_gibbs())}"
+    named = engine is not None
     problem = build_problem(
         model,
         table,
-        n_threads=None if engine is None else getattr(engine, "threads", None),
+        n_threads=getattr(engine, "threads", None),
         who="fit" if engine is None else engine.name,
-        by_gibbs=isinstance(engine, Gibbs),
+        by_gibbs=isinstance(engine, Gibbs) or (not named and bool(model.only_by_gibbs())),
     )
-    if engine is None:
-        engine, reason = choose_engine(problem)
-    else:
-        reason = chosen or "asked for by name"
+    if engine is not None:
         engine.check(problem.declared, table.n_features)
     rng = np.random.default_rng(random_seed)
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
@@ -130,7 +123,10 @@ def fit(
     # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
     # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
     with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress, progress.interrupts:
-        outcome = engine.run(problem, rng, progress)
+        if engine is None:
+            engine, reason, outcome = run_default(problem, rng, progress)
+        else:
+            reason, outcome = "asked for by name", engine.run(problem, rng, progress)
         result = build_result(
             problem,
             outcome,
@@ -164,27 +160,3 @@ def check_seed(random_seed: Any) -> None:
         raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number, or None")
     if random_seed is not None and random_seed < 0:
         raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
-
-
-def choose_engine(problem: Problem) -> tuple[Engine, str]:
-    """The default engine for a declaration and data, and the reason in a sentence or two."""
-    model, n_features = problem.declared, problem.n_features
-    try:
-        VB().check_problem(problem)
-    except UnsupportedError as error:
-        why = f"VB cannot: {error}"
-    else:
-        if problem.rows.exact:
-            return VB(), "the declaration is conjugate, so VB gives draws and a bound on the evidence"
-        why = "VB's intervals would be too narrow where values are missing, have errors or are in bins."
-    try:
-        Laplace().check(model, n_features)
-    except UnsupportedError as error:
-        why = f"{why} Laplace cannot either: {error}"
-    else:
-        return Laplace(), why
-    try:
-        EM().check(model, n_features)
-    except UnsupportedError as error:
-        return EM(density="unconstrained"), f"{why} EM on the parameters' own density cannot either: {error}"
-    return EM(), why

@@ -109,7 +109,7 @@ def merge_components(fit: xr.DataTree, *, n_clusters: int | None = None) -> xr.D
     cluster_of = found.point.cluster_of[0]
     members = cluster_of[chosen - 1] == np.arange(chosen)[:, None]
     clusters = np.array([" + ".join(str(name) for name in fitted.components[own]) for own in members])
-    assigned = fit[names.ASSIGNMENTS]["responsibilities"].transpose(names.OBS, names.COMPONENT)
+    assigned = responsibilities_of(fit)
     r = assigned.to_numpy() @ members.T
     lower, upper, how = _intervals(fitted, standardised(fitted, stored_data(fit)), members)
     by_number, by_cluster = (names.N_CLUSTERS,), (names.OBS, names.CLUSTER)
@@ -217,7 +217,7 @@ def _found(fit: xr.DataTree, fitted: FittedMixture, most_draws: int, most_logs: 
     from bayesgmm.results import stored_data
 
     table = stored_data(fit)
-    r = fit[names.ASSIGNMENTS]["responsibilities"].transpose(names.COMPONENT, names.OBS).to_numpy()
+    r = responsibilities_of(fit).T
     # A row in which nothing was observed has the weights for responsibilities, and nothing could lower their entropy.
     units = np.where(np.isnan(table.values).all(axis=1), 0.0, units_of(fit))
     point = hierarchies(r[None], units, empty_below=OCCUPIED)

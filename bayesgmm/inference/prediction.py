@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+# Above, a fit holds labels and no responsibilities.
+MANY_ROWS = 100_000
 # Responsibilities of one chunk of rows are held for all draws; the chunk is made to fit into so many numbers.
 _NUMBERS_AT_ONCE = 3_000_000
 # Intervals of very many rows are taken over fewer draws, evenly spaced; at least the second number of them.
@@ -53,7 +55,8 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
     xarray.Dataset
         ``responsibilities`` (obs, component), their posterior mean; ``responsibilities_lower`` and ``_upper``, the
         interval of ArviZ's ``rcParams`` (NaN where the engine has no draws); ``label`` (obs), the name of the
-        component with the largest responsibility; ``log_density`` (obs), the log posterior predictive density (the
+        component with the largest responsibility at the point estimate, and ``label_probability`` (obs), its
+        responsibility; ``log_density`` (obs), the log posterior predictive density (the
         density at the mode for `EM`) of what was measured, errors included, and for a bin its log probability. With
         ``per_draw`` the first and the last only, with dimensions chain and draw in front.
 
@@ -70,11 +73,39 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
 
 
 def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
-    """The group of the same name: `predict` for the fitted rows, without the densities."""
+    """The group of the same name: `predict` for the fitted rows, without the densities.
+
+    Above 100,000 rows responsibilities are left out, because nobody may want so many numbers: labels, how probable each
+    of them is and the expected rows of the components are there, all at the point estimate.
+    """
     from bayesgmm.results import read_result
+    from bayesgmm.results.build import dataset
 
     fitted = read_result(fit)
-    return summary_dataset(fitted, _rows(fit, fitted, None), progress, with_density=False)
+    table = _rows(fit, fitted, None)
+    units = np.ones(table.n_obs) if table.counts is None else table.counts
+    if table.n_obs <= MANY_ROWS:
+        found = summary_dataset(fitted, table, progress, with_density=False)
+        rows = found["responsibilities"].to_numpy().T @ units
+        return found.assign(expected_rows=(names.COMPONENT, rows))
+    x = standardised(fitted, table)
+    label, probability = np.empty(x.n_rows, dtype=np.intp), np.empty(x.n_rows)
+    rows = np.zeros(len(fitted.components))
+    for own, r, _ in chunks(fitted, fitted.point, x):
+        label[own], probability[own] = r[0].argmax(axis=0), r[0].max(axis=0)
+        rows += r[0] @ units[own]
+        progress.step("labels", own.stop, x.n_rows)
+    attrs = {"meaning": f"at the point estimate: more than {MANY_ROWS:,} rows. `predict(fit)` gives responsibilities."}
+    found = {"label": fitted.components[label], "label_probability": probability, "expected_rows": rows}
+    return dataset(found, _coords(fitted, table), attrs=attrs)
+
+
+def responsibilities_of(fit: xr.DataTree) -> Array:
+    """Responsibilities (obs, component) of the fitted rows: those in ``assignments``, or predicted where it has none."""
+    assigned = fit[names.ASSIGNMENTS].to_dataset()
+    if "responsibilities" not in assigned:
+        assigned = predict(fit)
+    return assigned["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
 
 
 def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
@@ -152,15 +183,29 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress, *, w
         if with_density and exact and fitted.predictive is not None and fitted.predictive_family != "draws":
             log_density = _closed_form(fitted, x)
         attrs[names.INTERVAL] = f"{probability:.0%} {kind} over {len(draws)} draws"
+    label = mean.argmax(axis=1) if fitted.draws is None else _labels(fitted, x)
     found = {
         "responsibilities": mean,
         "responsibilities_lower": lower,
         "responsibilities_upper": upper,
-        "label": fitted.components[mean.argmax(axis=1)],
+        "label": fitted.components[label],
+        "label_probability": mean[np.arange(n), label],
     }
     if with_density:
         found["log_density"] = log_density - x.log_volumes(fitted.scale)
     return dataset(found, _coords(fitted, table), attrs=attrs)
+
+
+def _labels(fitted: FittedMixture, x: Rows) -> NDArray[np.intp]:
+    """The component of largest responsibility at the point estimate.
+
+    Where components overlap the posterior averages over many ways to divide the rows, and the labels of its mean
+    responsibilities are those of none of them.
+    """
+    label = np.empty(x.n_rows, dtype=np.intp)
+    for own, r, _ in chunks(fitted, fitted.point, x):
+        label[own] = r[0].argmax(axis=0)
+    return label
 
 
 def per_draw_dataset(fitted: FittedMixture, table: Data) -> xr.Dataset:

@@ -23,7 +23,7 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     ----------
     fit : DataTree
     certain : float
-        A row of data is uncertain when the responsibility of its own component is below this.
+        A row of data is uncertain when the responsibility of the component that its label names is below this.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
             add(f"{column}[{feature}]", variable, {names.FEATURE: j})
     assigned = fit[names.ASSIGNMENTS].to_dataset()
     components = point[names.COMPONENT].to_numpy()
-    own = assigned["responsibilities"].max(names.COMPONENT).to_numpy()
+    own = assigned["label_probability"].to_numpy()
     member = assigned["label"].to_numpy()[:, None] == components
     units = units_of(fit)[:, None]
     columns["members"] = (member * units).sum(axis=0)
@@ -83,12 +83,6 @@ def units_of(fit: xr.DataTree) -> NDArray[Any]:
         return np.ones(fit[names.OBSERVED].sizes[names.OBS], dtype=int)
     counts = constant["counts"].to_numpy()
     return counts.astype(int) if (counts == np.round(counts)).all() else counts
-
-
-def _along_rows(fit: xr.DataTree) -> xr.DataArray:
-    import xarray as xr
-
-    return xr.DataArray(units_of(fit), dims=names.OBS)
 
 
 def occupied_components(fit: xr.DataTree) -> xr.Dataset:
@@ -110,7 +104,7 @@ def occupied_components(fit: xr.DataTree) -> xr.Dataset:
     from bayesgmm.results.read import check_result
 
     check_result(fit)
-    rows = (fit[names.ASSIGNMENTS].to_dataset()["responsibilities"] * _along_rows(fit)).sum(names.OBS)
+    rows = fit[names.ASSIGNMENTS]["expected_rows"]
     K = rows.sizes[names.COMPONENT]
     if names.POSTERIOR in fit.children:
         numbers = fit[names.POSTERIOR]["n_occupied"].to_numpy().ravel()

@@ -1,0 +1,82 @@
+"""Which engine `fit` takes when none is named: the one whose intervals hold at a cost that the data allow."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesgmm._errors import FitError, UnsupportedError
+from bayesgmm.engines._importance import WORST_PARETO_K
+from bayesgmm.engines._native_density import check_native
+from bayesgmm.engines._progress import Progress
+from bayesgmm.engines.base import Engine, Outcome, Problem
+from bayesgmm.engines.em import EM
+from bayesgmm.engines.gibbs import Gibbs
+from bayesgmm.engines.laplace import Laplace
+from bayesgmm.engines.nuts import NUTS
+
+# Draws of each chain that the default begins with.
+_DRAWS = 500
+# Processor seconds up to which sampling comes first, and up to which it comes where Laplace's check fails.
+_AT_ONCE, _IF_NEED_BE = 10.0, 60.0
+
+
+def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) -> tuple[Engine, str, Outcome]:
+    """Fit, and say by which engine and why in a sentence or two.
+
+    Raises
+    ------
+    FitError
+        If no engine that takes the declaration finds a proper optimum.
+    """
+    engine, reason = choose_engine(problem)
+    if not isinstance(engine, Laplace):
+        return engine, reason, engine.run(problem, rng, progress)
+    outcome, why = None, ""
+    try:
+        outcome = engine.run(problem, rng, progress)
+        k = float(outcome.notes["pareto_k"])
+        if k <= WORST_PARETO_K:
+            return engine, f"{reason} Its importance weights say that its intervals hold (Pareto k {k:.2f}).", outcome
+        why = f"Laplace's importance weights say that its intervals may not hold (Pareto k {k:.2f})"
+    except FitError as error:
+        why = str(error).rstrip(".")
+    sampler = NUTS(draws=_DRAWS)
+    seconds = sampler.seconds(problem)
+    if seconds <= _IF_NEED_BE:
+        return sampler, f"{why}, so the posterior was sampled.", sampler.run(problem, rng, progress)
+    if outcome is None:
+        raise FitError(f"{why}. NUTS() takes it and would take about {seconds:.0f} s of a processor.")
+    return engine, f"{reason} {why}; NUTS would take about {seconds:.0f} s of a processor.", outcome
+
+
+def choose_engine(problem: Problem) -> tuple[Engine, str]:
+    """The engine to begin with for a declaration and data, and the reason in a sentence or two."""
+    model, n_features = problem.declared, problem.n_features
+    if model.only_by_gibbs():
+        return Gibbs(), f"Only Gibbs takes {' and '.join(model.only_by_gibbs())}."
+    sampler = NUTS(draws=_DRAWS)
+    try:
+        sampler.check(model, n_features)
+    except UnsupportedError as error:
+        return _by_mode(problem, f"There is no posterior to sample: {error}")
+    try:
+        check_native(problem)
+        native = problem.n_groups is None and not problem.free_noise
+    except UnsupportedError:
+        native = False
+    seconds = sampler.seconds(problem)
+    took = f"about {seconds:.1g} s" if seconds < 10 else f"about {seconds:.0f} s"
+    if problem.rows.exact and native and seconds <= _AT_ONCE:
+        return sampler, f"Sampling the posterior takes {took} of a processor, so nothing has to be approximated."
+    if not problem.rows.exact:
+        return Laplace(), "Values are missing, have errors or are in bins, where sampling takes long."
+    return Laplace(), f"Sampling the posterior would take {took} of a processor."
+
+
+def _by_mode(problem: Problem, why: str) -> tuple[Engine, str]:
+    try:
+        EM().check(problem.declared, problem.n_features)
+    except UnsupportedError as error:
+        return EM(density="unconstrained"), f"{why} EM on the parameters' own density cannot either: {error}"
+    return EM(), why
+
