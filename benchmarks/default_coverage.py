@@ -17,21 +17,18 @@ one.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from _common import print_table, versions  # pins the threads, so before numpy
 
 # isort: split
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache, partial
-from multiprocessing import get_context
 
 from _default_cells import HEADS, cells, named_cells
 from _default_fits import DEFAULT, ENGINES, EXACT, record, warm_up
 from _default_tables import report
+from _records import Record, read, work_off
 
 Job = tuple[str, int, int]
 
@@ -49,49 +46,16 @@ def jobs(options: argparse.Namespace) -> Iterator[Job]:
             yield from ((EXACT, cell, i) for cell in chosen)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """All records of a file; a last line that was cut off by a stop is left out."""
-    found = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            print(f"left out a line that was cut off: {line[:60]}...")
-    return found
-
-
 @lru_cache
 def _warm(engine: str) -> None:
     """Once in a process."""
     warm_up(engine)
 
 
-def done(job: Job, seed: int, exact_draws: int) -> dict[str, Any]:
+def done(job: Job, seed: int, exact_draws: int) -> Record:
     """The record of one fit, in a process that is warm."""
     _warm(job[0])
     return record(*job, seed=seed, exact_draws=exact_draws)
-
-
-def run(wanted: Sequence[Job], options: argparse.Namespace) -> None:
-    """Make the fits and append what was found of each at once."""
-    one = partial(done, seed=options.seed, exact_draws=options.exact_draws)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    cut_off = options.out.exists() and not options.out.read_bytes().endswith(b"\n")
-    with options.out.open("a") as out:
-        if cut_off and out.tell():
-            out.write("\n")
-
-        def keep(found: dict[str, Any]) -> None:
-            out.write(json.dumps(found) + "\n")
-            out.flush()
-
-        if options.workers == 1:
-            for job in wanted:
-                keep(one(job))
-            return
-        with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-            for finished in as_completed([pool.submit(one, job) for job in wanted]):
-                keep(finished.result())
 
 
 def show_design() -> None:
@@ -128,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         there = {
             (each["engine"], each["cell"], each["i"]) for each in read(options.out) if each["seed"] == options.seed
         }
-        run([job for job in jobs(options) if job not in there], options)
+        one = partial(done, seed=options.seed, exact_draws=options.exact_draws)
+        work_off([job for job in jobs(options) if job not in there], one, options.out, options.workers)
     found = [each for each in read(options.out) if each["seed"] == options.seed]
     if not found:
         print(f"\n{options.out} has no results of seed {options.seed}")

@@ -5,9 +5,17 @@ import json
 import _default_cells as study
 import _default_fits as one_fit
 import _default_tables as tables
+import _records
+import default_cost
 import default_coverage
+import default_labels
+import default_prior_calibration as calibration
 import numpy as np
 import pytest
+from _calibration import N_RANKED, Band
+from scipy import stats
+
+import bayesgmm as bg
 
 
 def test_levels_and_pairs_of_levels_occur_about_equally_often():
@@ -66,7 +74,7 @@ def test_a_study_that_was_stopped_goes_on_where_it_was(tmp_path, capsys):
     out.write_text(first + first[:30])  # killed while it wrote
     default_coverage.main([*call, "--fits", "2", "--named-fits", "2"])
     assert out.read_text().startswith(first)
-    found = default_coverage.read(out)
+    found = _records.read(out)
     assert [each["i"] for each in found] == [0, 1]
     for each in found:
         assert each["used"] == "VB"
@@ -111,3 +119,65 @@ def test_intervals_that_are_too_wide_fall_short(capsys):
         records = [record(MUST, 0, 0.95, width=width), record(MUST, 0, 0.95, engine="exact")]
         assert tables.report(json.loads(json.dumps(records))) is well
         assert f"{width:.2f} times a long run's" in capsys.readouterr().out
+
+
+def test_ranks_of_few_effective_draws_are_uniform_too():
+    rng = np.random.default_rng(2)
+    ranks = np.array([calibration.ranked(u, rng.random(50), ess, rng) for u in rng.random(500) for ess in (3.0, 80.0)])
+    assert ranks.min() == 0
+    assert ranks.max() == N_RANKED
+    for found in (ranks[::2], ranks[1::2]):
+        assert Band(found.size).p_value(found) > 0.001
+
+
+def test_the_prior_written_anew_is_the_one_that_is_drawn_from():
+    form = calibration.DefaultForm(n_features=2)
+    sims = [bg.simulate(form.model, 1, random_seed=seed, n_features=2) for seed in range(40)]
+    drawn = [np.stack([sim[name].to_numpy() for sim in sims]) for name in ("weights", "means", "covariances")]
+    own = stats.beta(2, 2).logpdf(drawn[0][:, 0])
+    for k in range(2):
+        covariances = drawn[2][:, k]
+        own += stats.invwishart(4, 4 * np.eye(2)).logpdf(np.moveaxis(covariances, 0, -1))
+        own += [
+            stats.multivariate_normal(np.zeros(2), c / 0.01).logpdf(m)
+            for m, c in zip(drawn[1][:, k], covariances, strict=True)
+        ]
+    np.testing.assert_allclose(np.ptp(form.log_prior(*drawn) - own), 0, atol=1e-8)
+
+
+def test_calibration_of_the_default_form_runs(tmp_path, capsys):
+    out = tmp_path / "found.jsonl"
+    calibration.main(["--out", str(out), "--fits", "1", "--engine", "Laplace"])
+    found = _records.read(out)
+    assert [each["setting"] for each in found] == [0, 1]
+    assert "smaller responsibility at 0" in capsys.readouterr().out
+
+
+def test_labels_of_data_with_known_classes(capsys):
+    default_labels.main(["--only", "iris"])
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| iris"))
+    assert 0 < float(row.split("|")[7]) <= 1
+    assert sum(map(int, row.split("|")[10].split("/"))) == 150
+
+
+def test_the_formula_of_the_cost_is_found_again(capsys):
+    records = []
+    for n in default_cost.SIZES:
+        for d in default_cost.FEATURES:
+            for K in default_cost.COMPONENTS:
+                steps = 2 * default_cost.n_coordinates(d, K) ** 0.5
+                evaluations = 4 * (bg.NUTS().tune + 500) * steps
+                cpu = 0.2 + 3e-6 * evaluations + 2e-9 * evaluations * n * K
+                records.append({"engine": "NUTS", "n": n, "d": d, "K": K, "cpu": cpu, "steps": steps, "draws": 500})
+                records[-1]["status"] = "SAMPLED"
+    default_cost.report(records)
+    said = capsys.readouterr().out
+    assert "steps of a draw: 2.00 p^0.50" in said
+    assert "NUTS, seconds: 0.2 1 + 3e-06 E + 2e-09 E N K; formula / measured 1.00 to 1.00" in said
+
+
+@pytest.mark.parametrize("engine", list(default_cost.ENGINES))
+def test_the_cost_of_an_engine_is_measured(engine):
+    found = default_cost.measure(engine, 60, 1, 2, 6.0)
+    assert found["cpu"] > 0
+    assert found.get("draws", 500) == 500
