@@ -9,7 +9,7 @@ Times are of the processor, with one thread on both sides, after a first fit tha
 from which the default call's choice between engines is made: one fit a cell, groups of equal size, under the default
 form of the prior with the scale written out. The groups are far apart (`--apart` sds), so that the grid shows what
 ordinary steps cost: where rows do not hold K groups NUTS takes many more steps a draw. A cell is left out where a
-group has fewer than 2 (d + 1) rows, or where a linear extrapolation from fewer rows expects more than `--most` seconds.
+group has fewer than 2 (d + 1) rows, or where more than `--most` seconds are expected from what fewer rows took.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ Array = NDArray[np.float64]
 
 APART, CLEARLY_APART = 3.0, 6.0
 SIZES, FEATURES, COMPONENTS = (100, 1000, 10_000, 100_000), (1, 2, 4, 8, 13), (2, 3, 5)
+# Power of the number of rows with which times grow, about, since each fit has a fixed part.
+GROWTH = 0.8
 ENGINES: dict[str, Callable[[], Any]] = {
     "NUTS": lambda: bg.NUTS(draws=500, cores=1),
     "Laplace": lambda: bg.Laplace(threads=1),
@@ -159,7 +161,7 @@ def grid(out: Path, apart: float, most: float, budget: float) -> None:
                         continue
                     tried = i > 0 and SIZES[i - 1] >= 2 * K * (d + 1)
                     fewer = known.get((engine, SIZES[i - 1], d, K), np.inf) if tried else 0.0
-                    expected = fewer * n / SIZES[i - 1]
+                    expected = fewer * (n / SIZES[i - 1]) ** GROWTH
                     if expected > most or spent > budget:
                         continue
                     facts = measure(engine, n, d, K, apart)
@@ -213,12 +215,11 @@ def formula(engine: str, records: list[dict[str, Any]]) -> None:
         print(
             f"\nsteps of a draw: {np.exp(level):.2f} p^{slope:.2f}; p coordinates; E = {chains} ({tune} + draws) steps"
         )
-    matrix = np.stack([terms(r)[0] for r in records])
+    matrix, names = np.stack([terms(r)[0] for r in records]), terms(records[0])[1]
+    if engine != "NUTS":  # no evaluations are counted, so that the first two terms are one
+        matrix, names = matrix[:, 1:], ["1", *(name.removeprefix("E ") for name in names[2:])]
     cpu = np.array([r["cpu"] for r in records])
     coefficients, _ = nnls(matrix / cpu[:, None], np.ones(cpu.size))
-    names = terms(records[0])[1]
-    if engine != "NUTS":
-        names = [name.removeprefix("E ") for name in names]
     # Shares of the time; what is nowhere any of it is left out.
     matters = (matrix * coefficients / cpu[:, None]).max(axis=0) > 1e-6
     text = " + ".join(f"{c:.3g} {name}" for c, name, m in zip(coefficients, names, matters, strict=True) if m)
