@@ -1,4 +1,9 @@
-"""Importance sampling from the hills of a posterior: mixtures of Normals, of Student t, and of what these learn."""
+"""Importance sampling from the hills of a posterior: mixtures of Normals, of Student t, and what is learnt from both.
+
+Hills are bent where components overlap, which no Normal is. A mixture of several Student t is fitted to the weighted
+draws (population Monte Carlo; Cappe et al. 2008), more is drawn from it, and all draws are weighed together, as ones of
+one mixture of everything that was drawn from (Cornuet et al. 2012).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,6 @@ from bayesgmm.engines._adaptive import Blend, log_weights
 from bayesgmm.engines._hills import NEGLIGIBLE, Hill
 from bayesgmm.engines._importance import Importance, smoothed
 from bayesgmm.engines._labels import over_labels
-from bayesgmm.engines._normal import NormalApproximation
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
 
@@ -21,6 +25,12 @@ _TAILS = 6.0
 _EVEN_SHARE = 0.1
 # Where Pareto k is below there is no need to look for better proposals.
 _FINE = 0.5
+# Rounds of learning, steps of each, Student t beside one for each hill, and the share of the draws that hills keep.
+_ROUNDS, _STEPS, _BENDS, _HILLS_KEEP = 3, 4, 3, 0.2
+# Weights below a share of the draws like this teach nothing.
+_UNSEEN = 1e-12
+# Averages over more copies than this that overlap take too long to be made again and again.
+_MOST_COPIES = 24
 # Weights worth fewer draws than this for each coordinate say little about a covariance.
 _DRAWS_PER_COORDINATE = 2.0
 # Copies of a hill count as apart if their densities at so many of the draws are all lower by so much.
@@ -40,8 +50,8 @@ class Proposals:
         Expected rows of each component.
     log_q : (S,) array
         Density of the proposals, averaged over the copies of hills that other labels make.
-    overlap : bool
-        Whether copies overlap, so that a draw may have the labels of another one.
+    n_overlapping : int
+        How many copies overlap; where it is more than one a draw may have the labels of another one.
     importance : Importance
     """
 
@@ -50,7 +60,7 @@ class Proposals:
     log_joint: Array
     counts: Array
     log_q: Array
-    overlap: bool
+    n_overlapping: int
     importance: Importance
 
     def masses(self, found: Sequence[Hill]) -> Array:
@@ -83,20 +93,20 @@ def proposed(problem: Problem, blend: Blend, size: int, rng: np.random.Generator
     points = blend.draw(rng, size)
     likelihoods, counts = problem.likelihoods(points, progress)
     log_joint = likelihoods + blend.log_prior(points)
-    log_q, overlap = averaged(problem, blend, points)
+    log_q, n_overlapping = averaged(problem, blend, points)
     return Proposals(
         blend=blend,
         points=points,
         log_joint=log_joint,
         counts=counts,
         log_q=log_q,
-        overlap=overlap,
+        n_overlapping=n_overlapping,
         importance=smoothed(log_weights(log_joint, log_q)),
     )
 
 
-def averaged(problem: Problem, approximation: Approximation, points: Parameters) -> tuple[Array, bool]:
-    """Log density averaged over labels, and whether copies overlap."""
+def averaged(problem: Problem, approximation: Approximation, points: Parameters) -> tuple[Array, int]:
+    """Log density averaged over labels, and how many copies overlap."""
     keys, own = problem.model.keys(), approximation.log_density(points)
     few = np.unique(np.linspace(0, own.size - 1, min(_LOOKED_AT, own.size)).astype(int))
     some, here = points.taken(few), own[few]
@@ -108,39 +118,65 @@ def averaged(problem: Problem, approximation: Approximation, points: Parameters)
             swapped[[i, j]] = j, i
             if (approximation.log_density(some.reordered(swapped)) - here > -_APART).any():
                 found = over_labels(approximation, points, keys, own)
-                return found.log_density, found.n_overlapping > 1
-    return own - problem.model.log_symmetries(), False
+                return found.log_density, found.n_overlapping
+    return own - problem.model.log_symmetries(), 1
 
 
 def best_proposals(
     problem: Problem, found: Sequence[Hill], size: int, rng: np.random.Generator, progress: Progress
 ) -> Proposals:
-    """Weighed draws from whichever has the lowest Pareto k: Normals, Student t, or both reshaped by what they saw."""
+    """Weighed draws from whichever has the lowest Pareto k: Normals, Student t, or these and what they teach."""
     tried: list[Proposals] = []
     for df in (None, _TAILS):
         tried.append(proposed(problem, blend_of(found, df=df, even=_EVEN_SHARE), size, rng, progress))
         if not tried[-1].importance.pareto_k > _FINE:
             return tried[-1]
-    best = min(tried, key=_badness)
-    return min([*tried, proposed(problem, reshaped(best), size, rng, progress)], key=_badness)
+    together = joined(problem, tried)
+    for _ in range(_ROUNDS if together.n_overlapping <= _MOST_COPIES else 0):
+        tried.append(proposed(problem, learnt(found, together, rng), size, rng, progress))
+        together = joined(problem, tried)
+        if not together.importance.pareto_k > _FINE:
+            break
+    return min([tried[0], tried[1], together], key=_badness)
 
 
-def reshaped(seen: Proposals) -> Blend:
-    """Student t with the shares, means and covariances of the weighted draws of each part, beside the parts.
+@np.errstate(all="ignore")
+def joined(problem: Problem, tried: Sequence[Proposals]) -> Proposals:
+    """All draws, weighed as draws of one mixture of all that they come from."""
+    sizes = np.array([each.log_q.size for each in tried])
+    blend = Blend(tuple(each.blend for each in tried), sizes / sizes.sum())
+    points = Parameters.joined([each.points for each in tried])
+    log_joint = np.concatenate([each.log_joint for each in tried])
+    log_q, n_overlapping = averaged(problem, blend, points)
+    return Proposals(
+        blend=blend,
+        points=points,
+        log_joint=log_joint,
+        counts=np.concatenate([each.counts for each in tried]),
+        log_q=log_q,
+        n_overlapping=n_overlapping,
+        importance=smoothed(log_weights(log_joint, log_q)),
+    )
 
-    Those draws are fresh once more, so that weights of draws that shaped their own proposals do not count.
-    """
-    blend = seen.blend
-    own = blend.owners(seen.points) * seen.importance.shares
-    parts, sizes = [], []
-    for part, mine in zip(blend.parts, own, strict=True):
-        total = mine.sum()
-        if total > 0:
-            assert isinstance(part, NormalApproximation)
-            parts.append(part.moved(seen.points, mine / total, _TAILS, _DRAWS_PER_COORDINATE))
-            sizes.append(total)
-    learnt = 0.9 * np.array(sizes) / np.sum(sizes) + 0.1 / len(sizes)
-    return Blend((*parts, *blend.parts), np.concatenate([0.5 * learnt, 0.5 * blend.shares]))
+
+def learnt(found: Sequence[Hill], seen: Proposals, rng: np.random.Generator) -> Blend:
+    """Several Student t fitted to weighted draws by steps of EM, beside those of the hills."""
+    shares = seen.importance.shares
+    counted = np.flatnonzero(shares > _UNSEEN)
+    points, shares = seen.points.taken(counted), shares[counted] / shares[counted].sum()
+    whole = found[0].normal.moved(points, shares, _TAILS, _DRAWS_PER_COORDINATE)
+    starts = rng.choice(shares.size, _BENDS + len(found), p=shares)
+    parts = [whole.moved(points.taken([i]), np.ones(1), _TAILS, _DRAWS_PER_COORDINATE) for i in starts]
+    blend = Blend(tuple(parts), np.full(len(parts), 1.0 / len(parts)))
+    for _ in range(_STEPS):
+        own = blend.owners(points) * shares
+        sizes = own.sum(axis=1)
+        kept = np.flatnonzero(sizes > 0)
+        parts = [parts[m].moved(points, own[m] / sizes[m], _TAILS, _DRAWS_PER_COORDINATE) for m in kept]
+        blend = Blend(tuple(parts), sizes[kept] / sizes[kept].sum())
+    hills = blend_of(found, df=_TAILS, even=_EVEN_SHARE)
+    both = np.concatenate([(1.0 - _HILLS_KEEP) * blend.shares, _HILLS_KEEP * hills.shares])
+    return Blend((*blend.parts, *hills.parts), both)
 
 
 def _badness(proposals: Proposals) -> float:

@@ -172,7 +172,7 @@ class Laplace(Engine):
                 importance=importance,
                 correction=f"resampled by importance weights: {np.unique(kept).size} distinct draws of {kept.size}",
                 masses=seen.masses(worth),
-                mixed_labels=seen.overlap or len(worth) > 1,
+                mixed_labels=seen.n_overlapping > 1 or len(worth) > 1,
             )
         if np.isnan(importance.pareto_k):
             why = "importance weights need at least 100 proposals"
@@ -227,7 +227,7 @@ def _as_they_are(seen: Proposals, worth: list[Hill], correction: str) -> _Drawn:
         importance=seen.importance,
         correction=correction,
         log_q=seen.log_q,
-        mixed_labels=seen.overlap or len(worth) > 1,
+        mixed_labels=seen.n_overlapping > 1 or len(worth) > 1,
     )
 
 
