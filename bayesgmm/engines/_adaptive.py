@@ -31,9 +31,17 @@ class Blend(Approximation):
         return Parameters.joined([part.draw(rng, n) for part, n in zip(self.parts, sizes, strict=True) if n])
 
     def log_density(self, points: Parameters) -> Array:
-        each = [part.log_density(points) for part in self.parts]
-        found = np.array(each) + np.log(self.shares)[:, None]
-        return np.logaddexp.reduce(np.where(np.isnan(found), -np.inf, found), axis=0)
+        return np.logaddexp.reduce(self._each(points), axis=0)
+
+    def owners(self, points: Parameters) -> Array:
+        """Probabilities (parts, S) that a point came from each part; 0 where it came from none of them."""
+        each = self._each(points)
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num(np.exp(each - np.logaddexp.reduce(each, axis=0)))
+
+    def _each(self, points: Parameters) -> Array:
+        found = np.array([part.log_density(points) for part in self.parts]) + np.log(self.shares)[:, None]
+        return np.where(np.isnan(found), -np.inf, found)
 
     def log_prior(self, points: Parameters) -> Array:
         return self.parts[0].log_prior(points)

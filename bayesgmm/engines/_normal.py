@@ -90,6 +90,11 @@ class NormalApproximation(Approximation):
         spread = np.sqrt(np.maximum(values, _FLAT * values.max()))
         return cls(problem, coordinates, u.mean(axis=0), vectors * spread, df)
 
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return self._center.size
+
     def with_tails(self, df: float) -> NormalApproximation:
         """The Student t of the same center and factor."""
         return NormalApproximation(self._problem, self._coordinates, self._center, self._factor, df)
@@ -133,6 +138,11 @@ class NormalApproximation(Approximation):
 
     def log_prior(self, points: Parameters) -> Array:
         return log_priors(self._problem, points)
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """What the density is one of."""
+        return self._coordinates
 
     def log_integral(self, log_density_at_center: float) -> float:
         """Laplace's approximation to the integral of a density with this mode and curvature."""

@@ -265,6 +265,8 @@ class StartReport:
     """How one start went.
 
     `end` is None where the start was not followed to its end; `values` are log posterior (EM) or bound (VB).
+    `log_mass` is the log integral of the joint density over one copy of the hill that it ended on, by Laplace's formula,
+    and `posterior_mass` the share of the posterior that the hill holds with all its copies, where an engine tells them.
     """
 
     method: str
@@ -275,6 +277,8 @@ class StartReport:
     gain_left: float = np.nan
     trace: Array = field(default_factory=lambda: np.empty(0))
     end: Parameters | None = None
+    log_mass: float = np.nan
+    posterior_mass: float = np.nan
 
     def in_data_units(self, problem: Problem, shift: float) -> StartReport:
         """This report with its parameters and values in the data's units, `shift` added to the values."""
@@ -283,6 +287,8 @@ class StartReport:
             short_value=self.short_value + shift,
             end_value=self.end_value + shift,
             trace=self.trace + shift,
+            # An integral over parameters, whose units leave it as it is: only those of the data matter.
+            log_mass=self.log_mass - problem.log_volume,
             end=None if self.end is None else problem.units.to_data(self.end),
         )
 
@@ -335,6 +341,8 @@ class Outcome:
         number of `problem`.
     problem : Problem, optional
         What the draws belong to, where that is not what the engine was given.
+    mixed_labels : bool
+        Whether a component may have changed places between independent draws, so that these want relabelling.
     notes : dict
         Further facts for the result's attributes.
     message : str
@@ -352,6 +360,7 @@ class Outcome:
     approximation: Approximation | None = None
     all_draws: AllDraws | None = None
     problem: Problem | None = None
+    mixed_labels: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     message: str = ""
 

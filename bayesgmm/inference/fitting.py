@@ -143,7 +143,7 @@ def fit(
             groups=table.groups,
             seed=None if random_seed is None else int(random_seed),
         )
-        if outcome.sampling is not None:
+        if outcome.sampling is not None or outcome.mixed_labels:
             result = relabel(result)
         result[names.ASSIGNMENTS] = assignments(result, progress)
         if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:

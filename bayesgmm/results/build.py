@@ -307,6 +307,7 @@ def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Ma
         "short_value": (by_start, np.array([start.short_value for start in starts])),
         "end_value": (by_start, np.array([start.end_value for start in starts])),
         "gain_left": (by_start, np.array([start.gain_left for start in starts])),
+        **_masses(starts),
         "optimum": (by_start, optimum),
         "weights": ((names.START, *names.dims_of("weights", grouped=names.GROUP in coords)), weights),
         "means": ((names.START, *names.DIMS["means"]), means),
@@ -327,6 +328,22 @@ def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Ma
             "optimum": "number of the optimum that a start reached, best first; -1 where it reached none",
         },
     )
+
+
+def _masses(starts: list[StartReport]) -> dict[str, Any]:
+    """How much of the posterior stands round the optima, where the engine tells it."""
+    import xarray as xr
+
+    if not any(np.isfinite(start.log_mass) for start in starts):
+        return {}
+    meaning = {
+        "log_mass": "Laplace's log integral of the joint density over one copy of the hill that the start ended on",
+        "posterior_mass": "share of the posterior round that optimum, with all its copies by labels",
+    }
+    return {
+        name: xr.Variable(names.START, np.array([getattr(start, name) for start in starts]), {"meaning": text})
+        for name, text in meaning.items()
+    }
 
 
 def _number_optima(starts: list[StartReport]) -> NDArray[np.int64]:
