@@ -29,6 +29,9 @@ STATISTICS = {
     "energy": "energy",
     "lp": "logp",
 }
+# A trajectory is doubled at most so often. Where a component holds no rows its weight has a tail that long trajectories
+# only follow outwards; short ones leave it to the number of draws.
+_MOST_DOUBLINGS = 7
 _POLL_S = 0.02
 # Evaluations shorter than this are over before another thread has taken the interpreter's lock.
 _WORTH_A_THREAD_S = 60e-6
@@ -98,6 +101,7 @@ def run_chains(
             seed=seeds[chain],
             target_accept=target_accept,
             save_warmup=False,
+            maxdepth=_MOST_DOUBLINGS,
             progress_bar=False,
             progress_callback=count,
             blocking=False,

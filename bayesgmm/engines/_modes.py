@@ -87,9 +87,10 @@ def _standard_errors(values: Array) -> Array:
 
 
 def worst_r_hat(values: Array) -> float:
-    """The largest R-hat of quantities (chain, draw, quantity); of a single chain, that between its halves.
+    """The largest rank-normalised split R-hat (Vehtari et al. 2021, eq. 4 and 14) of quantities (chain, draw, quantity).
 
-    NaN where nothing varies or there are too few draws.
+    Of a single chain it is that between its halves. NaN where nothing varies or there are too few draws. It is what
+    ArviZ computes, of all quantities at once: one by one they took a seventh of the time of a small fit.
     """
     if len(values) == 1:
         half = values.shape[1] // 2
@@ -99,7 +100,27 @@ def worst_r_hat(values: Array) -> float:
     values = values[..., np.ptp(values, axis=(0, 1)) > 0]
     if values.shape[2] == 0:
         return float("nan")
-    return float(np.max(array_stats().rhat(np.moveaxis(values, 2, 0))))
+    half = values.shape[1] // 2
+    halves = np.concatenate([values[:, :half], values[:, -half:]])
+    folded = np.abs(halves - np.median(halves, axis=(0, 1)))
+    return max(float(_r_hats(_normal_scores(each)).max()) for each in (halves, folded))
+
+
+def _normal_scores(values: Array) -> Array:
+    """Ranks among all draws (chain, draw, quantity), as quantiles of a standard Normal."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    n = values.shape[0] * values.shape[1]
+    ranks = rankdata(values.reshape(n, -1), axis=0)
+    return ndtri((ranks - 0.375) / (n + 0.25)).reshape(values.shape)
+
+
+def _r_hats(values: Array) -> Array:
+    n = values.shape[1]
+    between = n * values.mean(axis=1).var(axis=0, ddof=1)
+    within = values.var(axis=1, ddof=1).mean(axis=0)
+    return np.sqrt((between / within + n - 1) / n)
 
 
 def most_r_hat(n_draws: int) -> float:

@@ -20,8 +20,9 @@ from bayesgmm.numerics.linalg import inverse_lower, outer
 _MOST_ROWS = 5000
 # The best of so many partitions by k-means, each of so many of Lloyd's steps.
 _PARTITIONS, _LLOYD_STEPS = 8, 20
-# Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data.
-_SHARE = 0.5
+# Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data, and
+# where it begins counts like so many components in the mean of precisions.
+_SHARE, _WORTH = 0.5, 0.5
 _MOST_STEPS, _STEADY = 30, 1e-3
 # No direction of a component is expected to be narrower than this part of the data's variance.
 _NARROWEST = 1e-4
@@ -60,6 +61,7 @@ def within_covariance(problem: Problem) -> Array:
     if problem.noise is not None:
         pooled = pooled + problem.noise.typical
     W = _shaped(_SHARE * pooled + (1.0 - _SHARE) * total * K ** (-2.0 / d), kind)
+    first_precision = np.linalg.inv(W)
     least = _NARROWEST * _shaped(total, kind)
     to_unit = inverse_lower(problem.data_cholesky)
     covariances = np.repeat(W[None], K, axis=0)
@@ -80,7 +82,8 @@ def within_covariance(problem: Problem) -> Array:
         expected = worth * _shaped(scatter, kind) + df * W
         covariances = np.repeat(expected / (worth * rows + df)[:, None, None], 1 if not tied else K, axis=0)
         before = W
-        W = np.linalg.inv(np.linalg.inv(covariances).mean(axis=0)) + least
+        precision = np.linalg.inv(covariances).mean(axis=0)
+        W = np.linalg.inv((precision + _WORTH * first_precision) / (1.0 + _WORTH)) + least
         # In units of the data, so that the last step does not depend on the axes.
         if np.linalg.norm(to_unit @ (W - before) @ to_unit.T) < _STEADY:
             break

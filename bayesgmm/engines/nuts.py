@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm.engines._arviz import load_meanwhile
 from bayesgmm.engines._chains import STATISTICS, Chain, run_chains
 from bayesgmm.engines._cost import nuts_seconds
 from bayesgmm.engines._draws import Sampling
+from bayesgmm.engines._hills import hills
 from bayesgmm.engines._mixing import how_ended, unmixed
 from bayesgmm.engines._native_density import NativeDensity, check_native
 from bayesgmm.engines._objective import at_mode
@@ -127,9 +129,9 @@ class NUTS(Engine):
         begun = origins(problem, found.reports, found.best, self.chains)
         seeds = [int(seed) for seed in rng.integers(2**31, size=self.chains)]
         points = [end_of(found.reports[origin]) for origin in begun]
-        best = end_of(found.reports[found.best])
+        highest = end_of(found.reports[found.best])
         if native:
-            chains = _Chains(self, problem, best, points, seeds, rng, progress)
+            chains = _Chains(self, problem, highest, points, seeds, rng, progress)
             chains.run(self.draws, self.tune)
             judged = _Judged(problem, begun, chains.samples(), chains.draws)
             while judged.goes_on(self.draws) and chains.go_on(self._most_draws(problem)):
@@ -145,17 +147,19 @@ class NUTS(Engine):
             length=f"{drawn} draws of each chain",
             remedy="Raise `max_draws`, and look at `diagnose`",
         )
-        mode = found.reports[found.best]
-        starts = {row.start for row in judged.sampling.chains if row.kept}
-        if found.best not in starts:  # chains left it for a mode that holds more of the posterior
-            mode = found.reports[min(starts)]
+        # The height of a mode is not its mass, which decides what the point estimate is.
+        reports, best = found.reports, found.best
+        with suppress(FitError):  # flat in some direction, so that no optimum has a mass
+            reports, known = hills(problem, found, search, progress)
+            best = known[0].start
+        mode = reports[best]
         objective, shift = at_mode(problem, end_of(mode), mode.end_value, True)
         sampling, kept = judged.thinned(drawn // self.draws)
         return Outcome(
             point=problem.units.to_data(end_of(mode)),
             status=status,
-            starts=[entry.in_data_units(problem, shift) for entry in found.reports],
-            best_start=found.best,
+            starts=[entry.in_data_units(problem, shift) for entry in reports],
+            best_start=best,
             objective=objective,
             draws=as_draws(problem, kept),
             sampling=sampling,

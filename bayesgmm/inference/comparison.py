@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.inference.prediction import interval, interval_convention
+from bayesgmm.inference.prediction import interval, interval_convention, responsibilities_of
 from bayesgmm.inference.summaries import units_of
 
 if TYPE_CHECKING:
@@ -127,20 +127,16 @@ def _order(first: xr.DataTree, fit: xr.DataTree) -> NDArray[np.intp]:
     from bayesgmm.results import read_result
 
     keys = read_result(first).model.keys()
-    one, other = (_responsibilities(tree) for tree in (first, fit))
+    one, other = (responsibilities_of(tree) for tree in (first, fit))
     overlap = one.T @ other
     forbidden = np.array([[a != b for b in keys] for a in keys])
     return linear_sum_assignment(np.where(forbidden, 1e6 * (1 + overlap.max()), -overlap))[1]
 
 
-def _responsibilities(fit: xr.DataTree) -> Array:
-    return responsibilities_of(fit)
-
-
 def _row(fit: xr.DataTree, order: NDArray[np.intp], kind: str, probability: float) -> dict[str, Array]:
     from bayesgmm.results.read import dims_in
 
-    row = {"responsibilities": _responsibilities(fit)[:, order]}
+    row = {"responsibilities": responsibilities_of(fit)[:, order]}
     point = fit[names.POINT].to_dataset()
     posterior = fit[names.POSTERIOR].to_dataset() if names.POSTERIOR in fit.children else None
     for name in _VARIABLES:

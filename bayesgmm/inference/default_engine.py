@@ -14,8 +14,9 @@ from bayesgmm.engines.gibbs import Gibbs
 from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 
-# Draws of each chain that the default begins with.
-_DRAWS = 500
+# What the default samples with. Draws of each chain are those that it begins with; the search need not find the best
+# optimum, only places for chains to begin.
+_SAMPLER = NUTS(draws=500, n_init=16, n_polish=3)
 # Processor seconds up to which sampling comes first, and up to which it comes where Laplace's check fails.
 _AT_ONCE, _IF_NEED_BE = 10.0, 60.0
 
@@ -40,7 +41,7 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
         why = f"Laplace's importance weights say that its intervals may not hold (Pareto k {k:.2f})"
     except FitError as error:
         why = str(error).rstrip(".")
-    sampler = NUTS(draws=_DRAWS)
+    sampler = _SAMPLER
     seconds = sampler.seconds(problem)
     if seconds <= _IF_NEED_BE:
         return sampler, f"{why}, so the posterior was sampled.", sampler.run(problem, rng, progress)
@@ -54,7 +55,7 @@ def choose_engine(problem: Problem) -> tuple[Engine, str]:
     model, n_features = problem.declared, problem.n_features
     if model.only_by_gibbs():
         return Gibbs(), f"Only Gibbs takes {' and '.join(model.only_by_gibbs())}."
-    sampler = NUTS(draws=_DRAWS)
+    sampler = _SAMPLER
     try:
         sampler.check(model, n_features)
     except UnsupportedError as error:

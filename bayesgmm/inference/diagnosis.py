@@ -104,11 +104,9 @@ def _starts(search: xr.Dataset) -> tuple[str, float, bool, str]:
 
 
 def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
-    import xarray as xr
-
     assigned = fit[names.ASSIGNMENTS].to_dataset()
-    units = xr.DataArray(units_of(fit), dims=names.OBS)
-    rows = (assigned["responsibilities"] * units).sum(names.OBS)
+    units = units_of(fit)
+    rows = assigned["expected_rows"]
     d = fit[names.POINT].sizes[names.FEATURE]
     smallest = float(rows.min())
     which = rows[names.COMPONENT].to_numpy()[int(rows.to_numpy().argmin())]
@@ -117,8 +115,8 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     message = f"Component {which} holds {number} expected row{'' if number == '1' else 's'}"
     message += "." if enough else f", no more than d + 1 = {d + 1}: its covariance rests on the prior."
     n = units.sum().item()
-    unsure = ((assigned["responsibilities"].max(names.COMPONENT) < _CERTAIN) * units).sum().item()
-    uncertain = f"{unsure} of {n} rows have no component with a responsibility of at least {_CERTAIN:g}."
+    unsure = ((assigned["label_probability"].to_numpy() < _CERTAIN) * units).sum().item()
+    uncertain = f"The labels of {unsure} of {n} rows have a probability below {_CERTAIN:g}."
     return [
         ("smallest_component", smallest, enough, message),
         ("uncertain_rows", float(unsure), unsure < 0.5 * n, uncertain),

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.inference.prediction import chunks, interval, interval_convention, standardised, thinned_for
+from bayesgmm.inference.prediction import (
+    chunks,
+    interval,
+    interval_convention,
+    responsibilities_of,
+    standardised,
+    thinned_for,
+)
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.numerics.merging import ALIKE, FEWEST_FOR_ELBOW, SEPARATE, Hierarchies, hierarchies, recommended
 from bayesgmm.results.build import OCCUPIED
@@ -109,8 +116,7 @@ def merge_components(fit: xr.DataTree, *, n_clusters: int | None = None) -> xr.D
     cluster_of = found.point.cluster_of[0]
     members = cluster_of[chosen - 1] == np.arange(chosen)[:, None]
     clusters = np.array([" + ".join(str(name) for name in fitted.components[own]) for own in members])
-    assigned = responsibilities_of(fit)
-    r = assigned.to_numpy() @ members.T
+    r = responsibilities_of(fit) @ members.T
     lower, upper, how = _intervals(fitted, standardised(fitted, stored_data(fit)), members)
     by_number, by_cluster = (names.N_CLUSTERS,), (names.OBS, names.CLUSTER)
     return xr.Dataset(

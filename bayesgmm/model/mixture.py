@@ -26,6 +26,8 @@ from bayesgmm.model.sparse import SparseDirichlet
 from bayesgmm.model.structures import Full
 from bayesgmm.model.weights import Dirichlet
 
+# Of a known number of components: means are some 4.5 sds of a component wide.
+_WIDTH_WITHIN = 0.05
 # Draws of means that are tried until all of them are above a bound.
 _MOST_DRAWS = 10_000
 
@@ -123,7 +125,7 @@ class GaussianMixture(Spec):
         assert isinstance(covariances, Covariances)
         means = self.means
         if means is None:
-            means = _default_means(covariances, covariance, within)
+            means = _default_means(covariances, expected=within is not None)
         weights = self.weights
         if weights is None:
             known = not random and within is not None
@@ -231,15 +233,12 @@ class GaussianMixture(Spec):
         self._check("component_names", self.component_names is None, named, "Leave them out")
 
 
-def _default_means(covariances: Covariances, covariance: Array | None = None, within: Array | None = None) -> Means:
+def _default_means(covariances: Covariances, *, expected: bool = False) -> Means:
     if not isinstance(covariances.innermost, InverseWishart):
         return NormalMeans()
-    if covariance is None or within is None:
-        return ConjugateMeans()
-    # As wide as the data where these are widest, in units of a component. Wider, means of components without rows would
-    # have so much more room than those of components with rows that the posterior empties components.
-    widest = float(np.linalg.eigvals(np.linalg.solve(within, covariance)).real.max())
-    return ConjugateMeans(precision_scale=min(1.0, 1.0 / widest))
+    # The wider, the more room has the mean of a component without rows beside that of one with rows, and the posterior
+    # empties components; the narrower, the cheaper it is to split a large group in place of finding a small one.
+    return ConjugateMeans(precision_scale=_WIDTH_WITHIN) if expected else ConjugateMeans()
 
 
 def _default_weights(random_number: bool) -> Weights:
@@ -247,9 +246,9 @@ def _default_weights(random_number: bool) -> Weights:
 
 
 def _weights_of_known_number(covariances: Covariances, n_features: int) -> Weights:
-    # A component without rows is a place of large volume, the larger the more numbers describe it. A group of n rows
-    # is pulled by at most concentration / sqrt(n) standard errors of its weight: 0.63 of one for n = 5 (d + 1).
-    return Dirichlet(float(np.sqrt(2.0 * covariances.fewest_rows(n_features))))
+    # A component without rows has the more room the more numbers describe it. A weight that n rows speak for is pulled
+    # by at most concentration / sqrt(n) of its standard errors: about half of one for n = 5 (d + 1).
+    return Dirichlet(1.0 + float(np.sqrt(0.5 * covariances.fewest_rows(n_features))))
 
 
 @dataclass(frozen=True)

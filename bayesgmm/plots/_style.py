@@ -62,8 +62,7 @@ def component_label(fitted: FittedMixture, k: int) -> str:
 
 def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str | None]:
     """Components to draw, and a line for the legend about those in which not half a row is expected."""
-    responsibilities = fit[names.ASSIGNMENTS]["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
-    rows = units_of(fit) @ responsibilities
+    rows = fit[names.ASSIGNMENTS]["expected_rows"].to_numpy()
     occupied = [int(k) for k in np.flatnonzero(rows >= OCCUPIED)]
     n_empty = rows.size - len(occupied)
     if not n_empty:

@@ -150,9 +150,9 @@ class _Panels:
         self.with_errors = bool({"noise_sd", "noise_covariance"} & set(fit[names.CONSTANT].data_vars))
         self.values = fit[names.OBSERVED][names.DATA].transpose(names.OBS, names.FEATURE).to_numpy()
         assigned = fit[names.ASSIGNMENTS].to_dataset()
-        responsibilities = assigned["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
-        self.own = responsibilities.max(axis=1)
-        self.label = responsibilities.argmax(axis=1)
+        self.own = assigned["label_probability"].to_numpy()
+        components = assigned[names.COMPONENT].to_numpy()
+        self.label = (assigned["label"].to_numpy()[:, None] == components).argmax(axis=1)
         self.occupied, self.about_empty = split_empty(fit, fitted)
         # Points of many rows are small, so that they do not cover each other.
         self.size = float(np.clip(6000 / len(self.values), 3, 20))

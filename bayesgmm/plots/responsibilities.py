@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm.inference.prediction import interval_convention
+from bayesgmm.inference.prediction import interval_convention, predict
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import CERTAIN, GREY, axes_or_new, check_count, component_name, look
 from bayesgmm.results import FittedMixture, read_result
@@ -58,8 +58,11 @@ def plot_responsibilities(fit: xr.DataTree, *, max_rows: int = 80, ax: Axes | No
     check_count(max_rows, "max_rows", least=1)
     ax = axes_or_new(ax, (9.0, 4.6))
     assigned = fit[names.ASSIGNMENTS].to_dataset().transpose(names.OBS, names.COMPONENT)
+    if "responsibilities" not in assigned:
+        assigned = predict(fit).transpose(names.OBS, names.COMPONENT)
     r, lower, upper = (assigned[f"responsibilities{end}"].to_numpy() for end in ("", "_lower", "_upper"))
-    own, label, units = r.max(axis=1), r.argmax(axis=1), units_of(fit)
+    own, units = assigned["label_probability"].to_numpy(), units_of(fit)
+    label = (assigned["label"].to_numpy()[:, None] == fitted.components).argmax(axis=1)
     bins = "bins" in fit[names.CONSTANT]
     seen = np.isfinite(fit[names.OBSERVED][names.DATA].transpose(names.OBS, names.FEATURE).to_numpy()).any(axis=1)
     seen = np.flatnonzero(seen)
