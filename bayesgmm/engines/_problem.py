@@ -113,6 +113,7 @@ def build_problem(
         n_threads=n_threads or os.cpu_count() or 1,
         noise=noise,
         number=number,
+        source=data,
     )
 
 
