@@ -30,6 +30,10 @@ class Status(Enum):
         "Spurious: a component holds at most d + 1 effective rows, so its covariance is not supported by the data; "
         "this end is not used. Use a proper covariance prior such as InverseWishart, or fewer components."
     )
+    COINCIDING = (
+        "Not an optimum for so many components: two of them coincide or one is empty, so that fewer components are as "
+        "likely and the point says nothing about this number; this end is not used. Use fewer components."
+    )
     SCREENED_OUT = (
         "Not followed to the end: after the short run other starts were ahead; raise `n_polish` to follow it."
     )

@@ -28,7 +28,7 @@ def moves(
     if K < 2 or not model.means.free or model.means.ordered:
         return []
     triples = [(i, j, k) for i in range(K) for j in range(i + 1, K) for k in range(K) if k != j]
-    closeness = _overlap(at)
+    closeness = overlaps(at)
     # Random order first, so that equally close pairs are not always split in the same component.
     # Few components have few triples; each is then tried with several directions of the split, where there are some.
     if at.means.shape[1] > 1:
@@ -73,7 +73,7 @@ def _with_halves(at: Parameters, k: int, offset: Array, covariances: tuple[Array
     )
 
 
-def _overlap(at: Parameters) -> Array:
+def overlaps(at: Parameters) -> Array:
     """Bhattacharyya coefficients of all pairs of components."""
     sums = (at.covariances[:, None] + at.covariances[None]) / 2
     delta = at.means[:, None] - at.means[None]
@@ -83,17 +83,25 @@ def _overlap(at: Parameters) -> Array:
     return np.exp(-(delta * solved).sum(axis=-1) / 8 - log_ratio / 2)
 
 
+def merged(at: Parameters, counts: Array, i: int, j: int) -> Parameters:
+    """Component i with the weight, mean and covariance of i and j together; j is left as it is."""
+    n = counts + 1e-3
+    means, choleskys, log_weights = at.means.copy(), at.choleskys.copy(), at.log_weights.copy()
+    share = n[i] / (n[i] + n[j])
+    delta = means[i] - means[j]
+    covariance = share * at.covariances[i] + (1 - share) * at.covariances[j]
+    covariance += share * (1 - share) * np.outer(delta, delta)
+    means[i] = share * means[i] + (1 - share) * means[j]
+    choleskys[i] = np.linalg.cholesky(covariance)
+    log_weights[..., i] = np.logaddexp(log_weights[..., i], log_weights[..., j])
+    return replace(at, log_weights=log_weights, means=means, choleskys=choleskys)
+
+
 def _moved(at: Parameters, counts: Array, triple: tuple[int, int, int], rng: np.random.Generator) -> Parameters:
     """For (i, j, k): merge j into i, then split k between k and j."""
     i, j, k = triple
-    n = counts + 1e-3
+    at = merged(at, counts, i, j)
     means, covariances, log_weights = at.means.copy(), at.covariances.copy(), at.log_weights.copy()
-    share = n[i] / (n[i] + n[j])
-    delta = means[i] - means[j]
-    covariances[i] = share * covariances[i] + (1 - share) * covariances[j]
-    covariances[i] += share * (1 - share) * np.outer(delta, delta)
-    means[i] = share * means[i] + (1 - share) * means[j]
-    log_weights[..., i] = np.logaddexp(log_weights[..., i], log_weights[..., j])
 
     direction = rng.standard_normal(means.shape[1])
     L = np.linalg.cholesky(covariances[k])

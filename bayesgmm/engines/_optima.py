@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -14,7 +15,9 @@ from bayesgmm.engines._moves import moves
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._polish import Climb, approach, climbed, finish
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._search import Start, sample, short_run, short_runs
+from bayesgmm.engines._remedies import no_proper_optimum
+from bayesgmm.engines._search import Start, fresh_starts, sample, short_run, short_runs
+from bayesgmm.engines._sureness import MOVED, Sureness, sureness
 from bayesgmm.engines.base import Parameters, Problem, StartReport
 
 # EM steps between a short run and the quasi-Newton finish.
@@ -24,6 +27,16 @@ _MOVES = 16
 _MOVES_APPROACHED = 5
 _NEARLY_AS_GOOD = 2.0  # nats
 _SAME_OPTIMUM = 1e-2  # nats
+# Further rounds, among at most so many rows: each has a share of `n_init` of starts from scratch and as many moves
+# from some of the best optima. They end when so many were in vain, or after so many passes (of so many numbers).
+_SMALL = 2_000
+_BATCHES = 4
+_LEFT = 5
+_PATIENCE = 4
+_MOST_PASSES = 5_000
+_MOST_NUMBERS = 100_000_000
+# How far, in nats, a climb stops short of its optimum at most.
+_NEARLY_THERE = 0.5
 # In standard deviations that parameters would have if the labels were known.
 _SAME_PLACE = 0.5
 # Lower optima than this, in nats below the best, hold too little of a posterior to matter.
@@ -63,6 +76,8 @@ class Search:
     approached: int = 3
     rounds: int = 3
     hierarchical: bool = True
+    # Whether a search among few rows goes on while it is unsure whether the best optimum is known.
+    further: bool = False
 
     def run(
         self, problem: Problem, rng: np.random.Generator, progress: Progress, given: Sequence[Parameters] = ()
@@ -74,8 +89,20 @@ class Search:
         FitError
             If no start reached a proper optimum.
         """
-        floor = SMALLEST if problem.rows.blurred else self.eigenvalue_floor
-        return replace(self, eigenvalue_floor=floor)._run(problem, rng, progress, given)
+        found = self.attempt(problem, rng, progress, given)
+        if not any(report.status.usable for report in found.reports):
+            raise FitError(no_proper_optimum(problem, found.reports))
+        return found
+
+    def attempt(
+        self, problem: Problem, rng: np.random.Generator, progress: Progress, given: Sequence[Parameters] = ()
+    ) -> Optima:
+        """The same without the error: perhaps no end is usable."""
+        return replace(self, eigenvalue_floor=self.floor(problem))._run(problem, rng, progress, given)
+
+    def floor(self, problem: Problem) -> float:
+        """The eigenvalue below which a covariance has collapsed: behind errors of measurement none is too small."""
+        return SMALLEST if problem.rows.blurred else self.eigenvalue_floor
 
     def _run(
         self, problem: Problem, rng: np.random.Generator, progress: Progress, given: Sequence[Parameters]
@@ -95,10 +122,9 @@ class Search:
         screening = objective.passes
         reports = self._follow(objective, starts, progress)
         reports = self._improve(objective, reports, rng, progress)
+        reports = self._go_on(objective, reports, progress)
         if part is not problem:
             reports = self._with_all_rows(Objective(problem, unconstrained=self.unconstrained), reports, progress)
-        if not any(report.status.usable for report in reports):
-            raise FitError(_no_proper_optimum(reports))
         return Optima(reports=reports, screening_passes=screening, search_rows=part.n_obs)
 
     def _follow(self, objective: Objective, starts: list[Start], progress: Progress) -> list[StartReport]:
@@ -117,8 +143,9 @@ class Search:
                 reports.append(self._finished(objective, climbs.pop(0), reports))
                 n_proper += reports[-1].status.usable
                 progress.step("to the optimum", n_proper, self.n_polish)
-        reports += [_not_finished(climb) for climb in climbs] + [_not_followed(start) for start in left]
-        return sorted(reports, key=_order)
+        reports += [self._left(objective, climb, reports) for climb in climbs]
+        reports += [_not_followed(start) for start in left]
+        return sorted(reports, key=by_rank)
 
     def _improve(
         self, objective: Objective, reports: list[StartReport], rng: np.random.Generator, progress: Progress
@@ -133,41 +160,78 @@ class Search:
             proposals = moves(objective.problem.model, best.end, counts, _MOVES, rng)
             if not proposals:
                 break
-            runs = [
-                short_run(objective, at, "split and merge", self.short_steps, self.eigenvalue_floor) for at in proposals
-            ]
+            runs = [short_run(objective, at, MOVED, self.short_steps, self.eigenvalue_floor) for at in proposals]
             runs = sorted((run for run in runs if run.status is not Status.SINGULAR), key=lambda run: -run.value)
             climbs = [approach(objective, run, em_steps=_BURN_IN, **limits) for run in runs[:_MOVES_APPROACHED]]
             # A climb stops short of its optimum, so one that is a little below the best may still end above it.
             near = best.end_value - _NEARLY_AS_GOOD
             better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
             progress.step("split and merge", done + 1, self.rounds)
-            reports = sorted(reports + [self._finished(objective, climb, reports) for climb in better], key=_order)
+            reports = sorted(reports + [self._finished(objective, climb, reports) for climb in better], key=by_rank)
             if reports[0].end_value <= best.end_value + self.tolerance:
                 break
         return reports
 
     def _finished(self, objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport:
         """The end of a climb: a known optimum that it stands beside, or one that is followed and certified."""
-        for report in known:
-            if report.status is Status.CONVERGED and _beside(objective, climb, report):
-                return replace(
-                    report,
-                    method=climb.start.method,
-                    short_value=climb.start.value,
-                    passes=climb.passes,
-                    trace=np.array([*climb.trace, report.end_value]),
-                )
+        if (there := _there_already(objective, climb, known)) is not None:
+            return there
         limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
         return finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
+
+    def _left(self, objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport:
+        """A climb that is not followed any more; it may have come to a known optimum all the same."""
+        there = _there_already(objective, climb, known)
+        return _not_finished(climb) if there is None else there
+
+    def _go_on(self, objective: Objective, reports: list[StartReport], progress: Progress) -> list[StartReport]:
+        """More starts from scratch and moves from several optima, while it is unsure whether the best one is known.
+
+        Until enough of the starts agree, or some rounds have found no better optimum, or the passes are spent.
+        """
+        problem, batch = objective.problem, self.n_init // _BATCHES
+        size = problem.n_obs * problem.K * problem.n_features
+        end = objective.passes + min(_MOST_PASSES, _MOST_NUMBERS // size)
+        if not self.further or self.n_init == 1 or problem.K == 1 or problem.rows.units() > _SMALL:
+            return reports
+        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
+        short = {"short_steps": self.short_steps, "floor": self.eigenvalue_floor}
+        # A stream of their own, so that fits with different seeds more often end alike.
+        rng = np.random.default_rng([problem.n_obs, problem.K])
+        fresh = fresh_starts(objective, rng=rng, **short)
+        left: dict[float, int] = {}
+        in_vain, best = 0, best_value(reports)
+        while in_vain < _PATIENCE and objective.passes < end and not sureness_of(reports).enough:
+            starts = list(islice(fresh, max(batch, 1)))
+            for report in _least_left(reports, left, max(batch // 2, 1)):
+                left[report.end_value] = left.get(report.end_value, 0) + 1
+                assert report.end is not None
+                counts = objective.statistics(report.end).counts
+                for at in moves(problem.model, report.end, counts, 2, rng):
+                    starts.append(short_run(objective, at, MOVED, self.short_steps, self.eigenvalue_floor))
+            alive = [start for start in starts if start.status is not Status.SINGULAR]
+            reports = reports + [_not_followed(start) for start in starts if start.status is Status.SINGULAR]
+            climbs = [approach(objective, start, em_steps=_BURN_IN, **limits) for start in alive]
+            for climb in sorted(climbs, key=lambda climb: (climb.collapsed, -climb.point.value)):
+                near = not climb.collapsed and climb.point.value > best_value(reports) - _NEARLY_THERE
+                reports.append((self._finished if near else self._left)(objective, climb, reports))
+            reports = sorted(reports, key=by_rank)
+            found = best_value(reports)
+            in_vain, best = (0, found) if found > best + _SAME_OPTIMUM else (in_vain + 1, best)
+            progress.step("looking further", in_vain, _PATIENCE)
+        return reports
 
     def _with_all_rows(self, objective: Objective, reports: list[StartReport], progress: Progress) -> list[StartReport]:
         """Follow the distinct optima that a part of the rows has shown, best first, with all rows."""
         limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
         finished, rest, last, proper = [], [], np.inf, 0
         for report in reports:
-            seen = last - report.end_value < _SAME_OPTIMUM
-            if not report.status.usable or report.end is None or seen or proper >= self.n_polish:
+            if report.status.usable and last - report.end_value < _SAME_OPTIMUM:
+                # It ended where another one did, and would with all rows.
+                again = replace(finished[-1], method=report.method, short_value=np.nan, passes=0)
+                finished.append(replace(again, trace=np.array([again.end_value])))
+                continue
+            if not report.status.usable or report.end is None or proper >= self.n_polish:
                 # Values over a part of the rows cannot be compared with values over all, so they are not kept.
                 status = Status.SCREENED_OUT if report.status.usable else report.status
                 rest.append(StartReport(method=report.method, status=status, short_value=np.nan, passes=0))
@@ -178,13 +242,13 @@ class Search:
             finished.append(climbed(objective, start, em_steps=_BURN_IN, **how))
             proper += finished[-1].status.usable
             progress.step("all rows", proper, self.n_polish)
-        return sorted(finished + rest, key=_order)
+        return sorted(finished + rest, key=by_rank)
 
 
 def distinct(reports: Sequence[StartReport], most: int) -> list[StartReport]:
     """The best usable end and further ones within 10 nats that differ in value, best first; at most so many."""
     out: list[StartReport] = []
-    for report in sorted(reports, key=_order):
+    for report in sorted(reports, key=by_rank):
         if not report.status.usable or report.end is None:
             continue
         if not out or (
@@ -209,7 +273,40 @@ def _beside(objective: Objective, climb: Climb, report: StartReport) -> bool:
     return bool(u @ u < _SAME_PLACE**2)
 
 
-def _order(report: StartReport) -> tuple[bool, float]:
+def _there_already(objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport | None:
+    """The report of a climb that stands beside a certified optimum; None if it stands beside none."""
+    for report in known:
+        if report.status is Status.CONVERGED and _beside(objective, climb, report):
+            return replace(
+                report,
+                method=climb.start.method,
+                short_value=climb.start.value,
+                passes=climb.passes,
+                trace=np.array([*climb.trace, report.end_value]),
+            )
+    return None
+
+
+def sureness_of(reports: Sequence[StartReport]) -> Sureness:
+    """How sure it is that the best of these ends is the best there is."""
+    ends = np.array([report.end_value for report in reports])
+    return sureness(
+        [report.method for report in reports], [report.status for report in reports], ends, best_value(reports)
+    )
+
+
+def best_value(reports: Sequence[StartReport]) -> float:
+    """The value of the best usable end; -inf if there is none."""
+    return max((report.end_value for report in reports if report.status.usable), default=-np.inf)
+
+
+def _least_left(reports: Sequence[StartReport], left: dict[float, int], most: int) -> list[StartReport]:
+    """The optima among the best that moves have left least often so far, by their values; the better first."""
+    best = distinct(reports, _LEFT)
+    return sorted(best, key=lambda report: left.get(report.end_value, 0))[:most]
+
+
+def by_rank(report: StartReport) -> tuple[bool, float]:
     return not report.status.usable, -np.nan_to_num(report.end_value, nan=-np.inf)
 
 
@@ -226,15 +323,4 @@ def _not_finished(climb: Climb) -> StartReport:
         passes=climb.passes,
         trace=np.array(climb.trace),
         end=climb.point.at,
-    )
-
-
-def _no_proper_optimum(reports: list[StartReport]) -> str:
-    singular = sum(report.status is Status.SINGULAR for report in reports)
-    few = sum(report.status is Status.TOO_FEW_ROWS for report in reports)
-    return (
-        f"None of {len(reports)} starts reached a proper optimum: in {singular} a component collapsed onto too few "
-        f"distinct rows and in {few} a component held at most d + 1 rows. The objective has no usable maximum for this "
-        "model and these data. Use a proper covariance prior such as InverseWishart(), Tied, Diagonal or Spherical "
-        "covariances, or fewer components."
     )

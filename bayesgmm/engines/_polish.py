@@ -10,6 +10,7 @@ import numpy as np
 from bayesgmm._status import Status
 from bayesgmm.engines import _newton
 from bayesgmm.engines._boundary import at_boundary
+from bayesgmm.engines._coinciding import coinciding
 from bayesgmm.engines._newton import FLAT, Point
 from bayesgmm.engines._objective import Coordinates, Objective, maximise
 from bayesgmm.engines._search import Start, collapsed, too_few_rows
@@ -113,6 +114,8 @@ def finish(
             status = Status.SINGULAR
         elif supported and too_few_rows(problem, point.statistics.counts):
             status = Status.TOO_FEW_ROWS
+        elif status.usable and coinciding(objective, point, tolerance):
+            status = Status.COINCIDING
     return StartReport(
         method=climb.start.method,
         status=status,

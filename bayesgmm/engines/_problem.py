@@ -115,6 +115,7 @@ def build_problem(
         n_threads=n_threads or os.cpu_count() or 1,
         noise=noise,
         number=number,
+        source=data,
     )
     if number is not None or not _needs_scale(model):
         return problem

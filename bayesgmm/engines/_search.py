@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,10 +10,11 @@ import numpy as np
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, maximise
 from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._sureness import GIVEN
 from bayesgmm.engines.base import Array, Parameters, Problem
 from bayesgmm.numerics.linalg import any_below
 from bayesgmm.numerics.passes import Statistics
-from bayesgmm.numerics.starts import Labels, partitions
+from bayesgmm.numerics.starts import Labels, partitions, random_partitions
 
 # The search only has to find and rank basins, so it sees at most so many rows, or so many for each free parameter.
 _MOST_TRIES = 4
@@ -32,7 +33,7 @@ class Start:
     status: Status
 
     @classmethod
-    def given(cls, at: Parameters, method: str = "given") -> Start:
+    def given(cls, at: Parameters, method: str = GIVEN) -> Start:
         """A point of which nothing else is known yet."""
         return cls(method=method, at=at, value=np.nan, statistics=None, status=Status.SCREENED_OUT)
 
@@ -82,7 +83,7 @@ def short_runs(
     problem, K = objective.problem, objective.problem.K
     rows = np.ascontiguousarray(problem.x.T)
     whitened = np.linalg.solve(problem.data_cholesky, problem.x).T
-    starts = [short_run(objective, at, "given", short_steps, floor) for at in given]
+    starts = [short_run(objective, at, GIVEN, short_steps, floor) for at in given]
     alive = 0
     # Where many collapse (a value that many rows share), others are drawn until enough are left to follow.
     offered = partitions(rows, whitened, K, _MOST_TRIES * n_init, rng, hierarchical=hierarchical)
@@ -94,6 +95,15 @@ def short_runs(
         if done >= n_init and alive >= n_init / 2:
             break
     return sorted(starts, key=lambda start: (start.status is Status.SINGULAR, -start.value))
+
+
+def fresh_starts(objective: Objective, *, short_steps: int, floor: float, rng: np.random.Generator) -> Iterator[Start]:
+    """Short runs from random partitions without end."""
+    problem = objective.problem
+    rows = np.ascontiguousarray(problem.x.T)
+    whitened = np.linalg.solve(problem.data_cholesky, problem.x).T
+    for method, labels in random_partitions(rows, whitened, problem.K, rng):
+        yield short_run(objective, _from_partition(problem, labels), method, short_steps, floor)
 
 
 def short_run(objective: Objective, at: Parameters, method: str, steps: int, floor: float) -> Start:

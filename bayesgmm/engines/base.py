@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._status import Status
+from bayesgmm.data import Data
 from bayesgmm.engines._draws import AllDraws, Draws, Sampling
 from bayesgmm.model import FilledMixture, NumberPrior
 from bayesgmm.model.scale_priors import ScalePrior
@@ -158,6 +159,8 @@ class Problem:
         Where there are errors of measurement or bins.
     number : NumberPrior, optional
         On the number of components; `model` and `declared` then have as many as are expected.
+    source : Data, optional
+        What the rows were made from, for a problem with the same data and another model; None for a part of them.
     """
 
     rows: Rows
@@ -169,6 +172,7 @@ class Problem:
     n_threads: int
     noise: Noise | None = None
     number: NumberPrior | None = None
+    source: Data | None = None
 
     @property
     def n_obs(self) -> int:
@@ -182,7 +186,8 @@ class Problem:
 
     def part(self, index: NDArray[np.intp]) -> Problem:
         """The problem with some of its rows, in increasing order."""
-        return replace(self, rows=self.rows.taken(index), x=np.ascontiguousarray(self.x[:, index]))
+        rows, x = self.rows.taken(index), np.ascontiguousarray(self.x[:, index])
+        return replace(self, rows=rows, x=x, source=None)
 
     @property
     def free_noise(self) -> bool:

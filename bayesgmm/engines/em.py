@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.engines._nested import search_nested
 from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_search
@@ -83,8 +84,9 @@ class EM(Engine):
             tolerance=self.tolerance,
             eigenvalue_floor=self.eigenvalue_floor,
             unconstrained=unconstrained,
+            further=True,
         )
-        found = search.run(problem, rng, progress)
+        found = search_nested(problem, search, rng, progress)
         report = found.reports[found.best]
         assert report.end is not None
         objective, shift = at_mode(problem, report.end, report.end_value, unconstrained)

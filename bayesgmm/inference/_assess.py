@@ -13,6 +13,7 @@ from bayesgmm.data import Data
 from bayesgmm.engines._arviz import array_stats
 from bayesgmm.engines._importance import Importance, smoothed
 from bayesgmm.engines._moves import splits
+from bayesgmm.engines._nested import Nest, search_nested
 from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._optima import Search, distinct
@@ -42,12 +43,16 @@ _FURTHER = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One declaration with its optima, best first and in the data's units, and what is to be computed."""
+    """One declaration with its optima, best first and in the data's units, and what is to be computed.
+
+    Where there are none, `note` says why.
+    """
 
     model: GaussianMixture
     data: Data
     optima: list[Parameters]
     status: str
+    note: str
     criteria: frozenset[str]
     mean_scales: tuple[float, ...]
     engine: NUTS | None
@@ -68,22 +73,28 @@ class Assessed:
 
 
 def optima(
-    problem: Problem, smaller: Parameters | None, rng: np.random.Generator, progress: Progress
+    problem: Problem,
+    smaller: Parameters | None,
+    rng: np.random.Generator,
+    progress: Progress,
+    nest: Nest | None = None,
 ) -> list[StartReport]:
     """Optima of the density without Jacobian in standard units, best first: fresh ones and splits of a smaller one.
 
-    `smaller` has one component less and is in the data's units. An empty list says that there is no proper optimum.
+    `smaller` has one component less and is in the data's units; `nest` knows the optima of simpler models.
+
+    Raises
+    ------
+    FitError
+        If no start reached a proper optimum, under maximum likelihood one above those of simpler models.
     """
     effort = {} if problem.rows.units() <= _THOROUGH_UP_TO else _QUICK
     unconstrained = not problem.model.weights.bounded()
-    search = Search(unconstrained=unconstrained, **effort)  # type: ignore[arg-type]
+    search = Search(unconstrained=unconstrained, further=True, **effort)  # type: ignore[arg-type]
     given = []
     if smaller is not None and problem.model.means.free and not problem.model.means.ordered:
         given = [] if problem.model.covariances.linked else splits(problem.units.to_standard(smaller))
-    try:
-        found = search.run(problem, rng, progress, given)
-    except FitError:
-        return []
+    found = search_nested(problem, search, rng, progress, nest, given)
     return distinct(found.reports, 1 + _FURTHER)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm.data import Data, as_data
+from bayesgmm.engines._nested import Nest, strictest_first
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Parameters
@@ -155,12 +156,21 @@ def compare_components(
     }
     found_optima: list[int] = []
     with Progress(progressbar) as progress, threadpool_limits(limits=1, user_api="blas"):
-        jobs = _jobs(own, numbers, seeds, shared, found_optima, progress)
+        # Under maximum likelihood a looser structure has to reach what a stricter one does.
+        order = strictest_first([each.covariances for each in filled[::2]])
+        jobs = _jobs([own[i] for i in order], numbers, [seeds[i] for i in order], shared, found_optima, progress)
         total = len(own) * len(numbers)
         found = run_parallel(_assess_or_not, jobs, total=total, cores=cores, progress=progress, what="criteria")
+    found, found_optima = (_in_order(each, order, len(numbers)) for each in (found, found_optima))
     out = _dataset(found, found_optima, names, numbers, scales, prior_of_numbers, model, engine, random_seed)
     out.attrs["reading"] = "\n".join(readings(out, by_likelihood=by_likelihood))
     return out
+
+
+def _in_order(cells: list[Any], order: list[int], n_numbers: int) -> list[Any]:
+    """Cells of structures that were computed in some order, in their own."""
+    rows = {structure: cells[at * n_numbers : (at + 1) * n_numbers] for at, structure in enumerate(order)}
+    return [cell for structure in sorted(rows) for cell in rows[structure]]
 
 
 def _seeds(entropy: Any, structure: str, K: int) -> list[np.random.SeedSequence]:
@@ -178,25 +188,29 @@ def _jobs(
 ) -> Iterator[Job]:
     """One job after the other: each number of components starts from the optimum of the one before as well."""
     done = 0
+    nest = Nest(data=shared["data"])
     for model, of_model in zip(models, seeds, strict=True):
         smaller: tuple[int, Parameters] | None = None
         for K, (search_seed, own_seed) in zip(numbers, of_model, strict=True):
             declared = model._replace(n_components=K, component_names=None)
             problem = build_problem(declared, shared["data"], n_threads=1)
             given = smaller[1] if smaller is not None and smaller[0] == K - 1 else None
-            reports = optima(problem, given, np.random.default_rng(search_seed), Progress(False))
+            try:
+                reports = optima(problem, given, np.random.default_rng(search_seed), Progress(False), nest)
+                status, note = reports[0].status.name, ""
+            except FitError as error:
+                reports, status, note = [], _NO_OPTIMUM, str(error)
             ends = [problem.units.to_data(report.end) for report in reports if report.end is not None]
             if ends:
                 smaller = K, ends[0]
             found_optima.append(len(ends))
             done += 1
             progress.step("optima", done, len(models) * len(numbers))
-            status = reports[0].status.name if reports else _NO_OPTIMUM
-            yield Job(model=declared, optima=ends, status=status, seed=own_seed, **shared)
+            yield Job(model=declared, optima=ends, status=status, note=note, seed=own_seed, **shared)
 
 
 def _assess_or_not(job: Job) -> Assessed:
-    return assess(job) if job.optima else Assessed(status=job.status, notes=("no start reached a proper optimum",))
+    return assess(job) if job.optima else Assessed(status=job.status, notes=(job.note,))
 
 
 def _dataset(

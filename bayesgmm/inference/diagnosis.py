@@ -10,6 +10,7 @@ from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K, smoothed
+from bayesgmm.engines._sureness import sureness
 from bayesgmm.inference.chain_checks import chain_checks
 from bayesgmm.inference.merging import clusters_check
 from bayesgmm.inference.resolution import resolution_check
@@ -22,8 +23,6 @@ _FEWEST_DRAWS = 100
 # Share of the draws that the importance weights are worth above which there is nothing to correct.
 _ALL_BUT_EQUAL = 0.98
 _CERTAIN = 0.95
-# Two starts that agree prove little where there are many optima.
-_REACHED_OFTEN = 3
 
 
 def diagnose(fit: xr.DataTree) -> xr.Dataset:
@@ -33,8 +32,10 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     -------
     xarray.Dataset
         For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``;
-        ``intervals``, where they are known to be too narrow; ``starts``
-        (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
+        ``intervals``, where they are known to be too narrow; ``starts`` (how many starts from scratch reached the best
+        optimum, and how likely one more would find a better one: upper limit from none in so many, and the estimate of
+        Good 1953 that it finds a new one; Finch, Mendell & Thode 1989); ``improper_ends``;
+        ``smallest_component`` (expected rows);
         ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); where there are
         importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
@@ -58,17 +59,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         checks.append(("converged", gain, status is Status.CONVERGED, message))
     if names.CAVEAT in fit.attrs:
         checks.append(("intervals", np.nan, False, fit.attrs[names.CAVEAT]))
-    checks.append(_starts(search))
-    singular, spurious = int(search.attrs["n_singular"]), int(search.attrs["n_spurious"])
-    if singular + spurious:
-        message = (
-            f"{counted(singular, 'start')} ended in a collapsed component and {spurious} in one with at most d + 1 "
-            "rows. The objective is unbounded there; the best proper optimum is reported. A proper covariance prior "
-            "avoids this."
-        )
-    else:
-        message = "No start collapsed."
-    checks.append(("improper_ends", float(singular + spurious), singular + spurious == 0, message))
+    checks.append(_starts(fit, search))
+    checks.append(_improper_ends(search))
     checks += _components(fit)
     if (clusters := clusters_check(fit)) is not None:
         checks.append(clusters)
@@ -90,17 +82,61 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     )
 
 
-def _starts(search: xr.Dataset) -> tuple[str, float, bool, str]:
-    reached, optima = int(search.attrs["times_best_reached"]), int(search.attrs["n_optima"])
-    finished = int((search["optimum"] >= 0).sum())
+def _improper_ends(search: xr.Dataset) -> tuple[str, float, bool, str]:
+    """Ends that are not used, and why."""
+    singular, spurious = int(search.attrs["n_singular"]), int(search.attrs["n_spurious"])
+    coinciding = int(search.attrs.get("n_coinciding", 0))
+    parts = []
+    if singular + spurious:
+        parts.append(
+            f"{counted(singular, 'start')} ended in a collapsed component and {spurious} in one with at most d + 1 "
+            "rows. The objective is unbounded there; the best proper optimum is reported. A proper covariance prior "
+            "avoids this."
+        )
+    if coinciding:
+        parts.append(
+            f"{counted(coinciding, 'start')} ended where two components coincide or one is empty, which is no optimum "
+            "for so many components."
+        )
+    total = singular + spurious + coinciding
+    return "improper_ends", float(total), total == 0, " ".join(parts) or "No start collapsed."
+
+
+def _starts(fit: xr.DataTree, search: xr.Dataset) -> tuple[str, float, bool, str]:
+    """How often the best optimum was reached, and what that says of a better one."""
+    best = float(search["end_value"][int(search.attrs["best_start"])])
+    optima, finished = int(search.attrs["n_optima"]), int((search["optimum"] >= 0).sum())
+    statuses = [Status[str(name)] for name in search["status"].to_numpy()]
+    methods = [str(name) for name in search["method"].to_numpy()]
+    sure = sureness(methods, statuses, search["end_value"].to_numpy(), best)
     kinds = f"{optima} distinct optim{'um' if optima == 1 else 'a'}"
     many = f"{counted(search.sizes[names.START], 'start')}, {finished} followed to the end: {kinds}"
-    # One component has one partition to start from, and one optimum.
-    if search.sizes[names.COMPONENT] == 1 or reached >= min(finished, _REACHED_OFTEN) > 1:
-        return "starts", float(reached), True, f"{many}; {reached} reached the best one."
+    n_rows = int(fit.attrs.get("search_rows", 0))
+    if search.sizes[names.COMPONENT] == 1:  # one component has one partition to start from, and one optimum
+        return "starts", float(sure.reached), True, f"{many}."
+    if finished == 1 and 0 < n_rows < _n_rows(fit):
+        # The search has looked at a part of the rows, and followed what it found there with all of them.
+        text = f"{many}. The starts were compared on {n_rows} of the rows, and the best one was followed with all."
+        return "starts", 1.0, True, text
+    reached = f"{sure.reached} of {counted(sure.followed, 'start')} from scratch reached the best one"
+    if not sure.followed:
+        reached = "none of them was from scratch"
+    sentence = f"{many}; {reached}"
+    if sure.reached and sure.reached == sure.followed:
+        sentence = f"{many}; all {sure.followed} from scratch reached the best one"
+    chance = (
+        f"One more would find a better one with a probability below {sure.better:.0%} (95 % limit), and one not seen "
+        f"yet, better or not, with about {sure.new:.0%}."
+    )
+    if sure.enough or sure.reached == sure.followed > 1:
+        return "starts", float(sure.reached), True, f"{sentence}. {chance}"
     advice = "A better one may exist: raise n_init and n_polish, or use fewer components."
-    only = "only one start" if reached == 1 else f"only {reached} starts"
-    return "starts", float(reached), False, f"{many}; {only} reached the best one. {advice}"
+    return "starts", float(sure.reached), False, f"{sentence}. {chance} {advice}"
+
+
+def _n_rows(fit: xr.DataTree) -> int:
+    """Number of rows that a fit had."""
+    return int(fit[names.ASSIGNMENTS].sizes[names.OBS])
 
 
 def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:

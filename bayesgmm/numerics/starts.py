@@ -8,7 +8,8 @@ Rows are (n, d) arrays; a partition is an integer array (n,) with values 0..K-1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ _LLOYD_STEPS = 8
 _MOST_HIERARCHICAL = 1000
 # Ward's method brings the rows down to so many groups a component before covariances can be compared.
 _GROUPS_PER_COMPONENT = 12
+# Groups of k-means that are joined to one component at random.
+_PIECES = 3
 
 
 def partitions(
@@ -48,15 +51,37 @@ def partitions(
         ("shells", lambda: _slices(np.square(whitened).sum(axis=1), n_components)),
     )
     fixed = fixed if hierarchical else fixed[3:]
-    cycle = (
+    at_random = _at_random(rows, whitened, n_components, rng)
+    for i in range(n_starts):
+        name, make = fixed[i] if i < len(fixed) else at_random[(i - len(fixed)) % len(at_random)]
+        yield name, make()
+
+
+def random_partitions(
+    rows: Array, whitened: Array, n_components: int, rng: np.random.Generator
+) -> Iterator[tuple[str, Labels]]:
+    """Yield pairs of a method's name and a random partition without end, of one kind after the other."""
+    joined = ("joined groups", lambda: _joined(whitened, n_components, rng))
+    for name, make in cycle((*_at_random(rows, whitened, n_components, rng), joined)):
+        yield name, make()
+
+
+def _at_random(
+    rows: Array, whitened: Array, n_components: int, rng: np.random.Generator
+) -> tuple[tuple[str, Callable[[], Labels]], ...]:
+    return (
         ("k-means, whitened", lambda: _k_means(whitened, n_components, rng)),
         ("k-means, scaled", lambda: _k_means(rows, n_components, rng)),
         ("random rows", lambda: _nearest(whitened, whitened[_chosen(len(rows), n_components, rng)])),
         ("random direction", lambda: _slices(whitened @ rng.standard_normal(rows.shape[1]), n_components)),
     )
-    for i in range(n_starts):
-        name, make = fixed[i] if i < len(fixed) else cycle[(i - len(fixed)) % len(cycle)]
-        yield name, make()
+
+
+def _joined(rows: Array, n_components: int, rng: np.random.Generator) -> Labels:
+    # Groups of k-means joined at random: components that cross or enclose each other, which no other kind offers.
+    n_groups = _PIECES * n_components
+    owner = rng.permutation(np.arange(n_groups) % n_components)
+    return owner[_k_means(rows, n_groups, rng)]
 
 
 def _chosen(n: int, n_components: int, rng: np.random.Generator) -> Labels:

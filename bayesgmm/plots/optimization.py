@@ -42,6 +42,7 @@ _ENDS = {
     Status.STALLED: _End(text="stalled", color=PALETTE[5], marker="^", line="-."),
     Status.SINGULAR: _End(text="a component collapsed: not used", color=PALETTE[3], marker="X", line="--"),
     Status.TOO_FEW_ROWS: _End(text="too few rows: not used", color=PALETTE[6], marker="P", line=":"),
+    Status.COINCIDING: _End(text="two components coincide: not used", color=PALETTE[2], marker="*", line=":"),
     Status.SCREENED_OUT: _End(text="left behind: others were ahead", color=GREY, marker="|", line="-"),
 }
 
@@ -151,5 +152,5 @@ def _title(search: xr.Dataset, top: float) -> str:
         f"{counted(search.sizes[names.START], 'start')}, "
         f"{optima} distinct {'optimum' if optima == 1 else 'optima'}"
     )
-    improper = int(search.attrs["n_singular"]) + int(search.attrs["n_spurious"])
+    improper = sum(int(search.attrs.get(name, 0)) for name in ("n_singular", "n_spurious", "n_coinciding"))
     return f"{title}, {improper} improper end{'s' if improper > 1 else ''}" if improper else title

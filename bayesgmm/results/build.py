@@ -325,6 +325,7 @@ def _optimization(problem: Problem, outcome: Outcome, engine: Engine, coords: Ma
             "n_optima": int(optimum.max() + 1),
             "n_singular": sum(start.status is Status.SINGULAR for start in starts),
             "n_spurious": sum(start.status is Status.TOO_FEW_ROWS for start in starts),
+            "n_coinciding": sum(start.status is Status.COINCIDING for start in starts),
             "optimum": "number of the optimum that a start reached, best first; -1 where it reached none",
         },
     )
