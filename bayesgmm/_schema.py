@@ -115,6 +115,8 @@ INTERVAL = "interval"
 # Attribute of the noise: the prior of its unknown factor, as JSON.
 NOISE_SCALE = "noise_scale"
 CAVEAT = "caveat"
+# Whether neighbours in the order of components are far enough apart for the order to be no matter of chance: 1 or 0.
+ORDER_STABLE = "order_stable"
 # Of importance weights, where draws were corrected by them (or were not, and why).
 PARETO_K, CORRECTION = "pareto_k", "correction"
 
