@@ -166,8 +166,8 @@ def clusters_check(fit: xr.DataTree) -> tuple[str, float, bool, str] | None:
     if found.weakest < DISTINCT:
         # An arc cut into pieces and groups of their own look alike here, so that it is no finding.
         message = message.replace(" form ", " may form ") + (
-            f" Two that are merged overlap by {found.weakest:.2f} only, as groups about 4 sds apart do, which may as well "
-            "be clusters of their own. See merge_components."
+            f" Two that are merged overlap by {found.weakest:.2f} only, as groups about 4 sds apart do, "
+            "which may as well be clusters of their own. See merge_components."
         )
         return "clusters", float(found.number), True, message
     if not found.numbers.size:
