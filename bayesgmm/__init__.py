@@ -9,6 +9,7 @@ from bayesgmm.engines.gibbs import Gibbs
 from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference.alignment import align
 from bayesgmm.inference.clustering import best_partition, coclustering
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.component_counts import compare_components
@@ -124,6 +125,7 @@ __all__ = [
     "WarpedMeans",
     "add_log_likelihood",
     "add_posterior_predictive",
+    "align",
     "as_data",
     "best_partition",
     "bootstrap_lrt",

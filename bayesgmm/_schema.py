@@ -21,6 +21,8 @@ POSTERIOR_PREDICTIVE = "posterior_predictive"
 # Draws as they were sampled, how they were relabelled, chains in lower modes, and a table of all chains.
 UNRELABELLED, RELABELLING, LEFT_OUT, CHAINS = "unrelabelled", "relabelling", "left_out", "chains"
 SAMPLED_CHAIN = "sampled_chain"
+# How components were matched to those of another fit.
+ALIGNMENT = "alignment"
 # Draws of mixtures of different numbers of components, and the places that those have in a draw.
 ALL_DRAWS, SLOT = "all_draws", "slot"
 
@@ -117,6 +119,8 @@ INTERVAL = "interval"
 # Attribute of the noise: the prior of its unknown factor, as JSON.
 NOISE_SCALE = "noise_scale"
 CAVEAT = "caveat"
+# Whether neighbours in the order of components are far enough apart for the order to be no matter of chance: 1 or 0.
+ORDER_STABLE = "order_stable"
 # Of importance weights, where draws were corrected by them (or were not, and why).
 PARETO_K, CORRECTION = "pareto_k", "correction"
 

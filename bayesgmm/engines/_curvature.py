@@ -13,6 +13,10 @@ from bayesgmm.numerics.passes import Statistics
 
 # Step of central differences, in coordinates of order one; none of the functions differenced sees the rows.
 _STEP = 1e-4
+# Numbers held for the covariances of many points.
+_NUMBERS_AT_ONCE = 1_000_000
+# Differences that are so small a part of the largest are none.
+_ROUNDING = 1e-10
 # What the pass costs, in passes that return statistics.
 PASSES = 2
 
@@ -52,28 +56,47 @@ def hessian(objective: Objective, coordinates: Coordinates, statistics: Statisti
 
 def pulled_back(by_group: dict[int, Array], coordinates: Coordinates) -> Array:
     """J' H J summed over groups, from second derivatives in the coordinates of `numerics.curvature`."""
-    p, reference = coordinates.size, coordinates.reference
-    if p == 0:  # everything is known
-        return np.zeros((0, 0))
-    steps = _STEP * np.vstack([np.eye(p), -np.eye(p)])
-    points = [_natural(coordinates.parameters(u), reference) for u in steps]
+    from scipy.sparse import csr_array
+
+    p = coordinates.size
     out = np.zeros((p, p))
-    for group, second in by_group.items():
-        each = np.array([_of_group(point, group) for point in points])
-        J = ((each[:p] - each[p:]) / (2 * _STEP)).T
-        out += J.T @ second @ J
+    if p == 0:  # everything is known
+        return out
+    for group, J in natural_slopes(coordinates, list(by_group)).items():
+        sparse = csr_array(J)  # most coordinates move one component
+        out += sparse.T @ (sparse.T @ by_group[group]).T
     return out
 
 
-def _natural(point: Parameters, reference: Parameters) -> tuple[Array, Array, float]:
+def natural_slopes(coordinates: Coordinates, groups: list[int]) -> dict[int, Array]:
+    """J, derivatives of the coordinates of `numerics.curvature` (K D + 1, p) in u at the reference, by group."""
+    p, reference = coordinates.size, coordinates.reference
+    found: dict[int, list[Array]] = {group: [] for group in groups}
+    size = max(1, _NUMBERS_AT_ONCE // reference.choleskys.size)
+    for begin in range(0, p, size):
+        steps = _STEP * np.eye(p)[begin : begin + size]
+        ahead, behind = (_natural(coordinates.parameters(each), reference) for each in (steps, -steps))
+        for group in groups:
+            found[group].append((_of_group(ahead, group) - _of_group(behind, group)).T / (2 * _STEP))
+    out = {group: np.hstack(parts) for group, parts in found.items()}
+    for J in out.values():
+        J[np.abs(J) < _ROUNDING * np.abs(J).max(axis=0)] = 0.0
+    return out
+
+
+def _natural(points: Parameters, reference: Parameters) -> tuple[Array, Array, Array]:
     """Log weights, and means and covariances in units of the reference's components, as `numerics.curvature` wants."""
     inverse = inverse_lower(reference.choleskys)
-    means = (inverse @ (point.means - reference.means)[..., None])[..., 0]
-    L = inverse @ point.choleskys
-    i, j = lower_indices(means.shape[1])
-    return point.log_weights, np.hstack([means, (L @ np.swapaxes(L, -1, -2))[:, i, j]]), float(point.log_noise)
+    means = (inverse @ (points.means - reference.means)[..., None])[..., 0]
+    L = inverse @ points.choleskys
+    i, j = lower_indices(means.shape[-1])
+    rest = np.concatenate([means, (L @ np.swapaxes(L, -1, -2))[..., i, j]], axis=-1)
+    return points.log_weights, rest, np.broadcast_to(points.log_noise, len(means))
 
 
-def _of_group(natural: tuple[Array, Array, float], group: int) -> Array:
+def _of_group(natural: tuple[Array, Array, Array], group: int) -> Array:
+    """One row a point."""
     log_weights, rest, log_noise = natural
-    return np.append(np.hstack([np.atleast_2d(log_weights)[group][:, None], rest]).ravel(), log_noise)
+    own = log_weights if log_weights.ndim == 2 else log_weights[:, group]
+    each = np.concatenate([own[..., None], rest], axis=-1).reshape(len(rest), -1)
+    return np.hstack([each, log_noise[:, None]])

@@ -20,7 +20,7 @@ from bayesgmm.inference.prediction import (
     thinned_for,
 )
 from bayesgmm.inference.summaries import units_of
-from bayesgmm.numerics.merging import ALIKE, FEWEST_FOR_ELBOW, SEPARATE, Hierarchies, hierarchies, recommended
+from bayesgmm.numerics.merging import ALIKE, DISTINCT, FEWEST_FOR_ELBOW, SEPARATE, Hierarchies, hierarchies, recommended
 from bayesgmm.results.build import OCCUPIED
 
 if TYPE_CHECKING:
@@ -167,8 +167,17 @@ def clusters_check(fit: xr.DataTree) -> tuple[str, float, bool, str] | None:
     if found.number == found.occupied:
         return "clusters", float(found.number), True, message
     if found.numbers.size and found.share < STABLE:
-        message += " The number is not stable, so nothing follows from it."
+        message = message.replace(" form ", " may form ") + " The number is not stable, so nothing follows from it."
         return "clusters", float(found.number), True, message
+    if found.weakest < DISTINCT:
+        # An arc cut into pieces and groups of their own look alike here, so that it is no finding.
+        message = message.replace(" form ", " may form ") + (
+            f" Two that are merged overlap by {found.weakest:.2f} only, as groups about 4 sds apart do, "
+            "which may as well be clusters of their own. See merge_components."
+        )
+        return "clusters", float(found.number), True, message
+    if not found.numbers.size:
+        message += " How sure that is stays unknown without draws."
     message += " Components are Gaussians; clusters may be fewer. See merge_components."
     return "clusters", float(found.number), False, message
 
@@ -186,6 +195,11 @@ class _Found:
     @property
     def occupied(self) -> int:
         return int(self.point.occupied[0])
+
+    @property
+    def weakest(self) -> float:
+        """The least overlap of two occupied clusters that are merged; infinite if none are."""
+        return float(self.point.overlap[0, self.number - 1 : self.occupied - 1].min(initial=np.inf))
 
     @property
     def share(self) -> float:

@@ -99,7 +99,14 @@ class BinnedRows:
         return one_by_one(self.statistics, at, n_threads)
 
     def add_curvature(
-        self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
+        self,
+        out: Array,
+        log_scales: Array,
+        means: Array,
+        choleskys: Array,
+        noise_factor: float,
+        free_noise: bool,
+        products: bool = False,
     ) -> None:
         """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`.
 
@@ -113,7 +120,9 @@ class BinnedRows:
         E = 2.0 * noise_factor * self.noise if free_noise and self.noise is not None else None
         by_noise = None if E is None else by_variance / np.square(L) * E
         slopes = np.stack([by_mean, by_variance], axis=1)
-        curvature.add_label_covariance(out, self.weights, r, slopes, by_noise)
+        curvature.add_label_covariance(out, self.weights, r, slopes, by_noise, products=products)
+        if products:
+            return
         mm = spread[0, 0] / np.square(T) - 1.0 / T
         mv = spread[0, 1] / (2.0 * T**3) - y[0] / np.square(T)
         vv = spread[1, 1] / (4.0 * T**4) - y[1] / T**3 + 0.5 / np.square(T)

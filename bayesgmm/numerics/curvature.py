@@ -51,8 +51,13 @@ def covariance_slopes(u: Array, P: Array) -> Array:
     return np.where(i == j, 0.5, 1.0)[:, None] * (u[i] * u[j] - each)
 
 
-def add_label_covariance(out: Array, units: Array, r: Array, slopes: Array, by_noise: Array | None = None) -> None:
+def add_label_covariance(
+    out: Array, units: Array, r: Array, slopes: Array, by_noise: Array | None = None, *, products: bool = False
+) -> None:
     """Add the covariance of slopes over the unknown labels.
+
+    With `products` add only minus the products of each row's expected slopes, which are its slopes under unknown
+    labels: minus the information, where the rows are what the mixture produces.
 
     Parameters
     ----------
@@ -74,15 +79,20 @@ def add_label_covariance(out: Array, units: Array, r: Array, slopes: Array, by_n
         own = slice(k * D, (k + 1) * D)
         block = np.concatenate([np.ones((1, n)), slopes[k]])
         np.multiply(block, r[k], out=expected[own])
+        if by_noise is not None:
+            expected[-1] += r[k] * by_noise[k]
+        if products:
+            continue
         weighted = expected[own] * units
         out[own, own] += weighted @ block.T
         if by_noise is not None:
             with_noise = weighted @ by_noise[k]
             out[own, -1] += with_noise
             out[-1, own] += with_noise
-            expected[-1] += r[k] * by_noise[k]
             out[-1, -1] += (units * r[k]) @ np.square(by_noise[k])
-    out -= (expected * units) @ expected.T
+    # Written so that one half of the symmetric product is computed.
+    expected *= np.sqrt(units)
+    out -= expected @ expected.T
 
 
 def add_normal(out: Array, k: int, weights: Array, u: Array, P: Array, noise: Array | None = None) -> None:

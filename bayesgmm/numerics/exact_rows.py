@@ -203,7 +203,14 @@ class ExactRows(SortedRows):
         return one_by_one(self.statistics, at, n_threads)
 
     def add_curvature(
-        self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
+        self,
+        out: Array,
+        log_scales: Array,
+        means: Array,
+        choleskys: Array,
+        noise_factor: float,
+        free_noise: bool,
+        products: bool = False,
     ) -> None:
         """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`."""
         K, d = means.shape
@@ -227,10 +234,9 @@ class ExactRows(SortedRows):
                     [u, [curvature.covariance_slopes(*each) for each in zip(u, P, strict=True)]], axis=1
                 )
                 by_noise = None if bent is None else [curvature.noise_slopes(u[k], P[k], bent[k]) for k in range(K)]
-                curvature.add_label_covariance(
-                    out, some.units, r, slopes, None if by_noise is None else np.array(by_noise)
-                )
-                for k in range(K):
+                noises = None if by_noise is None else np.array(by_noise)
+                curvature.add_label_covariance(out, some.units, r, slopes, noises, products=products)
+                for k in range(0 if products else K):
                     own = None if bent is None else bent[k]
                     curvature.add_normal(out, k, r[k] * some.units, u[k], P[k], own)
 

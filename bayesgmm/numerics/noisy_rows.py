@@ -141,7 +141,14 @@ class NoisyRows(SortedRows):
         return values, counts
 
     def add_curvature(
-        self, out: Array, log_scales: Array, means: Array, choleskys: Array, noise_factor: float, free_noise: bool
+        self,
+        out: Array,
+        log_scales: Array,
+        means: Array,
+        choleskys: Array,
+        noise_factor: float,
+        free_noise: bool,
+        products: bool = False,
     ) -> None:
         """Add the second derivatives of the log-likelihood in the coordinates of `numerics.curvature`."""
         K, d = means.shape
@@ -163,11 +170,11 @@ class NoisyRows(SortedRows):
                     all_slopes.append(np.concatenate([u, curvature.covariance_slopes(u, P)]))
                     if E is not None:
                         by_noise.append(curvature.noise_slopes(u, P, E))
-                    curvature.add_normal(out, k, r[k, places] * units, u, P, E)
+                    if not products:
+                        curvature.add_normal(out, k, r[k, places] * units, u, P, E)
                 slopes = np.array(all_slopes)
-                curvature.add_label_covariance(
-                    out, units, r[:, places], slopes, np.array(by_noise) if by_noise else None
-                )
+                noises = np.array(by_noise) if by_noise else None
+                curvature.add_label_covariance(out, units, r[:, places], slopes, noises, products=products)
 
     def conditionals(self, mean: Array, covariance: Array, noise_factor: float) -> list[Conditional]:
         """What the rows say about their true values under one component."""

@@ -141,18 +141,27 @@ class Rows:
         return replace(total, group_counts=group_counts)
 
     def curvature(
-        self, log_scales: Array, means: Array, choleskys: Array, *, noise_factor: float = 1.0, free_noise: bool = False
+        self,
+        log_scales: Array,
+        means: Array,
+        choleskys: Array,
+        *,
+        noise_factor: float = 1.0,
+        free_noise: bool = False,
+        products: bool = False,
     ) -> dict[int, Array]:
         """Second derivatives of the log-likelihood by group, in the coordinates of `numerics.curvature`.
 
-        `log_scales` may be (G, K), a row for each group. With `free_noise` the factor of all errors is unknown.
+        `log_scales` may be (G, K), a row for each group. With `free_noise` the factor of all errors is unknown. With
+        `products` it is minus the products of the slopes of each row instead, which is expected to be the same where
+        the rows come from the mixture.
         """
         K, d = means.shape
         out: dict[int, Array] = {}
         for part in self.parts:
             total = out.setdefault(part.group, curvature.empty(K, d))
             own = log_scales[part.group] if log_scales.ndim == 2 else log_scales
-            part.add_curvature(total, own, means, choleskys, noise_factor, free_noise)
+            part.add_curvature(total, own, means, choleskys, noise_factor, free_noise, products)
         return out
 
     def rowwise_of_many(

@@ -19,7 +19,7 @@ from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem, S
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import outer
-from bayesgmm.results.order import canonical_order
+from bayesgmm.results.order import canonical_order, order_is_stable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -125,6 +125,7 @@ def build_result(
         attrs[names.PARETO_K] = float(outcome.notes[names.PARETO_K])
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
     tree.attrs.update(attrs)
+    tree.attrs[names.ORDER_STABLE] = int(order_is_stable(tree))
     return tree
 
 

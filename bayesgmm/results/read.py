@@ -90,13 +90,13 @@ class FittedMixture:
         )
 
 
-def check_result(fit: object) -> None:
-    """Raise unless `fit` looks like a result of `bayesgmm.fit`."""
+def check_result(fit: object, argument: str = "fit") -> None:
+    """Raise unless `fit` looks like a result of `bayesgmm.fit`; the message names the argument."""
     import xarray as xr
 
     if not isinstance(fit, xr.DataTree) or names.POINT not in fit.children or names.MODEL not in fit.attrs:
         raise InputError(
-            "fit",
+            argument,
             f"got {type(fit).__name__}",
             "Give what bayesgmm.fit returned, or the DataTree read back from its file with xarray.open_datatree",
         )

@@ -16,6 +16,7 @@ from bayesgmm.engines._modes import worst_r_hat
 from bayesgmm.numerics.relabelling import AMBIGUOUS, permuted, relabelling
 from bayesgmm.numerics.rows import Rows
 from bayesgmm.results.build import dataset, parameters
+from bayesgmm.results.order import order_is_stable
 from bayesgmm.results.read import FittedMixture, Mixtures, read_result, stored_data
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
     out[names.POSTERIOR] = posterior
     out[names.UNRELABELLED] = as_sampled
     out[names.RELABELLING] = record
+    if reference is None:
+        out.attrs[names.ORDER_STABLE] = int(order_is_stable(out))
     return out
 
 

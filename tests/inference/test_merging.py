@@ -202,6 +202,31 @@ def test_a_number_that_is_not_stable_raises_no_alarm():
     assert message.endswith("The number is not stable, so nothing follows from it.")
 
 
+@pytest.mark.parametrize("engine", [EM, VB], ids=["EM", "VB"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_groups_four_sds_apart_are_not_said_to_be_fewer(engine, seed):
+    rng = np.random.default_rng(seed)
+    rows = np.concatenate([rng.normal(size=60) + at for at in (0, 4, 12, 16)])
+    model = bg.GaussianMixture(4, covariances=bg.Tied())
+    value, ok, message = check(fit(model, rows, engine))
+    assert ok
+    assert value == 4.0 or "may form" in message
+    assert "components form 3" not in message
+
+
+def test_pieces_that_overlap_as_groups_do_may_be_one_cluster(arc):
+    value, ok, message = check(arc)
+    assert (value, ok) == (2.0, True)
+    assert message.startswith("4 Gaussian components may form 2 clusters (in")
+    assert "may as well be clusters of their own" in message
+
+
+def test_without_draws_it_is_not_said_how_sure_that_is():
+    value, ok, message = check(fit(bg.GaussianMixture(3), skewed_and_group(), EM))
+    assert (value, ok) == (2.0, False)
+    assert "stays unknown without draws" in message
+
+
 def test_one_component():
     result = fit(bg.GaussianMixture(1), two_groups(), VB)
     merged = bg.merge_components(result)

@@ -284,7 +284,7 @@ def test_attributes(case):
     assert attrs["inference_library_version"]
     assert attrs["predictive_family"] == ("plug_in" if engine == "EM" else "student_t")
     # A file format has to hold them.
-    assert all(isinstance(value, str) for value in attrs.values())
+    assert all(isinstance(value, (str, int)) and not isinstance(value, bool) for value in attrs.values())
 
 
 def test_models_in_the_attributes(case):
