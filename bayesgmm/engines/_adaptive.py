@@ -40,8 +40,17 @@ class Blend(Approximation):
             return np.nan_to_num(np.exp(each - np.logaddexp.reduce(each, axis=0)))
 
     def _each(self, points: Parameters) -> Array:
-        found = np.array([part.log_density(points) for part in self.parts]) + np.log(self.shares)[:, None]
-        return np.where(np.isnan(found), -np.inf, found)
+        # Parts that were learnt from one another are densities of the same coordinates, which cost more than these.
+        found, places = [], {}
+        for part in self.parts:
+            if isinstance(part, NormalApproximation):
+                if id(part.coordinates) not in places:
+                    places[id(part.coordinates)] = part.coordinates.coordinates(points)
+                found.append(part.log_density_at(places[id(part.coordinates)]))
+            else:
+                found.append(part.log_density(points))
+        out = np.array(found) + np.log(self.shares)[:, None]
+        return np.where(np.isnan(out), -np.inf, out)
 
     def log_prior(self, points: Parameters) -> Array:
         return self.parts[0].log_prior(points)

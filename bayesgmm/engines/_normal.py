@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from scipy.special import gammaln
@@ -124,8 +125,15 @@ class NormalApproximation(Approximation):
         return replace(points, log_noise=np.broadcast_to(points.log_noise, (size,)))
 
     def log_density(self, points: Parameters) -> Array:
-        u = self._coordinates.coordinates(points) - self._center
-        return self._constant + _kernel(np.linalg.solve(self._factor, u.T).T, self._df)
+        return self.log_density_at(self._coordinates.coordinates(points))
+
+    def log_density_at(self, places: Array) -> Array:
+        """The same at many points, of which the coordinates (S, p) are known."""
+        return self._constant + _kernel((places - self._center) @ self._inverse.T, self._df)
+
+    @cached_property
+    def _inverse(self) -> Array:
+        return np.linalg.inv(self._factor)
 
     def log_density_without(self, points: Parameters, components: tuple[int, ...]) -> Array:
         """Marginal density of everything but the covariances of some components."""

@@ -1,9 +1,9 @@
 """How far a log posterior of very many rows is from its parabola, seen in a part of the rows.
 
-Next to a mode of N rows the log density is a parabola but for a remainder of third order, a sum over rows in which each
-has next to nothing. A random part of the rows estimates it with an error of order 1 / sqrt(n N), where a sum of log
-densities over the part would have one of order sqrt(N / n) (a difference estimator; Quiroz et al. 2019). So weights of a
-Normal need no pass over all rows for each draw.
+Next to a mode of N rows the log density is a parabola but for a remainder of third order, a sum over rows in which
+each has next to nothing. A random part of the rows estimates it with an error of order 1 / sqrt(n N), where a sum of
+log densities over the part would have one of order sqrt(N / n) (a difference estimator; Quiroz et al. 2019). So weights
+of a Normal need no pass over all rows for each draw.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ from bayesgmm.engines.base import Approximation, Array, Parameters, Problem
 _TAILS = 6.0
 # This share of the proposals goes to all hills alike: masses by Laplace's formula may be off.
 _EVEN_SHARE = 0.1
-# Where Pareto k is below there is no need to look for better proposals.
-_FINE = 0.5
+# Where Pareto k is below there is no need to look for better proposals, or for better ones still.
+_FINE, _FINE_ENOUGH = 0.5, 0.6
 # Rounds of learning, steps of each, Student t beside one for each hill, and the share of the draws that hills keep.
-_ROUNDS, _STEPS, _BENDS, _HILLS_KEEP = 3, 4, 3, 0.2
+_ROUNDS, _STEPS, _BENDS, _HILLS_KEEP = 2, 4, 3, 0.2
 # Weights below a share of the draws like this teach nothing.
 _UNSEEN = 1e-12
 # Averages over more copies than this that overlap take too long to be made again and again.
@@ -135,7 +135,7 @@ def best_proposals(
     for _ in range(_ROUNDS if together.n_overlapping <= _MOST_COPIES else 0):
         tried.append(proposed(problem, learnt(found, together, rng), size, rng, progress))
         together = joined(problem, tried)
-        if not together.importance.pareto_k > _FINE:
+        if not together.importance.pareto_k > _FINE_ENOUGH:
             break
     return min([tried[0], tried[1], together], key=_badness)
 
@@ -144,7 +144,8 @@ def best_proposals(
 def joined(problem: Problem, tried: Sequence[Proposals]) -> Proposals:
     """All draws, weighed as draws of one mixture of all that they come from."""
     sizes = np.array([each.log_q.size for each in tried])
-    blend = Blend(tuple(each.blend for each in tried), sizes / sizes.sum())
+    shares = np.concatenate([n * each.blend.shares for n, each in zip(sizes, tried, strict=True)])
+    blend = Blend(tuple(part for each in tried for part in each.blend.parts), shares / sizes.sum())
     points = Parameters.joined([each.points for each in tried])
     log_joint = np.concatenate([each.log_joint for each in tried])
     log_q, n_overlapping = averaged(problem, blend, points)

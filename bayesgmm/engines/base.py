@@ -270,8 +270,9 @@ class StartReport:
     """How one start went.
 
     `end` is None where the start was not followed to its end; `values` are log posterior (EM) or bound (VB).
-    `log_mass` is the log integral of the joint density over one copy of the hill that it ended on, by Laplace's formula,
-    and `posterior_mass` the share of the posterior that the hill holds with all its copies, where an engine tells them.
+    `log_mass` is the log integral of the joint density over one copy of the hill that it ended on, by Laplace's
+    formula, and `posterior_mass` the share of the posterior that the hill holds with all its copies, where an engine
+    tells them.
     """
 
     method: str

@@ -38,18 +38,18 @@ _ALL_BUT_EQUAL = 0.95
 class Laplace(Engine):
     """The posterior as Normals round its modes, on the unconstrained scale (Tierney & Kadane 1986).
 
-    Modes are those of the density of unconstrained coordinates, Jacobian included; the covariance of each is the inverse
-    of the exact observed information there (Louis 1982), for every prior and every way in which rows are observed. What
-    a mode counts for is its mass, height times width, and not its height: a small tight component can make a mode high
-    that holds next to nothing. The point estimate is the mode with the most mass, and ``optimization`` holds the masses
-    (``posterior_mass``).
+    Modes are those of the density of unconstrained coordinates, Jacobian included; the covariance of each is the
+    inverse of the exact observed information there (Louis 1982), for every prior and every way in which rows are
+    observed. What a mode counts for is its mass, height times width, and not its height: a small tight component can
+    make a mode high that holds next to nothing. The point estimate is the mode with the most mass, and ``optimization``
+    holds the masses (``posterior_mass``).
 
     Draws are resampled from a mixture over all modes that matter by Pareto-smoothed importance weights (Vehtari et al.
     2024): one of Normals, one of Student t, or one that has learnt from the weights of these (Cappe et al. 2008),
-    whichever has the lowest Pareto k. Where that is above 0.7 no mixture is near enough to be corrected, draws are those
-    of the Normals as they are, and `diagnose` says so. Where there are too many rows to visit them for each proposal,
-    the remainder of the log density beside its parabola is seen in a part of the rows; if weights are nearly equal the
-    draws are those of the Normal, and ``correction`` says it.
+    whichever has the lowest Pareto k. Where that is above 0.7 no mixture is near enough to be corrected, draws are
+    those of the Normals as they are, and `diagnose` says so. Where there are too many rows to visit them for each
+    proposal, the remainder of the log density beside its parabola is seen in a part of the rows; if weights are nearly
+    equal the draws are those of the Normal, and ``correction`` says it.
 
     Parameters
     ----------
