@@ -14,6 +14,7 @@ from bayesgmm.inference.clustering import best_partition, coclustering
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.component_counts import compare_components
 from bayesgmm.inference.component_posterior import component_posterior
+from bayesgmm.inference.concerns import FewerGroupsWarning, UncalibratedWarning
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, VBBound, log_evidence
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
@@ -87,6 +88,7 @@ __all__ = [
     "EvenlySpacedMeans",
     "Exponential",
     "FDistribution",
+    "FewerGroupsWarning",
     "FitError",
     "FixedCovariances",
     "FixedMeans",
@@ -118,6 +120,7 @@ __all__ = [
     "Status",
     "StickBreaking",
     "Tied",
+    "UncalibratedWarning",
     "UniformComponents",
     "UnsupportedError",
     "VBBound",

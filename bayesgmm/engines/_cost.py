@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayesgmm.engines.base import Problem
 
-# Gradient evaluations of a draw, where rows settle the shape of the posterior and where they are few for its parameters.
+# Gradient evaluations of a draw, where rows settle the shape of the posterior and where they are few for it.
 _STEPS, _MORE_STEPS, _ROWS_A_PARAMETER = 7.0, 15.0, 5.0
 # Seconds of an evaluation: for each row and component, the same times d^2, and for each pair of parameters.
 _ROW, _ROW_BY_SQUARE, _PAIR = 5e-9, 0.28e-9, 2.4e-9
@@ -18,8 +18,12 @@ def nuts_seconds(problem: Problem, draws: int, *, in_python: bool) -> float:
 
     The machine had a clock of some 3 GHz. What a machine adds is the same factor for all engines.
     """
+    steps = _STEPS if problem.n_obs > _ROWS_A_PARAMETER * problem.n_parameters else _MORE_STEPS
+    return draws * steps * evaluation_seconds(problem, in_python=in_python)
+
+
+def evaluation_seconds(problem: Problem, *, in_python: bool) -> float:
+    """Processor seconds of one value and gradient of the density."""
     K, d, p = problem.K, problem.n_features, problem.n_parameters
     a_pass = problem.n_obs * K * (_ROW + _ROW_BY_SQUARE * d * d) * (1.0 if problem.rows.exact else _NOT_EXACT)
-    evaluation = _FEWEST + a_pass + _PAIR * p * p + (_IN_PYTHON if in_python else 0.0)
-    steps = _STEPS if problem.n_obs > _ROWS_A_PARAMETER * p else _MORE_STEPS
-    return draws * steps * evaluation
+    return _FEWEST + a_pass + _PAIR * p * p + (_IN_PYTHON if in_python else 0.0)

@@ -87,7 +87,7 @@ def _standard_errors(values: Array) -> Array:
 
 
 def worst_r_hat(values: Array) -> float:
-    """The largest rank-normalised split R-hat (Vehtari et al. 2021, eq. 4 and 14) of quantities (chain, draw, quantity).
+    """The largest rank-normalised split R-hat (Vehtari et al. 2021) of quantities (chain, draw, quantity).
 
     Of a single chain it is that between its halves. NaN where nothing varies or there are too few draws. It is what
     ArviZ computes, of all quantities at once: one by one they took a seventh of the time of a small fit.

@@ -20,8 +20,8 @@ from bayesgmm.numerics.linalg import inverse_lower, outer
 _MOST_ROWS = 5000
 # The best of so many partitions by k-means, each of so many of Lloyd's steps.
 _PARTITIONS, _LLOYD_STEPS = 8, 20
-# Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data, and
-# where it begins counts like so many components in the mean of precisions.
+# Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
+# and where it begins counts like so many components in the mean of precisions.
 _SHARE, _WORTH = 0.5, 0.5
 _MOST_STEPS, _STEADY = 30, 1e-3
 # No direction of a component is expected to be narrower than this part of the data's variance.

@@ -12,7 +12,7 @@ import numpy as np
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm.engines._arviz import load_meanwhile
 from bayesgmm.engines._chains import STATISTICS, Chain, run_chains
-from bayesgmm.engines._cost import nuts_seconds
+from bayesgmm.engines._cost import evaluation_seconds, nuts_seconds
 from bayesgmm.engines._draws import Sampling
 from bayesgmm.engines._hills import hills
 from bayesgmm.engines._mixing import how_ended, unmixed
@@ -31,7 +31,7 @@ _SPREAD = 0.5
 _SPREAD_ELSEWHERE = 0.01
 # Chains go on to so many times the draws asked for, or for so many processor seconds; those that are left out of the
 # posterior make the others go on to so many times the draws.
-_TIMES, _MOST_SECONDS, _TIMES_FOR_LOST = 16, 120.0, 4
+_TIMES, _MOST_SECONDS, _TIMES_FOR_LOST = 16, 40.0, 4
 # Draws to find the size of steps again, after the first round.
 _TUNE_AGAIN = 100
 
@@ -70,7 +70,7 @@ class NUTS(Engine):
         How many of them are followed to the end.
     max_draws : int, optional
         Chains go no further. If left out, 16 times `draws`, fewer where rows are so many that this would take more
-        than two minutes of a processor. Give `draws` itself for chains that never go on. PyMC's sampler never does.
+        than some 40 seconds of a processor. Give `draws` itself for chains that never go on. PyMC's sampler never does.
     """
 
     draws: int = 1000
@@ -134,7 +134,7 @@ class NUTS(Engine):
             chains = _Chains(self, problem, highest, points, seeds, rng, progress)
             chains.run(self.draws, self.tune)
             judged = _Judged(problem, begun, chains.samples(), chains.draws)
-            while judged.goes_on(self.draws) and chains.go_on(self._most_draws(problem)):
+            while judged.goes_on(self.draws) and chains.go_on(self.max_draws):
                 judged = _Judged(problem, begun, chains.samples(), chains.draws)
             drawn, interrupted = chains.draws, chains.interrupted or (judged.failed and progress.interrupts.noted)
         else:
@@ -175,13 +175,6 @@ class NUTS(Engine):
             },
             message=message,
         )
-
-    def _most_draws(self, problem: Problem) -> int:
-        """How far chains may go."""
-        if self.max_draws is not None:
-            return self.max_draws
-        times = int(_MOST_SECONDS / self.seconds(problem))
-        return self.draws * max(1, min(_TIMES, times))
 
     def seconds(self, problem: Problem) -> float:
         """Processor seconds that the first round takes, roughly; the search and the result are not counted."""
@@ -241,6 +234,7 @@ class _Chains:
         progress: Progress,
     ) -> None:
         self._engine, self._seeds, self._progress = engine, seeds, progress
+        self._evaluation = evaluation_seconds(problem, in_python=_in_python(problem))
         self._density = (PythonDensity if _in_python(problem) else NativeDensity)(problem, mode)
         self._starts = []
         for point in points:
@@ -273,10 +267,18 @@ class _Chains:
         if not run.interrupted:
             self._starts = [chain.v[-1] for chain in run.chains if chain is not None]
 
-    def go_on(self, most: int) -> bool:
-        """As many draws again, up to `most`; whether there was anything left to do."""
+    def go_on(self, most: int | None) -> bool:
+        """As many draws again, up to `most`, or as far as the default goes; whether there was anything left to do."""
+        if self.interrupted or self._progress.interrupts.noted:
+            return False
+        if most is None:
+            # The next round takes as long as all before. By the steps that were needed, so that no clock decides.
+            steps = sum(float(chain.statistics["n_steps"].sum()) for parts in self._rounds for chain in parts if chain)
+            if steps * self._evaluation > _MOST_SECONDS / 2:
+                return False
+            most = _TIMES * self._engine.draws
         more = min(self.draws, (most - self.draws) // self._engine.draws * self._engine.draws)
-        if more <= 0 or self.interrupted or self._progress.interrupts.noted:
+        if more <= 0:
             return False
         self.run(more, min(self._engine.tune, _TUNE_AGAIN))
         return True

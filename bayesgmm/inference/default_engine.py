@@ -80,4 +80,3 @@ def _by_mode(problem: Problem, why: str) -> tuple[Engine, str]:
     except UnsupportedError as error:
         return EM(density="unconstrained"), f"{why} EM on the parameters' own density cannot either: {error}"
     return EM(), why
-

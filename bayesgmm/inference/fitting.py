@@ -17,6 +17,7 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine
 from bayesgmm.engines.gibbs import Gibbs
+from bayesgmm.inference.concerns import FewerGroupsWarning, UncalibratedWarning, fewer_groups, uncalibrated
 from bayesgmm.inference.default_engine import run_default
 from bayesgmm.inference.prediction import assignments
 from bayesgmm.model import GaussianMixture
@@ -149,6 +150,13 @@ def fit(
         if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
             outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
             result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
+        fewer = fewer_groups(result)
+        if fewer:
+            result.attrs[names.FEWER_GROUPS] = fewer
+    if fewer:
+        warnings.warn(fewer, FewerGroupsWarning, stacklevel=2)
+    if not named and (doubt := uncalibrated(result)):
+        warnings.warn(doubt, UncalibratedWarning, stacklevel=2)
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
         warnings.warn(f"{engine.name}: {outcome.status_message}", NotConvergedWarning, stacklevel=2)
     return result

@@ -137,7 +137,7 @@ def merge_components(fit: xr.DataTree, *, n_clusters: int | None = None) -> xr.D
             names.N_CLUSTERS: np.arange(1, K + 1),
             names.COMPONENT: fitted.components,
             names.CLUSTER: clusters,
-            names.OBS: assigned[names.OBS].to_numpy(),
+            names.OBS: fit[names.OBSERVED][names.OBS].to_numpy(),
         },
         attrs={
             "message": found.message(None if n_clusters is None else chosen),

@@ -101,7 +101,7 @@ def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
 
 
 def responsibilities_of(fit: xr.DataTree) -> Array:
-    """Responsibilities (obs, component) of the fitted rows: those in ``assignments``, or predicted where it has none."""
+    """Responsibilities (obs, component) of the fitted rows: those in ``assignments``, or predicted if it has none."""
     assigned = fit[names.ASSIGNMENTS].to_dataset()
     if "responsibilities" not in assigned:
         assigned = predict(fit)

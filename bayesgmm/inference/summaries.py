@@ -31,7 +31,9 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
         Columns ``weight`` (or ``weight[group]`` for each group with weights of its own), ``mean[feature]``,
         ``sd[feature]`` (posterior means, or the mode under `EM`), each followed by ``_lower`` and ``_upper`` where
         there are draws (under `EM` there are none; see `standard_errors`); ``members``, the rows labelled with the
-        component; ``uncertain``, how many of them are uncertain. ``attrs["interval"]`` says which interval.
+        component; ``uncertain``, how many of them are uncertain; ``note``, what is to be known of the component, as a
+        rule nothing. ``attrs["interval"]`` says which interval, ``attrs["fewer_groups"]`` and ``attrs["caveat"]``,
+        where they are there, what is to be known of the fit.
     """
     import pandas as pd
 
@@ -70,10 +72,32 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     units = units_of(fit)[:, None]
     columns["members"] = (member * units).sum(axis=0)
     columns["uncertain"] = ((member & (own < certain)[:, None]) * units).sum(axis=0)
+    columns["note"] = _notes(fit, columns["members"])
     frame = pd.DataFrame(columns, index=pd.Index(components, name=names.COMPONENT))
+    for name in (names.FEWER_GROUPS, names.CAVEAT):
+        if name in fit.attrs:
+            frame.attrs[name] = fit.attrs[name]
     frame.attrs["interval"] = f"{probability:.0%} {kind}" if posterior is not None else "none: EM has no draws"
     frame.attrs["uncertain"] = f"responsibility of the own component below {certain:g}"
     return frame
+
+
+def _notes(fit: xr.DataTree, members: NDArray[Any]) -> NDArray[np.str_]:
+    """What is to be known of each component, in a few words; empty where there is nothing."""
+    from bayesgmm.results.read import read_result
+
+    model, d = read_result(fit).model, fit[names.POINT].sizes[names.FEATURE]
+    needed = model.covariances.fewest_rows(d)
+    doubt = "intervals may be too narrow" if names.CAVEAT in fit.attrs else ""
+    few = [f"holds fewer than {needed} rows: rests on the prior" if n < needed else "" for n in members]
+    return np.array(["; ".join(filter(None, (each, doubt))) for each in few])
+
+
+def label_rows(fit: xr.DataTree) -> NDArray[Any]:
+    """Units (K,) labelled with each component."""
+    assigned = fit[names.ASSIGNMENTS].to_dataset()
+    member = assigned["label"].to_numpy()[:, None] == assigned[names.COMPONENT].to_numpy()
+    return (member * units_of(fit)[:, None]).sum(axis=0)
 
 
 def units_of(fit: xr.DataTree) -> NDArray[Any]:

@@ -15,8 +15,8 @@ from bayesgmm.model.scale_priors import HalfNormal, ScalePrior
 from bayesgmm.numerics.linalg import inverse_from_cholesky, inverse_lower, log_det, outer
 from bayesgmm.numerics.special import inverse_wishart_log_normaliser, lkj_log_normaliser
 
-# The default scale is so many times df W, for which the mean precision would be W^-1: a scale that is too large inflates
-# a narrow component by as many rows as it is too large, one that is too small hardly matters.
+# The default scale is so many times df W, for which the mean precision would be W^-1: a scale that is too large
+# inflates a narrow component by as many rows as it is too large, one that is too small hardly matters.
 _CAUTION = 2.0 / 3.0
 
 

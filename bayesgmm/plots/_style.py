@@ -9,7 +9,6 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.inference.summaries import units_of
 from bayesgmm.results import FittedMixture
 from bayesgmm.results.build import OCCUPIED
 

@@ -118,7 +118,17 @@ def build_result(
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
-    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason", "draws", "sweeps", "burn_in", "thin")
+    facts = (
+        "density",
+        "screening_passes",
+        "search_rows",
+        "sampler",
+        "sampler_reason",
+        "draws",
+        "sweeps",
+        "burn_in",
+        "thin",
+    )
     facts += (names.CAVEAT, names.CORRECTION)
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
     if names.PARETO_K in outcome.notes:

@@ -21,6 +21,7 @@ PINNED = [
     "FixedCovariances", "FixedMeans", "FixedWeights", "Flat", "Full", "Gamma", "GaussianMixture", "Geometric",
     "Gibbs", "HalfNormal", "HardyWeinberg", "HierarchicalInverseWishart", "InputError", "InverseWishart", "LKJ",
     "Laplace", "LaplaceEvidence", "LinearVariance", "LogNormal", "NUTS", "NormalMeans", "NotConvergedWarning",
+    "FewerGroupsWarning", "UncalibratedWarning",
     "Poisson", "PoissonProductWeights", "PoissonWeights", "SaturatingMeans", "ScaledInverseChi",
     "SparseDirichlet", "Spherical", "Status", "StickBreaking", "Tied", "UniformComponents", "UnsupportedError",
     "VB", "VBBound", "WarpedCovariances", "WarpedMeans", "add_log_likelihood", "add_posterior_predictive",

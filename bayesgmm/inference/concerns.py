@@ -1,0 +1,70 @@
+"""What `fit` says at once about a result whose numbers are not what they look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesgmm import _schema as names
+from bayesgmm._words import counted
+from bayesgmm.engines._importance import WORST_PARETO_K
+from bayesgmm.inference.summaries import label_rows
+from bayesgmm.results.read import read_result
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Share of the posterior draws in which some component holds not half a row.
+_LIKELY = 0.5
+
+
+class FewerGroupsWarning(UserWarning):
+    """The rows hold fewer groups than there are components; the message says which are without, and what to try."""
+
+
+class UncalibratedWarning(UserWarning):
+    """Intervals of the engine that `fit` chose may not hold; the message says why and what would help."""
+
+
+def fewer_groups(fit: xr.DataTree) -> str:
+    """A sentence or two where not every component holds rows, and nothing where all do."""
+    fitted = read_result(fit)
+    K, needed = len(fitted.components), fitted.model.covariances.fewest_rows(len(fitted.feature_names))
+    if K == 1:
+        return ""
+    rows = label_rows(fit)
+    without = [
+        f"{name} ({counted(_whole(n), 'row')})" for name, n in zip(fitted.components, rows, strict=True) if n < needed
+    ]
+    said = []
+    if without:
+        few = f"fewer than the {needed} that a covariance is estimated from"
+        said.append(f"{K - len(without)} of {K} components hold rows; by the labels {', '.join(without)} hold {few}")
+    if names.POSTERIOR in fit.children:
+        empty = float((fit[names.POSTERIOR]["n_occupied"].to_numpy() < K).mean())
+        if empty >= _LIKELY:
+            said.append(f"in {empty:.0%} of the draws a component holds no row")
+    if not said:
+        return ""
+    return (
+        f"{'; '.join(said)}. The rows may hold fewer groups than the {K} that were asked for: try fewer components, "
+        "look at `compare_components`, or tell more by the prior (Tied covariances, a Dirichlet with larger numbers)."
+    )
+
+
+def uncalibrated(fit: xr.DataTree) -> str:
+    """A sentence where the chosen engine approximates the posterior and its check failed, and nothing elsewhere."""
+    k = float(fit.attrs.get(names.PARETO_K, 0.0))
+    if k <= WORST_PARETO_K:
+        return ""
+    how_far = "could not be told" if np.isnan(k) else f"is {k:.2f}, above {WORST_PARETO_K}"
+    return (
+        f"Pareto k of the importance weights of {fit.attrs[names.ENGINE]} {how_far}: the posterior is far from what it "
+        "is approximated by, and intervals may be too narrow. engine=NUTS() samples it and takes longer; fewer "
+        "components or features, or stronger priors, make it simpler."
+    )
+
+
+def _whole(n: float) -> int | float:
+    return int(n) if n == int(n) else round(float(n), 1)
