@@ -85,12 +85,12 @@ def _scores(standard_means: Array) -> Array:
 
 
 def _direction(d: int) -> Array:
-    return NEXT_FEATURE ** np.arange(d)
+    return np.power(NEXT_FEATURE, np.arange(d, dtype=float))
 
 
 def _sizes(choleskys: Array) -> Array:
     """Logs of the geometric mean sd (..., K)."""
-    return np.log(np.abs(np.diagonal(choleskys, axis1=-2, axis2=-1))).mean(axis=-1)
+    return np.asarray(np.log(np.abs(np.diagonal(choleskys, axis1=-2, axis2=-1))).mean(axis=-1), dtype=float)
 
 
 def _sorted(score: Array, size: Array) -> NDArray[np.intp]:
