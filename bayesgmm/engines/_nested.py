@@ -225,8 +225,8 @@ def _below(problem: Problem, reports: list[StartReport], best: float, bound: flo
     n_improper = sum(report.status in _IMPROPER for report in reports)
     unbounded = any(report.status in (Status.SINGULAR, Status.TOO_FEW_ROWS) for report in reports)
     return (
-        f"No start reached a proper optimum above that of a simpler model: the best has a log-likelihood of {best:.6g}, "
-        f"while {whose} {bound:.6g}. "
+        f"No start reached a proper optimum above that of a simpler model: the best has a log-likelihood of "
+        f"{best:.6g}, while {whose} {bound:.6g}. "
         f"{n_improper} of {len(reports)} starts ended with a collapsed, unsupported or superfluous component. "
         f"{advice(problem, unbounded=unbounded)}"
     )
