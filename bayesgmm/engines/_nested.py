@@ -16,6 +16,7 @@ import numpy as np
 
 from bayesgmm._errors import FitError
 from bayesgmm._status import Status
+from bayesgmm._words import counted
 from bayesgmm.data import Data
 from bayesgmm.engines._grown import grown
 from bayesgmm.engines._moves import splits
@@ -134,6 +135,8 @@ def search_nested(
     found = search.attempt(problem, rng, progress, given)
     if problem.K > 1 and (_doubtful(found) or best_value(found.reports) - problem.log_volume < nest.above(problem)):
         found = _with_simpler(problem, search, found, nest)
+    if not any(report.status.usable for report in found.reports):
+        raise FitError(no_proper_optimum(problem, found.reports))
     nest.keep(problem, found)
     return found
 
@@ -156,16 +159,16 @@ def _with_simpler(problem: Problem, search: Search, found: Optima, nest: Nest) -
             continue
         begin += [problem.units.to_standard(simpler.at)] if number == K else _with_one_more(problem, simpler)
         if simpler.value > bound:
-            bound, whose = simpler.value, f"{number} components" if number < K else f"{_name(other)} covariances"
+            bound, whose = simpler.value, _reach(number) if number < K else f"{_name(other)} covariances reach"
     if nest.above(problem) > bound:
-        bound, whose = nest.above(problem), "fewer components or stricter covariances"
+        bound, whose = nest.above(problem), "fewer components or stricter covariances reach"
     how = {"tolerance": search.tolerance, "floor": search.floor(problem), "max_steps": search.max_steps}
     starts = [Start.given(at, SIMPLER) for at in begin]
     reports = [climbed(objective, start, em_steps=_BURN_IN, **how) for start in starts]  # type: ignore[arg-type]
     found = replace(found, reports=sorted([*found.reports, *reports], key=by_rank))
     best = best_value(found.reports) - problem.log_volume
-    if not np.isfinite(max(best, bound)):
-        raise FitError(no_proper_optimum(problem, found.reports))
+    if not np.isfinite(best):
+        raise FitError(no_proper_optimum(problem, found.reports, f" ({whose} {bound:.6g})" if whose else ""))
     if best < bound - _SLACK:
         raise FitError(_below(problem, found.reports, best, bound, whose))
     return found
@@ -214,12 +217,16 @@ def _name(covariances: Covariances) -> str:
     return type(covariances).__name__.lower()
 
 
+def _reach(number: int) -> str:
+    return f"{counted(number, 'component')} {'reaches' if number == 1 else 'reach'}"
+
+
 def _below(problem: Problem, reports: list[StartReport], best: float, bound: float, whose: str) -> str:
     n_improper = sum(report.status in _IMPROPER for report in reports)
     unbounded = any(report.status in (Status.SINGULAR, Status.TOO_FEW_ROWS) for report in reports)
-    has = f"the best has a log-likelihood of {best:.6g}" if np.isfinite(best) else "there is none"
     return (
-        f"No start reached a proper optimum above that of a simpler model: {has}, while {whose} reach {bound:.6g}. "
+        f"No start reached a proper optimum above that of a simpler model: the best has a log-likelihood of "
+        f"{best:.6g}, while {whose} {bound:.6g}. "
         f"{n_improper} of {len(reports)} starts ended with a collapsed, unsupported or superfluous component. "
         f"{advice(problem, unbounded=unbounded)}"
     )

@@ -32,7 +32,7 @@ _SAME_OPTIMUM = 1e-2  # nats
 _SMALL = 2_000
 _BATCHES = 4
 _LEFT = 5
-_PATIENCE = 4
+_PATIENCE = 6
 _MOST_PASSES = 5_000
 _MOST_NUMBERS = 100_000_000
 # How far, in nats, a climb stops short of its optimum at most.

@@ -9,8 +9,8 @@ from bayesgmm.engines.base import Problem, StartReport
 from bayesgmm.model import Diagonal, Full, InverseWishart, Spherical, Tied
 
 
-def no_proper_optimum(problem: Problem, reports: Sequence[StartReport]) -> str:
-    """A message for starts of which none is usable."""
+def no_proper_optimum(problem: Problem, reports: Sequence[StartReport], beside: str = "") -> str:
+    """A message for starts of which none is usable; `beside` says what simpler models reach."""
     n = {status: sum(report.status is status for report in reports) for status in Status}
     ends = [
         (n[Status.SINGULAR], "a component collapsed onto too few distinct rows"),
@@ -22,7 +22,7 @@ def no_proper_optimum(problem: Problem, reports: Sequence[StartReport]) -> str:
     unbounded = n[Status.SINGULAR] + n[Status.TOO_FEW_ROWS] > 0
     return (
         f"None of {len(reports)} starts reached a proper optimum: {listed}. No usable maximum of the objective was "
-        f"found for this model and these data. {advice(problem, unbounded=unbounded)}"
+        f"found for this model and these data{beside}. {advice(problem, unbounded=unbounded)}"
     )
 
 

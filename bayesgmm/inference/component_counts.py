@@ -199,7 +199,7 @@ def _jobs(
                 reports = optima(problem, given, np.random.default_rng(search_seed), Progress(False), nest)
                 status, note = reports[0].status.name, ""
             except FitError as error:
-                reports, status, note = [], _NO_OPTIMUM, str(error)
+                reports, status, note = [], _NO_OPTIMUM, f"no start reached a proper optimum: {error}"
             ends = [problem.units.to_data(report.end) for report in reports if report.end is not None]
             if ends:
                 smaller = K, ends[0]

@@ -113,7 +113,8 @@ def _starts(fit: xr.DataTree, search: xr.Dataset) -> tuple[str, float, bool, str
     many = f"{counted(search.sizes[names.START], 'start')}, {finished} followed to the end: {kinds}"
     n_rows = int(fit.attrs.get("search_rows", 0))
     if search.sizes[names.COMPONENT] == 1:  # one component has one partition to start from, and one optimum
-        return "starts", float(sure.reached), True, f"{many}."
+        times = int(search.attrs["times_best_reached"])
+        return "starts", float(times), True, f"{many}; {times} reached the best one."
     if finished == 1 and 0 < n_rows < _n_rows(fit):
         # The search has looked at a part of the rows, and followed what it found there with all of them.
         text = f"{many}. The starts were compared on {n_rows} of the rows, and the best one was followed with all."
@@ -125,8 +126,8 @@ def _starts(fit: xr.DataTree, search: xr.Dataset) -> tuple[str, float, bool, str
     if sure.reached and sure.reached == sure.followed:
         sentence = f"{many}; all {sure.followed} from scratch reached the best one"
     chance = (
-        f"One more would find a better one with a probability below {sure.better:.0%} (95 % limit), and one not seen "
-        f"yet, better or not, with about {sure.new:.0%}."
+        f"One more of these would find a better one with a probability below {sure.better:.0%} (95 % limit), and one not "
+        f"seen yet, better or not, with about {sure.new:.0%}."
     )
     if sure.enough or sure.reached == sure.followed > 1:
         return "starts", float(sure.reached), True, f"{sentence}. {chance}"

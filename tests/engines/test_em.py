@@ -288,16 +288,16 @@ def test_the_engine_that_is_chosen(model, name):
     assert len(reason) > 20
 
 
-def with_a_spike(n_same=6):
+def with_a_spike(where=(3.0, 8.0)):
     rng = np.random.default_rng(8)
     clouds = rng.normal(size=(120, 2)) + np.repeat([[0.0, 0.0], [6.0, 1.0]], 60, axis=0)
-    return np.vstack([clouds, np.tile([3.0, 8.0], (n_same, 1))])
+    return np.vstack([clouds, np.tile(where, (6, 1))])
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_collapsed_component_is_not_reported(seed):
-    # Six equal rows: the likelihood is unbounded, and most starts run into it.
-    rows = with_a_spike()
+    # Six equal rows: the likelihood is unbounded, and many starts run into it.
+    rows = with_a_spike((8.0, 2.0))
     fit = fit_em(bg.GaussianMixture(3, **FLAT), rows, seed=seed)
     search = fit["optimization"].to_dataset()
     status = search["status"].to_numpy()
@@ -313,6 +313,15 @@ def test_a_collapsed_component_is_not_reported(seed):
     message = bg.diagnose(fit).sel(check="improper_ends")
     assert not message["ok"]
     assert "InverseWishart" in bg.Status.SINGULAR.value
+
+
+def test_a_proper_optimum_below_that_of_a_stricter_model_is_not_reported():
+    # Six equal rows away from all others: a shared covariance gives them a component, one of their own collapses.
+    rows = with_a_spike()
+    tied = fit_em(bg.GaussianMixture(3, **(FLAT | {"covariances": bg.Tied(bg.Flat())})), rows)
+    value = tied["point_estimate"].attrs["log_likelihood"]
+    with pytest.raises(bg.FitError, match=rf"above that of a simpler model.*tied covariances reach {value:.6g}"):
+        fit_em(bg.GaussianMixture(3, **FLAT), rows)
 
 
 def test_a_prior_holds_the_same_component():
