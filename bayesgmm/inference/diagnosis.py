@@ -108,7 +108,7 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
 
     assigned = fit[names.ASSIGNMENTS].to_dataset()
     units = xr.DataArray(units_of(fit), dims=names.OBS)
-    rows = (assigned["responsibilities"] * units).sum(names.OBS)
+    rows = _rows(fit)
     d = fit[names.POINT].sizes[names.FEATURE]
     smallest = float(rows.min())
     which = rows[names.COMPONENT].to_numpy()[int(rows.to_numpy().argmin())]
@@ -125,22 +125,36 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     ]
 
 
+def _rows(fit: xr.DataTree) -> xr.DataArray:
+    """Expected units of each component."""
+    import xarray as xr
+
+    units = xr.DataArray(units_of(fit), dims=names.OBS)
+    return (fit[names.ASSIGNMENTS]["responsibilities"] * units).sum(names.OBS)
+
+
+def _least_rows(fit: xr.DataTree) -> int:
+    """Fewer rows than this do not support a covariance."""
+    return fit[names.POINT].sizes[names.FEATURE] + 1
+
+
 def _correction(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     """How far the Normal of `Laplace` was from the posterior, and what was done about it."""
     k, done = float(fit.attrs[names.PARETO_K]), fit.attrs[names.CORRECTION]
     if np.isnan(k):
         return "k_hat", k, False, f"How near the Normal is to the posterior stays unknown. Correction: {done}."
     if k <= WORST_PARETO_K:
-        text = f"Pareto k of the importance weights is {k:.2f}: the Normal is near the posterior. Correction: {done}."
+        text = f"Pareto k of the importance weights is {k:.2f}: proposals are near the posterior. Correction: {done}."
         return "k_hat", k, True, text
     text = (
-        f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: the posterior is far from a Normal "
-        "round its mode. Intervals are those of the Normal and not calibrated; fit with NUTS instead."
+        f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: the posterior is far from Normals "
+        "round its modes. Intervals are those of the Normals and not calibrated; fit with NUTS instead."
     )
     return "k_hat", k, False, text
 
 
 def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
+    """How far the q of `VB` is from the posterior where q is; a Pareto k below 0.7 does not make its draws usable."""
     log_weight = fit[names.SAMPLE_STATS]["log_weight"].to_numpy().ravel()
     if log_weight.size < _FEWEST_DRAWS:
         text = (
@@ -152,13 +166,19 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     weight = np.exp(log_weight - log_weight.max())
     share = float(weight.sum() ** 2 / (weight @ weight) / weight.size)
     k = smoothed(log_weight).pareto_k
+    empty = float(_rows(fit).min()) < _least_rows(fit)
     if share > _ALL_BUT_EQUAL:
         # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
-        text = f"q is all but the posterior: the importance weights are worth {share:.2%} of the draws."
-        return "k_hat", k, True, text
+        text = f"Where q is, it is all but the posterior: the importance weights are worth {share:.2%} of the draws."
+        if empty:
+            text += " They do not see what the component that q leaves empty would hold elsewhere."
+        return "k_hat", k, not empty, text
     if k <= WORST_PARETO_K:
-        text = f"Pareto k of the importance weights is {k:.2f}: draws from q are usable, reweighted where it matters."
-        return "k_hat", k, True, text
+        text = (
+            f"Pareto k of the importance weights is {k:.2f}: they tell how far q is from the posterior where q is (see "
+            "'intervals'), and nothing of what it leaves out. Intervals from q are too narrow all the same."
+        )
+        return "k_hat", k, False, text
     text = (
         f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: q is far from the posterior (often "
         "too narrow, or blind to relabelled or further modes). Do not trust its intervals; fit with NUTS instead."
