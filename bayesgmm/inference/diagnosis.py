@@ -12,6 +12,7 @@ from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K, smoothed
 from bayesgmm.inference.chain_checks import chain_checks
 from bayesgmm.inference.merging import clusters_check
+from bayesgmm.inference.partition_check import partition_check
 from bayesgmm.inference.resolution import resolution_check
 from bayesgmm.inference.summaries import units_of
 
@@ -35,7 +36,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``;
         ``intervals``, where they are known to be too narrow; ``starts``
         (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
-        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); where there are
+        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); ``partitions``, where optima of nearly equal standing put the rows into
+        different groups; where there are
         importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
     """
@@ -74,6 +76,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         checks.append(clusters)
     if (apart := resolution_check(fit)) is not None:
         checks.append(apart)
+    if (several := partition_check(fit)) is not None:
+        checks.append(several)
     if names.PARETO_K in fit.attrs:
         checks.append(_correction(fit))
     elif names.SAMPLE_STATS in fit.children and "log_weight" in fit[names.SAMPLE_STATS]:
