@@ -15,14 +15,11 @@ from bayesgmm.engines._options import check_draws, check_proper, check_search
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, VariationalApproximation, draw, evaluate, predictive, prior_of, summarise, updated
 from bayesgmm.engines._search import Start, sample, short_runs
+from bayesgmm.engines._too_narrow import caveat
 from bayesgmm.engines.base import Array, Engine, Order, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import FilledMixture
 from bayesgmm.numerics.passes import Statistics
 
-_CAVEAT = (
-    "The variational posterior takes true values and parameters for independent. Where values are missing, have errors "
-    "or are in bins its intervals are too narrow; NUTS gives calibrated ones."
-)
 _MEMORY = 8
 # A first climb stops here; the best are then followed to the end.
 _FIRST_STEPS = 25
@@ -54,8 +51,12 @@ class VB(Engine):
     """Variational Bayes for conjugate declarations: a fast approximation to the posterior, and a bound on the evidence.
 
     Coordinate ascent (Attias 1999; Bishop 2006, section 10.2) with safeguarded Anderson acceleration from the best of
-    many starts. The bound (ELBO) contains all constants, so it is comparable across models. Intervals from q are too
-    narrow where components overlap; `diagnose` reports how far the importance weights say so.
+    many starts. The bound (ELBO) contains all constants, so it is comparable across models.
+
+    Intervals from q are too narrow where components overlap, whatever the prior: q takes parameters and the components
+    of rows for independent. The attribute ``caveat`` of a result, `diagnose`, `predict` and plots say so, and by how
+    much where importance weights can tell. They see the posterior where q is, and nothing of what q leaves out, such as
+    rows of a component that it has emptied. `NUTS` gives calibrated intervals.
 
     Parameters
     ----------
@@ -153,13 +154,15 @@ class VB(Engine):
         q = ends[best]
         volume = problem.log_volume
         elbo = reports[best].end_value
+        draws = draw(problem, q, self.draws, rng, volume, progress)
+        warning = caveat(draws, climbs[best].statistics.counts, exact=problem.rows.exact)
         return Outcome(
             point=problem.units.to_data(q.mean()),
             status=reports[best].status,
             starts=reports,
             best_start=best,
             objective={"elbo": elbo, "elbo_symmetrised_limit": elbo + problem.model.log_symmetries()},
-            draws=draw(problem, q, self.draws, rng, volume, progress),
+            draws=draws,
             variational=summarise(problem, q),
             approximation=VariationalApproximation(q),
             notes={
@@ -168,7 +171,7 @@ class VB(Engine):
                 "n_chains": self.chains,
                 "predictive_family": predictive(q)[0],
             }
-            | ({} if problem.rows.exact else {"caveat": _CAVEAT}),
+            | ({} if warning is None else {"caveat": warning}),
         )
 
     def follow(self, problem: Problem, starts: Sequence[Parameters], progress: Progress) -> tuple[float, Status]:

@@ -13,6 +13,7 @@ from bayesgmm.engines._importance import WORST_PARETO_K, smoothed
 from bayesgmm.engines._sureness import sureness
 from bayesgmm.inference.chain_checks import chain_checks
 from bayesgmm.inference.merging import clusters_check
+from bayesgmm.inference.partition_check import partition_check
 from bayesgmm.inference.resolution import resolution_check
 from bayesgmm.inference.summaries import units_of
 
@@ -36,7 +37,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         optimum, and how likely one more would find a better one: upper limit from none in so many, and the estimate of
         Good 1953 that it finds a new one; Finch, Mendell & Thode 1989); ``improper_ends``;
         ``smallest_component`` (expected rows);
-        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); where there are
+        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); ``partitions``, where
+        optima of nearly equal standing put the rows into different groups; where there are
         importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
     """
@@ -66,6 +68,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         checks.append(clusters)
     if (apart := resolution_check(fit)) is not None:
         checks.append(apart)
+    if (several := partition_check(fit)) is not None:
+        checks.append(several)
     if names.PARETO_K in fit.attrs:
         checks.append(_correction(fit))
     elif names.SAMPLE_STATS in fit.children and "log_weight" in fit[names.SAMPLE_STATS]:
@@ -160,22 +164,36 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     ]
 
 
+def _rows(fit: xr.DataTree) -> xr.DataArray:
+    """Expected units of each component."""
+    import xarray as xr
+
+    units = xr.DataArray(units_of(fit), dims=names.OBS)
+    return (fit[names.ASSIGNMENTS]["responsibilities"] * units).sum(names.OBS)
+
+
+def _least_rows(fit: xr.DataTree) -> int:
+    """Fewer rows than this do not support a covariance."""
+    return fit[names.POINT].sizes[names.FEATURE] + 1
+
+
 def _correction(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     """How far the Normal of `Laplace` was from the posterior, and what was done about it."""
     k, done = float(fit.attrs[names.PARETO_K]), fit.attrs[names.CORRECTION]
     if np.isnan(k):
         return "k_hat", k, False, f"How near the Normal is to the posterior stays unknown. Correction: {done}."
     if k <= WORST_PARETO_K:
-        text = f"Pareto k of the importance weights is {k:.2f}: the Normal is near the posterior. Correction: {done}."
+        text = f"Pareto k of the importance weights is {k:.2f}: proposals are near the posterior. Correction: {done}."
         return "k_hat", k, True, text
     text = (
-        f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: the posterior is far from a Normal "
-        "round its mode. Intervals are those of the Normal and not calibrated; fit with NUTS instead."
+        f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: the posterior is far from Normals "
+        "round its modes. Intervals are those of the Normals and not calibrated; fit with NUTS instead."
     )
     return "k_hat", k, False, text
 
 
 def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
+    """How far the q of `VB` is from the posterior where q is; a Pareto k below 0.7 does not make its draws usable."""
     log_weight = fit[names.SAMPLE_STATS]["log_weight"].to_numpy().ravel()
     if log_weight.size < _FEWEST_DRAWS:
         text = (
@@ -187,13 +205,19 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     weight = np.exp(log_weight - log_weight.max())
     share = float(weight.sum() ** 2 / (weight @ weight) / weight.size)
     k = smoothed(log_weight).pareto_k
+    empty = float(_rows(fit).min()) < _least_rows(fit)
     if share > _ALL_BUT_EQUAL:
         # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
-        text = f"q is all but the posterior: the importance weights are worth {share:.2%} of the draws."
-        return "k_hat", k, True, text
+        text = f"Where q is, it is all but the posterior: the importance weights are worth {share:.2%} of the draws."
+        if empty:
+            text += " They do not see what the component that q leaves empty would hold elsewhere."
+        return "k_hat", k, not empty, text
     if k <= WORST_PARETO_K:
-        text = f"Pareto k of the importance weights is {k:.2f}: draws from q are usable, reweighted where it matters."
-        return "k_hat", k, True, text
+        text = (
+            f"Pareto k of the importance weights is {k:.2f}: they tell how far q is from the posterior where q is (see "
+            "'intervals'), and nothing of what it leaves out. Intervals from q are too narrow all the same."
+        )
+        return "k_hat", k, False, text
     text = (
         f"Pareto k of the importance weights is {k:.2f}, above {WORST_PARETO_K}: q is far from the posterior (often "
         "too narrow, or blind to relabelled or further modes). Do not trust its intervals; fit with NUTS instead."

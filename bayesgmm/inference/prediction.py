@@ -69,7 +69,10 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
 
     fitted = read_result(fit)
     table = _rows(fit, fitted, data)
-    return per_draw_dataset(fitted, table) if per_draw else summary_dataset(fitted, table, Progress(False))
+    found = per_draw_dataset(fitted, table) if per_draw else summary_dataset(fitted, table, Progress(False))
+    if names.CAVEAT in fit.attrs:
+        found.attrs[names.CAVEAT] = fit.attrs[names.CAVEAT]
+    return found
 
 
 def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:

@@ -104,6 +104,22 @@ def add_legend(ax: Axes, handles: list[Artist] | None = None, *, left: float = 1
     ax.legend(**given, **place, fontsize="small", handlelength=2.8)
 
 
+def caveat_line(fit: xr.DataTree) -> str | None:
+    """Where the intervals of a fit are known to be wrong: the first sentence of why."""
+    if names.CAVEAT not in fit.attrs:
+        return None
+    return str(fit.attrs[names.CAVEAT]).split(". ")[0].removesuffix(".") + "; see diagnose."
+
+
+def add_caveat(ax: Axes, fit: xr.DataTree) -> None:
+    """The line of `caveat_line`, below the axes."""
+    text = caveat_line(fit)
+    if text is None:
+        return
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "ha": "left"}
+    ax.annotate(text, (0.0, 0.0), (0.0, -34.0), **place, fontsize="x-small", color=ink(), annotation_clip=False)
+
+
 def check_probability(value: Any, argument: str) -> float:
     """A number strictly between 0 and 1."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -13,7 +13,9 @@ from bayesgmm._errors import InputError
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import (
     CERTAIN,
+    add_caveat,
     add_legend,
+    caveat_line,
     check_count,
     check_probability,
     component_label,
@@ -100,6 +102,7 @@ def plot_components(
         ax = figure.add_subplot()
         panels.draw(ax, chosen[0], chosen[1])
         add_legend(ax, panels.handles())
+        add_caveat(ax, fit)
         return figure
     _grid(figure, fit, panels, chosen)
     if features is None and d < len(fitted.feature_names):
@@ -138,6 +141,8 @@ def _grid(figure: Figure | SubFigure, fit: xr.DataTree, panels: _Panels, chosen:
                 ax.set_ylabel("")
     figure.legend(handles=panels.handles(), loc="upper right", fontsize="small", frameon=False, handlelength=2.8)
     figure.align_labels()
+    if (line := caveat_line(fit)) is not None:
+        figure.supxlabel(line, x=0.02, ha="left", fontsize="x-small")
 
 
 class _Panels:

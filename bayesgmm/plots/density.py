@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from bayesgmm.data import Data
 from bayesgmm.inference.prediction import interval, interval_convention
-from bayesgmm.plots._style import add_legend, axes_or_new, component_label, feature_index, ink, look, split_empty
+from bayesgmm.plots._style import (
+    add_caveat,
+    add_legend,
+    axes_or_new,
+    component_label,
+    feature_index,
+    ink,
+    look,
+    split_empty,
+)
 from bayesgmm.results import Mixtures, read_result, stored_data
 
 if TYPE_CHECKING:
@@ -87,6 +96,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
         if about_empty is not None:
             ax.plot([], [], linestyle="none", label=about_empty)
         add_legend(ax)
+        add_caveat(ax, fit)
     return ax
 
 

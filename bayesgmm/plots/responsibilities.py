@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm.inference.prediction import interval_convention, predict
 from bayesgmm.inference.summaries import units_of
-from bayesgmm.plots._style import CERTAIN, GREY, axes_or_new, check_count, component_name, look
+from bayesgmm.plots._style import CERTAIN, GREY, add_caveat, axes_or_new, check_count, component_name, look
 from bayesgmm.results import FittedMixture, read_result
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def plot_responsibilities(fit: xr.DataTree, *, max_rows: int = 80, ax: Axes | No
     ax.set_xlim(-1, shown.size)
     ax.set_ylabel("responsibility")
     ax.set_title(_title(own, shown, fitted, units, own.size - seen.size), fontsize="medium", loc="left")
+    add_caveat(ax, fit)
     return ax
 
 
