@@ -26,7 +26,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import bayesgmm as bg
 from bayesgmm.data import as_data
-from bayesgmm.engines._gibbs_chains import run_chains
+from bayesgmm.engines._gibbs_chains import Chains, compile_ahead
 from bayesgmm.engines._gibbs_conditionals import conditionals
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
@@ -59,10 +59,18 @@ def sweeps_a_second(n: int, K: int, d: int) -> float:
     sweeps = max(20, 2_000_000 // n)
     times = []
     for seed in range(REPEATS + 1):
-        begin = time.perf_counter()
-        run_chains(
-            model, problem.x, [start], [seed], sweeps=sweeps, burn_in=0, thin=1, cores=1, progress=Progress(False)
+        chains = Chains(
+            model,
+            problem.x,
+            [start],
+            [seed],
+            thin=1,
+            cores=1,
+            progress=Progress(False),
+            wait_for_compiled=compile_ahead(model),
         )
+        begin = time.perf_counter()
+        chains.run(sweeps)
         times.append(time.perf_counter() - begin)
     return sweeps / min(times[1:])
 

@@ -108,8 +108,11 @@ def run_chains(
     running: dict[int, Any] = {}
     waiting = list(range(len(starts)))
     interrupted = False
+    progress.interrupts.hold()
     try:
         while waiting or running:
+            if progress.interrupts.noted:
+                raise KeyboardInterrupt
             while waiting and len(running) < cores:
                 chain = waiting.pop(0)
                 running[chain] = begin(chain)

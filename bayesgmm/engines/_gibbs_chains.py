@@ -22,6 +22,11 @@ from bayesgmm.numerics.linalg import inverse_lower
 _WORK, _NUMBERS = 10_000_000, 2_000_000
 _MOST_SWEEPS = 1000
 _POLL_S = 0.05
+# Of a `Trace`: one for each draw, and one for each component of each draw.
+_A_DRAW = ("number", "occupied", "log_likelihood", "total", "scale")
+_A_COMPONENT = ("counts", "log_weights", "means", "choleskys")
+# When chains go on, so much of what there is becomes burn-in.
+_FORGOTTEN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +63,16 @@ class Trace:
         if n == len(self):
             return self
         end = int(self.number[:n].sum())
-        short = {name: getattr(self, name)[:n] for name in ("number", "occupied", "log_likelihood", "total", "scale")}
-        flat = {name: getattr(self, name)[:end] for name in ("counts", "log_weights", "means", "choleskys")}
-        return Trace(**short, **flat)
+        short = {name: getattr(self, name)[:n] for name in _A_DRAW}
+        return Trace(**short, **{name: getattr(self, name)[:end] for name in _A_COMPONENT})
+
+    def later(self, skip: int, step: int) -> Trace:
+        """Every so many of the draws after the first `skip`."""
+        chosen = np.arange(skip + step - 1, len(self), step)
+        begins, sizes = np.cumsum(self.number) - self.number, self.number[chosen]
+        places = np.repeat(begins[chosen] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+        short = {name: getattr(self, name)[chosen] for name in _A_DRAW}
+        return Trace(**short, **{name: getattr(self, name)[places] for name in _A_COMPONENT})
 
     def padded(self, most: int) -> tuple[Array, Parameters]:
         """Counts (S, M) and parameters of all draws; components that are not there have log weight -inf."""
@@ -80,54 +92,106 @@ def compile_ahead(model: Conditionals) -> Callable[[], None]:
     return compile_elsewhere("bayesgmm.numerics._gibbs_updates", "draw_components")
 
 
-def run_chains(
-    model: Conditionals,
-    x: Array,
-    starts: list[Parameters],
-    seeds: list[int],
-    *,
-    sweeps: int,
-    burn_in: int,
-    thin: int,
-    cores: int,
-    progress: Progress,
-    wait_for_compiled: Callable[[], None],
-) -> tuple[list[Trace | None], bool]:
-    """Run a chain from each start; None for those without draws, and whether they were interrupted.
+class Chains:
+    """A chain from each start, that can be run on.
 
     Draws depend on the seeds alone, not on how many chains run at the same time. `wait_for_compiled` is what
     `compile_ahead` returned.
+
+    Attributes
+    ----------
+    sweeps : int
+        Sweeps of each chain after the first burn-in, as far as they were asked for.
+    burn_in : int
+        Sweeps of each chain that were thrown away.
+    thin : int
+        Of so many sweeps one is kept.
+    interrupted : bool
+        Whether they were stopped before they had all their sweeps.
     """
-    _compile(model, _Chain(model, x, starts[0], np.random.default_rng(), thin), wait_for_compiled, progress)
-    stop, done = Event(), [0] * len(starts)
 
-    def one(i: int) -> Trace | None:
-        chain = _Chain(model, x, starts[i], np.random.default_rng(seeds[i]), thin)
-        for left in chain.portions(burn_in, keep=False):
-            if stop.is_set():
-                return None
-            chain.run(left, keep=False)
-            done[i] += left
-        for left in chain.portions(sweeps, keep=True):
-            if stop.is_set():
-                break
-            chain.run(left, keep=True)
-            done[i] += left
-        return chain.trace()
+    def __init__(
+        self,
+        model: Conditionals,
+        x: Array,
+        starts: list[Parameters],
+        seeds: list[int],
+        *,
+        thin: int,
+        cores: int,
+        progress: Progress,
+        wait_for_compiled: Callable[[], None],
+    ) -> None:
+        _compile(model, _Chain(model, x, starts[0], np.random.default_rng(), thin), wait_for_compiled, progress)
+        each = zip(starts, seeds, strict=True)
+        self._chains = [_Chain(model, x, start, np.random.default_rng(seed), thin) for start, seed in each]
+        self._cores, self._progress = cores, progress
+        self._most_draws = 0
+        self._done = [0] * len(starts)
+        self.sweeps, self.burn_in, self.thin, self.interrupted = 0, 0, thin, False
 
-    interrupted = False
-    with ThreadPoolExecutor(max_workers=min(cores, len(starts))) as pool:
-        futures: list[Future[Trace | None]] = [pool.submit(one, i) for i in range(len(starts))]
-        try:
-            unfinished: set[Any] = set(futures)
-            while unfinished:
-                unfinished = wait(unfinished, timeout=_POLL_S, return_when=FIRST_COMPLETED)[1]
-                progress.step("sampling", sum(done), len(starts) * (sweeps + burn_in))
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            stop.set()
-    return [future.result() for future in futures], interrupted
+    def run(self, sweeps: int, *, burn_in: int = 0) -> None:
+        """So many sweeps more of every chain, a multiple of `thin`; first some that are thrown away."""
+        self.sweeps += sweeps
+        self.burn_in += burn_in
+        self._most_draws = self._most_draws or 2 * (sweeps // self.thin)
+        stop, total = Event(), len(self._chains) * (sweeps + burn_in) + sum(self._done)
+
+        def one(i: int) -> None:
+            chain = self._chains[i]
+            for keep, number in ((False, burn_in), (True, sweeps)):
+                for portion in chain.portions(number, keep=keep):
+                    if stop.is_set():
+                        return
+                    chain.run(portion, keep=keep)
+                    self._done[i] += portion
+
+        interrupts = self._progress.interrupts
+        interrupts.hold()
+        with ThreadPoolExecutor(max_workers=min(self._cores, len(self._chains))) as pool:
+            futures: list[Future[None]] = [pool.submit(one, i) for i in range(len(self._chains))]
+            try:
+                unfinished: set[Any] = set(futures)
+                while unfinished and not interrupts.noted:
+                    unfinished = wait(unfinished, timeout=_POLL_S, return_when=FIRST_COMPLETED)[1]
+                    self._progress.step("sampling", sum(self._done), total)
+                self.interrupted = bool(unfinished)
+            except KeyboardInterrupt:
+                self.interrupted = True
+            finally:
+                stop.set()
+        for future in futures:
+            future.result()
+
+    def go_on(self, most: int) -> bool:
+        """As many sweeps again as there have been, up to `most` in all; False if that is not one draw more.
+
+        A quarter of those that there have been is thrown away first, so that what comes from an unlucky start does not
+        stay for ever, and of the others every other is kept if they would become too many: the number of draws stays
+        below twice that of the first run.
+        """
+        further = min(self.sweeps, most - self.sweeps) // self.thin
+        lengths = [len(trace) for trace in self.traces() if trace is not None]
+        thrown_away = self.sweeps // _FORGOTTEN - self.sweeps + max(lengths) * self.thin
+        skip = max(thrown_away, 0) // self.thin
+        step = 2 if max(lengths) - skip + further > self._most_draws else 1
+        if further < step or self.interrupted or self._progress.interrupts.noted:
+            return False
+        for chain in self._chains:
+            chain.forget(skip, step)
+        self.burn_in += skip * self.thin
+        self.thin *= step
+        self.run(further // step * self.thin)
+        return True
+
+    @property
+    def components(self) -> float:
+        """How many components a draw has, on average."""
+        return float(np.mean([trace.number.mean() for trace in self.traces() if trace is not None]))
+
+    def traces(self) -> list[Trace | None]:
+        """What the chains have left, None of those without draws."""
+        return [chain.trace() for chain in self._chains]
 
 
 def _compile(model: Conditionals, chain: _Chain, wait: Callable[[], None], progress: Progress) -> None:
@@ -184,9 +248,20 @@ class _Chain:
             there = np.arange(M) < number[:, None]
             self._kept.append((number, occupied, *numbers, *(each[there] for each in parameters)))
 
+    def forget(self, skip: int, step: int) -> None:
+        """Drop the first draws and all but every so many of the others; the same for those to come."""
+        self._thin *= step
+        trace = self.trace()
+        if trace is not None:
+            self._kept = [_as_tuple(trace.later(skip, step))]
+
     def trace(self) -> Trace | None:
         if not self._kept:
             return None
-        names = (field.name for field in fields(Trace))
-        joined = (np.concatenate(each) for each in zip(*self._kept, strict=True))
-        return Trace(**dict(zip(names, joined, strict=True)))
+        if len(self._kept) > 1:
+            self._kept = [tuple(np.concatenate(each) for each in zip(*self._kept, strict=True))]
+        return Trace(**dict(zip((field.name for field in fields(Trace)), self._kept[0], strict=True)))
+
+
+def _as_tuple(trace: Trace) -> tuple[Any, ...]:
+    return tuple(getattr(trace, field.name) for field in fields(Trace))

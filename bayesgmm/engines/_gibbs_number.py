@@ -9,21 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
-from bayesgmm._status import Status
 from bayesgmm.engines._draws import AllDraws, ChainReport, Sampling
 from bayesgmm.engines._gibbs_chains import Trace
 from bayesgmm.engines._gibbs_conditionals import Conditionals
-from bayesgmm.engines._samples import Sample, as_draws, ended, points_along
+from bayesgmm.engines._mixing import unmixed
+from bayesgmm.engines._samples import Sample, as_draws, points_along
 from bayesgmm.engines.base import Array, Outcome, Parameters, Problem
 from bayesgmm.numerics.densities import log_densities
 from bayesgmm.numerics.point_process import labelled
 
 # Fewer draws of a chain than this say nothing about how it mixed.
 _FEWEST_DRAWS = 10
+# The share of draws with the same number from which on that is not asked whether it mixes.
+_AS_GOOD_AS_KNOWN = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Padded:
+class Padded:
     """Draws of all chains, one chain after the other, components that hold rows first."""
 
     points: Parameters
@@ -34,8 +36,20 @@ class _Padded:
     invariants: Array
 
 
+def unmixed_numbers(problem: Problem, every: Padded, shape: tuple[int, int]) -> list[str]:
+    """By which criteria chains (chains, draws) have not mixed, by all draws whatever their number of components."""
+    counted = {"the number of components (K)": every.number} if problem.number is not None else {}
+    counted["the number of components that hold rows (K+)"] = every.occupied
+    # A number that hardly ever changes is known, however seldom it changes.
+    changing = {
+        name: value for name, value in counted.items() if np.bincount(value).max() < _AS_GOOD_AS_KNOWN * value.size
+    }
+    extra = {name: value.reshape(shape) for name, value in changing.items()}
+    return unmixed(every.log_likelihood.reshape(shape), every.invariants.reshape(*shape, -1), extra)
+
+
 def unknown_number(
-    problem: Problem, model: Conditionals, traces: Sequence[Trace], interrupted: bool, outcome: Outcome
+    problem: Problem, model: Conditionals, traces: Sequence[Trace], every: Padded, outcome: Outcome
 ) -> Outcome:
     """The outcome of chains whose draws have different numbers of occupied components.
 
@@ -48,13 +62,13 @@ def unknown_number(
     model : Conditionals
     traces : sequence of Trace
         Of equal length.
-    interrupted : bool
+    every : Padded
+        The same, `together`.
     outcome : Outcome
-        What the search found; its draws and point are replaced.
+        What the search found and how the chains ended; its draws and point are replaced.
     """
     n_chains, length = len(traces), len(traces[0])
     shape = n_chains, length
-    every = _together(problem, traces)
     numbers = np.bincount(every.occupied)
     m = int(numbers.argmax())
     chosen = np.flatnonzero(every.occupied == m)
@@ -100,7 +114,6 @@ def unknown_number(
     return replace(
         outcome,
         point=problem.units.to_data(part.taken(mean)),
-        status=_status(every, shape, interrupted),
         starts=[replace(report, end=None) for report in outcome.starts],
         draws=as_draws(conditional, samples),
         sampling=sampling,
@@ -119,7 +132,8 @@ def unknown_number(
     )
 
 
-def _together(problem: Problem, traces: Sequence[Trace]) -> _Padded:
+def together(problem: Problem, traces: Sequence[Trace]) -> Padded:
+    """Draws of all chains, in one form."""
     most = int(max(trace.number.max() for trace in traces))
     padded = [trace.padded(most) for trace in traces]
     counts, points = np.concatenate([each for each, _ in padded]), Parameters.joined([each for _, each in padded])
@@ -132,7 +146,7 @@ def _together(problem: Problem, traces: Sequence[Trace]) -> _Padded:
         means=points.means[rows, order],
         choleskys=points.choleskys[rows, order],
     )
-    return _Padded(
+    return Padded(
         points=points,
         counts=counts[rows, order],
         number=np.concatenate([trace.number for trace in traces]),
@@ -147,7 +161,10 @@ def _equally_long(by_chain: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
     sizes = sorted((own.size for own in by_chain), reverse=True)
     length = max(sizes, key=lambda size: size * sum(other >= size for other in sizes))
     if length < _FEWEST_DRAWS:
-        raise FitError("There are too few draws with the most frequent number of occupied components: raise `sweeps`.")
+        raise FitError(
+            "There are too few draws with the most frequent number of occupied components, so nothing was kept. Give "
+            "more `sweeps`, or let them end if they were interrupted."
+        )
     return [
         (chain, own[np.linspace(0, own.size - 1, length).round().astype(int)])
         for chain, own in enumerate(by_chain)
@@ -156,7 +173,7 @@ def _equally_long(by_chain: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
 
 
 def _values(
-    problem: Problem, model: Conditionals, traces: Sequence[Trace], every: _Padded, shape: tuple[int, int]
+    problem: Problem, model: Conditionals, traces: Sequence[Trace], every: Padded, shape: tuple[int, int]
 ) -> dict[str, np.ndarray]:
     # Empty components are draws from the prior; their number and weight, 1 less the sum of the others, say it all.
     most = int(every.occupied.max())
@@ -195,13 +212,6 @@ def hyperparameters(problem: Problem, model: Conditionals, traces: Sequence[Trac
     return values
 
 
-def _reports(every: _Padded, shape: tuple[int, int]) -> list[ChainReport]:
+def _reports(every: Padded, shape: tuple[int, int]) -> list[ChainReport]:
     lp = every.log_likelihood.reshape(shape).mean(axis=1)
     return [ChainReport(start=0, mode=0, mean_lp=float(value), gap=0.0, gap_error=np.nan, kept=True) for value in lp]
-
-
-def _status(every: _Padded, shape: tuple[int, int], interrupted: bool) -> Status:
-    """By all draws, whatever their number of components."""
-    columns = np.column_stack([every.number, every.occupied, every.invariants]).astype(float).reshape(*shape, -1)
-    whole = Sampling(chains=[], statistics={"lp": every.log_likelihood.reshape(shape)}, invariants=columns)
-    return ended(whole, False, interrupted)

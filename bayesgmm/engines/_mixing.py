@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._status import Status
 from bayesgmm.engines._arviz import array_stats
 from bayesgmm.engines._modes import most_r_hat, worst_r_hat
 from bayesgmm.engines.base import Array
@@ -68,3 +69,32 @@ def _of_one(name: str, values: Array) -> list[str]:
     if not effective >= wanted:
         found.append(f"the draws of {name} are worth {int(effective)} independent ones, fewer than {wanted}")
     return found
+
+
+def how_ended(
+    failed: Sequence[str], *, several_modes: bool, interrupted: bool, length: str, remedy: str
+) -> tuple[Status, str]:
+    """How chains ended, and what to print of it; an empty message where the sentence of the status says it all.
+
+    Parameters
+    ----------
+    failed : sequence of str
+        Of `unmixed`.
+    several_modes : bool
+        Whether there are modes of similar density that chains do not change between.
+    interrupted : bool
+        Comes first: draws that were cut short are so whatever else is true of them.
+    length : str
+        How far chains went, such as "4000 sweeps of each chain".
+    remedy : str
+        What to do, an imperative without its full stop.
+    """
+    criteria = "; ".join(failed)
+    if interrupted:
+        message = f"Interrupted after {length}: the draws made until then were kept; there are fewer than asked for."
+        return Status.INTERRUPTED, message + (f" By these the chains have not mixed: {criteria}." if failed else "")
+    if several_modes:
+        return Status.MULTIMODAL, ""
+    if failed:
+        return Status.NOT_MIXED, f"Not converged after {length}: {criteria}. {remedy}."
+    return Status.SAMPLED, ""

@@ -1,4 +1,4 @@
-"""A progress bar that appears only when there is something to wait for."""
+"""For who waits for a fit: a progress bar that appears only when there is something to wait for, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
+from bayesgmm.engines._interrupts import Interrupts
+
 # Shorter fits are over before anyone would look; they do not even load the library.
 _PATIENCE_S = 1.0
 
 
 class Progress:
-    """Context manager; `step` reports how far a named piece of work is."""
+    """Context manager; `step` reports how far a named piece of work is.
+
+    Attributes
+    ----------
+    interrupts : Interrupts
+        What has become of Ctrl-C; without effect unless the caller has entered it.
+    """
 
     def __init__(self, enabled: bool) -> None:
         self._wanted = enabled
         self._began = time.monotonic()
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
+        self.interrupts = Interrupts()
 
     @cached_property
     def enabled(self) -> bool:

@@ -337,6 +337,8 @@ class Outcome:
         What the draws belong to, where that is not what the engine was given.
     notes : dict
         Further facts for the result's attributes.
+    message : str
+        How it ended in this case, where that says more than the sentence of the status.
     """
 
     point: Parameters
@@ -351,6 +353,12 @@ class Outcome:
     all_draws: AllDraws | None = None
     problem: Problem | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+    @property
+    def status_message(self) -> str:
+        """What to print of how it ended."""
+        return self.message or self.status.value
 
 
 class Engine(ABC):

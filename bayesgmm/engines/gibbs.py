@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bayesgmm._errors import FitError, InputError, UnsupportedError
-from bayesgmm.engines._gibbs_chains import Trace, compile_ahead, run_chains
+from bayesgmm.engines._gibbs_chains import Chains, Trace, compile_ahead
 from bayesgmm.engines._gibbs_conditionals import Conditionals, conditionals
-from bayesgmm.engines._gibbs_number import hyperparameters, unknown_number
+from bayesgmm.engines._gibbs_number import hyperparameters, together, unknown_number, unmixed_numbers
+from bayesgmm.engines._mixing import how_ended, unmixed
 from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_proper, check_whole
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines._samples import Sample, as_draws, end_of, ended, origins, sorted_out, trimmed
+from bayesgmm.engines._samples import Sample, as_draws, end_of, origins, sorted_out, trimmed
 from bayesgmm.engines.base import Engine, Outcome, Problem
 from bayesgmm.model import FilledMixture, SparseDirichlet
 
@@ -26,6 +28,8 @@ _FIRST_NUMBER = 10
 _ROWS_EACH = 4
 # Of each chain.
 _FEWEST_DRAWS = 10
+# Chains go on to so many times the sweeps asked for, and to so much work (rows by components by features).
+_TIMES, _MOST_WORK = 16, 1e10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +51,16 @@ class Gibbs(Engine):
     Parameters
     ----------
     sweeps : int
-        Sweeps of each chain after burn-in.
+        Sweeps of each chain after burn-in, to begin with. Where the chains have not mixed by then (R-hat and effective
+        draws of the log density, of log densities at some rows and, where they are not known, of K and K+) they go on:
+        as many sweeps again each time, up to `max_sweeps`.
     burn_in : int
-        Sweeps before them, which are thrown away.
+        Sweeps before them, which are thrown away. When chains go on, a quarter of those so far is thrown away as well,
+        so that at the end it is at least an eighth of all.
     chains : int
     thin : int
         Every so many sweeps one is kept: neighbours are much alike, and relabelling a draw takes longer than a sweep.
+        When chains go on, it is doubled where there would be more than twice the draws asked for.
     cores : int, optional
         Chains that run at the same time; all processors if left out. Draws do not depend on it.
     most_components : int
@@ -63,6 +71,10 @@ class Gibbs(Engine):
         Elsewhere, and with `FixedMeans`, it is ignored: no component is empty for long, or they are not alike.
     n_init : int
         Starts of the search for the optima where chains begin, as in `EM`.
+    max_sweeps : int, optional
+        Chains go no further. If left out, 16 times `sweeps`, fewer where rows are so many that this would take many
+        minutes: rows x components x chains x sweeps x (features + 2) / 4 is at most 1e10. Give `sweeps` itself for
+        chains that never go on. The result's attribute ``sweeps`` says how many there were.
     """
 
     sweeps: int = 4000
@@ -73,6 +85,7 @@ class Gibbs(Engine):
     most_components: int = 100
     splits: int = 1
     n_init: int = 8
+    max_sweeps: int | None = None
 
     name: ClassVar[str] = "Gibbs"
     objective_name: ClassVar[str] = "log_posterior"
@@ -86,6 +99,11 @@ class Gibbs(Engine):
         if self.sweeps // self.thin < _FEWEST_DRAWS:
             hint = f"Give at least {_FEWEST_DRAWS} times thin = {self.thin}"
             raise InputError("Gibbs.sweeps", f"got {self.sweeps}", hint)
+        if self.max_sweeps is not None:
+            check_whole(self, "max_sweeps", least=1)
+            if self.max_sweeps < self.sweeps:
+                hint = f"Give at least sweeps = {self.sweeps}, or leave it out"
+                raise InputError("Gibbs.max_sweeps", f"got {self.max_sweeps}", hint)
 
     def check(self, model: FilledMixture, n_features: int) -> None:
         check_proper("Gibbs", model, ", or use EM for maximum likelihood.")
@@ -108,23 +126,34 @@ class Gibbs(Engine):
         found = search.run(plain, rng, progress)
         begun = origins(plain, found.reports, found.best, self.chains)
         seeds = [int(seed) for seed in rng.integers(2**63, size=self.chains)]
-        traces, interrupted = run_chains(
+        chains = Chains(
             model,
             np.ascontiguousarray(x),
             [end_of(found.reports[origin]) for origin in begun],
             seeds,
-            sweeps=self.sweeps // self.thin * self.thin,
-            burn_in=self.burn_in,
             thin=self.thin,
             cores=self.cores or os.cpu_count() or 1,
             progress=progress,
             wait_for_compiled=wait_for_compiled,
         )
+        chains.run(self.sweeps // self.thin * self.thin, burn_in=self.burn_in)
+        judge = partial(_NumberUnknown, problem) if several else partial(_NumberKnown, problem, model, begun)
+        judged = judge(chains)
+        while judged.goes_on and chains.go_on(self._most_sweeps(problem, chains)):
+            judged = judge(chains)
         mode = found.reports[found.best]
         objective, shift = at_mode(plain, end_of(mode), mode.end_value, True)
+        status, message = how_ended(
+            judged.failed,
+            several_modes=judged.several_modes,
+            # Where nothing is left to do, whoever puts the draws in order says that Ctrl-C came.
+            interrupted=chains.interrupted or (judged.goes_on and progress.interrupts.noted),
+            length=f"{chains.sweeps} sweeps of each chain",
+            remedy="Raise `max_sweeps`, and look at `diagnose`",
+        )
         outcome = Outcome(
             point=problem.units.to_data(end_of(mode)),
-            status=mode.status,
+            status=status,
             starts=[entry.in_data_units(plain, shift) for entry in found.reports],
             best_start=found.best,
             objective=objective,
@@ -133,11 +162,69 @@ class Gibbs(Engine):
                 "screening_passes": found.screening_passes,
                 "search_rows": found.search_rows,
                 "predictive_family": "draws",
+                "sweeps": chains.sweeps,
+                "burn_in": chains.burn_in,
+                "thin": chains.thin,
             },
+            message=message,
         )
-        if several:
-            return unknown_number(problem, model, _equal([t for t in traces if t is not None]), interrupted, outcome)
-        return _known_number(problem, model, traces, begun, interrupted, outcome)
+        return judged.outcome(model, outcome)
+
+    def _most_sweeps(self, problem: Problem, chains: Chains) -> int:
+        """How far chains may go."""
+        if self.max_sweeps is not None:
+            return self.max_sweeps
+        a_sweep = problem.n_obs * chains.components * self.chains * (problem.n_features + 2) / 4
+        return max(self.sweeps, min(_TIMES * self.sweeps, int(_MOST_WORK / a_sweep)))
+
+
+class _NumberKnown:
+    """Chains of one number of components, judged."""
+
+    def __init__(self, problem: Problem, model: Conditionals, begun: list[int], chains: Chains) -> None:
+        samples = []
+        for i, trace in enumerate(chains.traces()):
+            if trace is None:
+                continue
+            counts, points = trace.padded(problem.K)
+            lp = trace.log_likelihood
+            if not problem.model.only_by_gibbs():
+                lp = lp + log_priors(problem, points)
+            statistics = {"lp": lp, **hyperparameters(problem, model, [trace])}
+            samples.append(Sample(chain=i, start=begun[i], points=points, statistics=statistics, counts=counts))
+        self._problem = problem
+        self._sampling, self._kept, self.several_modes = sorted_out(problem, trimmed(samples))
+        self.failed = unmixed(self._sampling.statistics["lp"], self._sampling.invariants)
+
+    @property
+    def goes_on(self) -> bool:
+        return bool(self.failed) or self.several_modes
+
+    def outcome(self, model: Conditionals, outcome: Outcome) -> Outcome:
+        return replace(
+            outcome,
+            draws=as_draws(self._problem, self._kept),
+            sampling=self._sampling,
+            notes=outcome.notes | {"n_chains": len(self._kept)},
+        )
+
+
+class _NumberUnknown:
+    """Chains of several numbers of components that hold rows, judged."""
+
+    several_modes = False
+
+    def __init__(self, problem: Problem, chains: Chains) -> None:
+        self._problem, self._traces = problem, _equal([trace for trace in chains.traces() if trace is not None])
+        self._every = together(problem, self._traces)
+        self.failed = unmixed_numbers(problem, self._every, (len(self._traces), len(self._traces[0])))
+
+    @property
+    def goes_on(self) -> bool:
+        return bool(self.failed)
+
+    def outcome(self, model: Conditionals, outcome: Outcome) -> Outcome:
+        return unknown_number(self._problem, model, self._traces, self._every, outcome)
 
 
 def _plain(problem: Problem) -> Problem:
@@ -150,36 +237,12 @@ def _plain(problem: Problem) -> Problem:
 
 
 def _equal(traces: list[Trace]) -> list[Trace]:
-    """Chains cut to one length, as an interruption may leave them unequal."""
-    if not traces:
-        raise FitError("The sampler was interrupted before a chain had drawn anything after burn-in; nothing was kept.")
-    shortest = min(len(trace) for trace in traces)
-    return [trace.first(shortest) for trace in traces]
-
-
-def _known_number(
-    problem: Problem,
-    model: Conditionals,
-    traces: list[Trace | None],
-    begun: list[int],
-    interrupted: bool,
-    outcome: Outcome,
-) -> Outcome:
-    samples = []
-    for i, trace in enumerate(traces):
-        if trace is None:
-            continue
-        counts, points = trace.padded(problem.K)
-        lp = trace.log_likelihood
-        if not problem.model.only_by_gibbs():
-            lp = lp + log_priors(problem, points)
-        statistics = {"lp": lp, **hyperparameters(problem, model, [trace])}
-        samples.append(Sample(chain=i, start=begun[i], points=points, statistics=statistics, counts=counts))
-    sampling, kept, several_modes = sorted_out(problem, trimmed(samples))
-    return replace(
-        outcome,
-        status=ended(sampling, several_modes, interrupted),
-        draws=as_draws(problem, kept),
-        sampling=sampling,
-        notes=outcome.notes | {"n_chains": len(kept)},
-    )
+    """Chains of equal length: as many draws as possible where an interruption left them unequal."""
+    lengths = sorted((len(trace) for trace in traces), reverse=True)
+    most = max(range(len(lengths)), key=lambda i: (i + 1) * lengths[i], default=None)
+    if most is None or lengths[most] < _FEWEST_DRAWS:
+        raise FitError(
+            "The sampler was interrupted before a chain had drawn anything after burn-in, so nothing was kept. Let it "
+            "run longer, or give fewer sweeps."
+        )
+    return [trace.first(lengths[most]) for trace in traces if len(trace) >= lengths[most]]

@@ -51,7 +51,7 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     gain = float(search["gain_left"][best])
     by_chains = names.CHAINS in fit.children
     if by_chains:
-        checks.append(("converged", np.nan, status is Status.SAMPLED, status.value))
+        checks.append(("converged", np.nan, status is Status.SAMPLED, fit.attrs[names.STATUS_MESSAGE]))
         checks += chain_checks(fit)
     else:
         message = f"{status.value} Estimated gain left: {gain:.1g} nats."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,12 @@ from bayesgmm.model import GaussianMixture
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+_LATE = (
+    "Interrupted after the last draw, while the draws were being put in order: that was finished, and all draws are "
+    "there; a second Ctrl-C would have given up."
+)
 
 
 class NotConvergedWarning(UserWarning):
@@ -122,7 +129,7 @@ def fit(
 
     # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
     # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
-    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
+    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress, progress.interrupts:
         outcome = engine.run(problem, rng, progress)
         result = build_result(
             problem,
@@ -143,8 +150,11 @@ def fit(
         if outcome.sampling is not None:
             result = relabel(result)
         result[names.ASSIGNMENTS] = assignments(result, progress)
+        if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
+            outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
+            result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
-        warnings.warn(f"{engine.name}: {outcome.status.value}", NotConvergedWarning, stacklevel=2)
+        warnings.warn(f"{engine.name}: {outcome.status_message}", NotConvergedWarning, stacklevel=2)
     return result
 
 

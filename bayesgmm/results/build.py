@@ -110,7 +110,7 @@ def build_result(
         names.ENGINE_OPTIONS: json.dumps(dataclasses.asdict(engine)),  # type: ignore[call-overload]
         names.ENGINE_REASON: reason,
         names.STATUS: outcome.status.name,
-        names.STATUS_MESSAGE: outcome.status.value,
+        names.STATUS_MESSAGE: outcome.status_message,
         names.SEED: "none" if seed is None else str(seed),
         names.PREDICTIVE_FAMILY: str(outcome.notes.get("predictive_family", "plug_in")),
         "inference_library": "bayesgmm",
@@ -118,7 +118,7 @@ def build_result(
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
-    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason")
+    facts = ("density", "screening_passes", "search_rows", "sampler", "sampler_reason", "sweeps", "burn_in", "thin")
     facts += (names.CAVEAT, names.CORRECTION)
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
     if names.PARETO_K in outcome.notes:

@@ -117,7 +117,7 @@ def test_the_posterior_is_that_of_nuts(case):
 @pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 def test_the_same_seed_gives_the_same_draws_whatever_the_cores(monkeypatch):
     model, x = bg.GaussianMixture(2), bg.datasets.load_faithful()
-    options = {"sweeps": 50, "burn_in": 20, "chains": 3, "n_init": 2}
+    options = {"sweeps": 50, "burn_in": 20, "chains": 3, "n_init": 2, "max_sweeps": 50}
     fit = bg.fit(model, x, engine=bg.Gibbs(cores=2, thin=1, **options), random_seed=7, **QUIET)
     monkeypatch.setattr("bayesgmm.engines._gibbs_chains._WORK", 1)  # a look at whether to stop after every sweep
     again = bg.fit(model, x, engine=bg.Gibbs(cores=1, thin=1, **options), random_seed=7, **QUIET)
@@ -165,6 +165,63 @@ def test_an_interruption_in_burn_in_says_that_nothing_was_kept(monkeypatch):
     engine = bg.Gibbs(sweeps=40, burn_in=1_000_000, chains=2, n_init=2)
     with pytest.raises(bg.FitError, match="nothing was kept"):
         bg.fit(bg.GaussianMixture(2), bg.datasets.load_faithful(), engine=engine, random_seed=1, **QUIET)
+
+
+SKEWED = np.random.default_rng(3).gamma(2.0, 1.0, 120)
+
+
+def going_on(**options):
+    engine = bg.Gibbs(**({"sweeps": 80, "burn_in": 20, "chains": 3, "thin": 2, "n_init": 2} | options))
+    return bg.fit(bg.GaussianMixture(1 + bg.Poisson(1.0)), SKEWED, engine=engine, random_seed=7, **QUIET)
+
+
+@pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
+def test_chains_go_on_where_they_were_the_same_whatever_the_cores():
+    fit = going_on(max_sweeps=320)
+    assert fit.attrs["sweeps"] == "320"
+    # A quarter of the sweeps is forgotten each time, and draws are thinned so that they stay below twice the first.
+    assert fit.attrs["burn_in"] == str(20 + 40)
+    assert fit.attrs["thin"] == "4"
+    n_draws = fit["all_draws"].sizes["draw"]
+    assert n_draws == (320 - 40) // 4
+    again = going_on(max_sweeps=320, cores=1)
+    np.testing.assert_array_equal(fit["all_draws"]["lp"], again["all_draws"]["lp"])
+    # A run of that length sees the same sweeps, and keeps more of them.
+    whole = going_on(sweeps=320, max_sweeps=320, thin=4)
+    np.testing.assert_array_equal(whole["all_draws"]["lp"][:, -n_draws:], fit["all_draws"]["lp"])
+    np.testing.assert_array_equal(whole["all_draws"]["means"][:, -n_draws:, :2], fit["all_draws"]["means"][:, :, :2])
+
+
+@pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
+def test_the_message_names_what_has_not_mixed_and_when():
+    fit = going_on(max_sweeps=80)
+    assert fit.attrs["status"] == "NOT_MIXED"
+    said = fit.attrs["status_message"]
+    assert said.startswith("Not converged after 80 sweeps of each chain: ")
+    assert "R-hat of the number of components that hold rows (K+) is " in said
+    assert ", above 1.2" in said
+    assert said.endswith("Raise `max_sweeps`, and look at `diagnose`.")
+    converged = bg.diagnose(fit).sel(check="converged")
+    assert str(converged["message"].item()) == said
+    with pytest.warns(bg.NotConvergedWarning, match="R-hat of the number of components that hold rows"):
+        going_on(max_sweeps=80)
+
+
+def test_chains_end_as_soon_as_they_have_mixed():
+    x = np.concatenate([np.linspace(-1, 1, 40), np.linspace(9, 11, 60)])
+    engine = bg.Gibbs(sweeps=1000, chains=2, thin=2, n_init=2)
+    fit = bg.fit(bg.GaussianMixture(2), x, engine=engine, random_seed=1, **QUIET)
+    assert fit.attrs["status"] == "SAMPLED"
+    assert fit.attrs["sweeps"] == "1000"
+    assert fit["posterior"].sizes["draw"] == 500
+
+
+@pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
+def test_chains_of_many_rows_go_on_less_far(monkeypatch):
+    monkeypatch.setattr("bayesgmm.engines.gibbs._MOST_WORK", 450 * 120 * 3 * 3 / 4)  # 450 sweeps of one component
+    assert 80 < int(going_on().attrs["sweeps"]) < 200
+    monkeypatch.setattr("bayesgmm.engines.gibbs._MOST_WORK", 1.0)
+    assert going_on().attrs["sweeps"] == "80"
 
 
 @pytest.mark.parametrize(
