@@ -92,7 +92,7 @@ def remarks(known: Measurements) -> list[str]:
     if matters(rounding, float(np.median(known.errors))):
         out.append(
             f"Values are rounded to steps of {known.step:.4g}, more than their errors smear: repeats cannot average "
-            "that out. Equal values are spread out over a step, and the errors contain it. Types less than two or three "
+            "that out. Equal values are spread out over a step, and errors contain it. Types less than two or three "
             "steps apart cannot be told from rounding: measure to more digits, or give values as bins "
             "(`as_data(bins=...)`) to a mixture of your own."
         )
