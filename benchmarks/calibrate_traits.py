@@ -38,7 +38,16 @@ POPULATIONS: dict[str, Callable[[int, np.random.Generator], Array]] = {
     "gamma, shape 4": lambda n, rng: 1.5 * rng.gamma(4.0, size=n),
     "log-normal, sigma 0.5": lambda n, rng: 5.0 * rng.lognormal(0.0, 0.5, n),
     "t, 4 degrees of freedom": lambda n, rng: 2.1 * rng.standard_t(4, n),
+    "uniform": lambda n, rng: 10.4 * rng.random(n),
+    "exponential": lambda n, rng: 3.0 * rng.exponential(size=n),
+    "half-normal": lambda n, rng: 5.0 * np.abs(rng.standard_normal(n)),
+    "floor, 25 % at it": lambda n, rng: 3.6 * np.maximum(rng.standard_normal(n), -0.674),
+    "ceiling, 10 % at it": lambda n, rng: 3.2 * np.minimum(rng.standard_normal(n), 1.282),
+    "Normal, rounded to 3": lambda n, rng: 3.0 * rng.standard_normal(n),
+    "Normal, rounded to 1.5": lambda n, rng: 3.0 * rng.standard_normal(n),
 }
+# Steps to which measurements are rounded, with their errors.
+ROUNDED = {"Normal, rounded to 3": 3.0, "Normal, rounded to 1.5": 1.5}
 # For the table of reliability: priors that are known beforehand.
 CENTRE, SCALE, ERROR_DF = 0.0, 3.0, 10.0
 EDGES = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0])
@@ -67,6 +76,8 @@ def of_cell(job: tuple[str, int, float, float, int]) -> list[float]:
     else:
         true = separation * (rng.random(n) < 0.5) + within * rng.standard_normal(n)
     x = true[:, None] + rng.standard_normal((n, REPEATS))
+    if name in ROUNDED:
+        x = ROUNDED[name] * np.round(x / ROUNDED[name])
     return probabilities(x, np.random.SeedSequence(key))
 
 
@@ -104,7 +115,8 @@ def error_rates(pool: ProcessPoolExecutor, sets: int, cells: list[tuple[str, int
         found = np.array(list(pool.map(of_cell, jobs, chunksize=5)))
         seconds.append(found[:, 3].mean())
         rates = (found[:, :3] >= LEVEL).mean(axis=0)
-        wrong = rates[1] if name == "two types" and within == 0 else rates[0] if name in POPULATIONS else np.nan
+        wrong = rates[1] if name == "two types" and within == 0 else np.nan
+        wrong = rates[0] + rates[1] if name in POPULATIONS else wrong
         allowed = 0.05 + LIMIT * np.sqrt(0.05 * 0.95 / sets)
         said = "" if np.isnan(wrong) else "inside" if wrong <= allowed else "OUTSIDE"
         two = name == "two types"

@@ -18,9 +18,9 @@ _FLOOR = 1e-12
 
 
 def gain_of_last(problem: Problem, at: Parameters) -> tuple[float, int] | None:
-    """Nats by which the log-likelihood at a point in standard units is above that of K - 1 components, and free numbers.
+    """Nats by which the log-likelihood at a point is above that of K - 1 components, and how many numbers that takes.
 
-    Two components are joined into one, which EM then improves; that is the best of K - 1 components that lies near, so
+    The point is in standard units. Two components are joined into one, which EM then improves; that is the best of K - 1 components that lies near, so
     the gain is an upper limit. None where components are not alike under the prior, or hang together.
     """
     K, model = problem.K, problem.model

@@ -37,8 +37,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         optimum, and how likely one more would find a better one: upper limit from none in so many, and the estimate of
         Good 1953 that it finds a new one; Finch, Mendell & Thode 1989); ``improper_ends``;
         ``smallest_component`` (expected rows);
-        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); ``partitions``, where
-        optima of nearly equal standing put the rows into different groups; where there are
+        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`);
+        ``partitions``, where optima of nearly equal standing put the rows into different groups; where there are
         importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
     """

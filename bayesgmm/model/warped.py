@@ -8,9 +8,13 @@ the slope there. With log T'(z) = log scale + skew z + c z^2 the sum is
 * heavy-tailed for c > 0, with a tail index of 1 / (2 c) (near Tukey's h family), and light-tailed for c < 0, down to
   the uniform distribution at c = -1/2. Below that there would be two peaks, so c = (exp(tails) - 1) / 2.
 
-It therefore has one peak, up to ripples (with 15 nodes below 3 per cent of its height) where skew or light tails are
-strong; other shapes than the Normal are reached to order h^2. It is a Gaussian mixture with three or four free numbers,
-which every engine can fit and which stays one where rows have errors of measurement.
+Tails may be of one side only: log T'(z) = log scale + skew z + c z^2 / (1 + z^2 / 4) below (or above) the median, with
+c = -u / (1 + u / 6) and u = (exp(-tails) - 1) / 2. That goes below -1/2: individuals pile up at an end that they do not
+go beyond, a floor (or a ceiling), which is a second peak. It is bounded, so that distances are not lost in rounding.
+
+Without such an end it has one peak, up to ripples (with 15 nodes below 3 per cent of its height) where skew or light
+tails are strong; other shapes than the Normal are reached to order h^2. It is a Gaussian mixture with three or four
+free numbers, which every engine can fit and which stays one where rows have errors of measurement.
 """
 
 from __future__ import annotations
@@ -18,25 +22,34 @@ from __future__ import annotations
 from collections.abc import Hashable
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import Means
 from bayesgmm.model._spec import Array, show
+from bayesgmm.model._warp import (
+    curvature_of,
+    design_of,
+    distance,
+    from_the_middle,
+    neighbours,
+    nodes,
+    reader_of,
+    shares,
+    tails_of,
+    widths,
+)
 from bayesgmm.model.fixed_covariances import NothingFree
 from bayesgmm.model.mixture import GaussianMixture
 from bayesgmm.model.scale_priors import HalfNormal, ScalePrior
 from bayesgmm.model.weights import FixedWeights
 
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
-# The nodes reach so many sds of z to either side, and each has a width of one distance between them: their sum then
-# differs from a Normal density by a factor of 1.00004 at most within 3 sds with 13 to 51 nodes.
-_REACH = 4.0
 _FEWEST_NODES = 13
 _FURTHEST = 150.0  # logarithms of distances of proposals, which may overflow
+_SIDES = ("both", "below", "above")
 # Scale at which a start with all rows in one place begins, in widths of a component.
 _LEAST_SCALE = 1e-3
 
@@ -47,6 +60,8 @@ def warped_normal(
     scale: ScalePrior | None = None,
     skew: float | None = 0.5,
     tails: float | None = None,
+    tails_mean: float = 0.0,
+    side: Literal["both", "below", "above"] = "both",
     n_nodes: int = 15,
 ) -> GaussianMixture:
     """One population of one feature that is skewed, or has heavy or light tails, as a mixture of narrow Gaussians.
@@ -65,6 +80,12 @@ def warped_normal(
     tails : float, optional
         Standard deviation of the Normal prior on ``tails``: 0 is Normal (as it is if this is None), log 2 about a
         Cauchy's, below 0 light.
+    tails_mean : float
+        Mean of that prior. Far below 0 tails are so light that the population ends: -2 is nearly uniform, with edges
+        between which skew moves the peak, up to one of them.
+    side : {"both", "below", "above"}
+        Where tails are light or heavy. Of one side they may be lighter still, so that values pile up at a floor
+        ("below") or a ceiling ("above"): about a twentieth of them at tails = -1, a fifth at -1.5, a third at -2.2.
     n_nodes : int
         Number of Gaussians, odd.
 
@@ -87,8 +108,8 @@ def warped_normal(
     mu, sigma = (None, None) if loc is None else loc
     return GaussianMixture(
         n_nodes,
-        weights=FixedWeights(tuple(_shares(n_nodes))),
-        means=WarpedMeans(mu=mu, sigma=sigma, scale=scale, skew=skew, tails=tails),
+        weights=FixedWeights(tuple(shares(n_nodes))),
+        means=WarpedMeans(mu=mu, sigma=sigma, scale=scale, skew=skew, tails=tails, tails_mean=tails_mean, side=side),
         covariances=WarpedCovariances(),
     )
 
@@ -104,6 +125,10 @@ class WarpedMeans(Means):
     scale : ScalePrior, optional
     skew, tails : float, optional
         Standard deviations of Normal priors; None fixes the number at 0.
+    tails_mean : float
+        Mean of the prior on tails; that on skew has mean 0.
+    side : {"both", "below", "above"}
+        Which tails they are.
     """
 
     mu: float | None = None
@@ -111,6 +136,8 @@ class WarpedMeans(Means):
     scale: ScalePrior | None = None
     skew: float | None = None
     tails: float | None = None
+    tails_mean: float = 0.0
+    side: Literal["both", "below", "above"] = "both"
     closed_form = False
     ordered = True
     sampled_in_python = True
@@ -119,6 +146,10 @@ class WarpedMeans(Means):
         self._freeze("mu", optional=True, most_axes=0)
         for name in ("sigma", "skew", "tails"):
             self._freeze(name, optional=True, positive=True, most_axes=0)
+        self._freeze("tails_mean", most_axes=0)
+        given = self.tails is not None or self.tails_mean == 0
+        self._check("tails_mean", given, f"got {self.tails_mean!r} without tails", "Give tails=, the sd of their prior")
+        self._check("side", self.side in _SIDES, f"got {self.side!r}", f"Give one of {', '.join(map(repr, _SIDES))}")
         known = self.scale is None or isinstance(self.scale, ScalePrior)
         self._check("scale", known, f"got {self.scale!r}", "Give a prior on a standard deviation, such as HalfNormal")
 
@@ -127,10 +158,13 @@ class WarpedMeans(Means):
         sigma = "10 sd(data)" if self.sigma is None else show(self.sigma)
         scale = "HalfNormal(sd(data))" if self.scale is None else self.scale.describe()
         shape = [
-            f"{name} ~ Normal(0, sd {show(sd)})" if sd is not None else f"{name} = 0"
-            for name, sd in (("skew", self.skew), ("tails", self.tails))
+            f"{name} ~ Normal({show(mean)}, sd {show(sd)})" if sd is not None else f"{name} = 0"
+            for name, mean, sd in self._shape
         ]
-        return f"quantiles of a warped Normal, loc ~ Normal({mu}, sd {sigma}), scale ~ {scale}, {', '.join(shape)}"
+        which = "" if self.side == "both" else f" {self.side} the median"
+        return (
+            f"quantiles of a warped Normal, loc ~ Normal({mu}, sd {sigma}), scale ~ {scale}, {', '.join(shape)}{which}"
+        )
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
         if mean.size != 1:
@@ -168,28 +202,26 @@ class WarpedMeans(Means):
 
     def mode(self, counts: Array, row_means: Array, choleskys: Array) -> Array:
         """A Normal with the spread of the rows, for starts."""
-        shares, z = counts / counts.sum(), _nodes(counts.size)
-        loc = float(shares @ row_means[:, 0])
-        spread = np.sqrt(shares @ np.square(row_means[:, 0] - loc) / (_shares(counts.size) @ np.square(z)))
+        held, z = counts / counts.sum(), nodes(counts.size)
+        loc = float(held @ row_means[:, 0])
+        spread = np.sqrt(held @ np.square(row_means[:, 0] - loc) / (shares(counts.size) @ np.square(z)))
         return (loc + z * max(float(spread), _LEAST_SCALE * float(choleskys.max())))[:, None]
 
     def draw(self, rng: np.random.Generator, choleskys: Array) -> Array:
         *size, K = choleskys.shape[:-2]
         mu, sigma = self._loc
         parts = [mu + sigma * rng.standard_normal((*size, 1)), np.log(self._scale.draw(rng, (*size, 1)))]
-        parts += [sd * rng.standard_normal((*size, 1)) for sd in (self.skew, self.tails) if sd is not None]
+        parts += [at + sd * rng.standard_normal((*size, 1)) for _, at, sd in self._shape if sd is not None]
         return self._means(np.concatenate(parts, axis=-1), K)
 
     def own(self, means: Array) -> Array:
         """Median, log scale and what is free of skew and tails (..., p) of means (..., K, 1)."""
         x = means[..., 0]
         K = x.shape[-1]
-        logs = np.log(np.diff(x, axis=-1)) - np.log(_distance(K))
-        out = np.concatenate(
-            [x[..., [K // 2]], logs @ _reader(self.skew is not None, self.tails is not None, K).T], axis=-1
-        )
+        logs = np.log(np.diff(x, axis=-1)) - np.log(distance(K))
+        out = np.concatenate([x[..., [K // 2]], logs @ self._reader(K).T], axis=-1)
         if self.tails is not None:
-            out[..., -1] = np.log1p(2.0 * out[..., -1])
+            out[..., -1] = tails_of(out[..., -1], self.side)
         return out
 
     def n_free(self, n_components: int, n_features: int) -> int:
@@ -230,24 +262,33 @@ class WarpedMeans(Means):
         assert self.scale is not None
         return self.scale
 
+    @property
+    def _shape(self) -> list[tuple[str, float, float | None]]:
+        """Name, mean and standard deviation of the priors of the shape."""
+        return [("skew", 0.0, self.skew), ("tails", self.tails_mean, self.tails)]
+
     def _design(self, K: int) -> Array:
-        return _design(self.skew is not None, self.tails is not None, K)
+        return design_of(self.skew is not None, self.side if self.tails is not None else None, K)
+
+    def _reader(self, K: int) -> Array:
+        """The inverse of the design."""
+        return reader_of(self.skew is not None, self.side if self.tails is not None else None, K)
 
     def _distances(self, own: Array, K: int) -> Array:
         by_design = own[..., 1:].copy()
         if self.tails is not None:
-            by_design[..., -1] = 0.5 * np.expm1(by_design[..., -1])
-        return np.exp(np.clip(by_design @ self._design(K).T, -_FURTHEST, _FURTHEST)) * _distance(K)
+            by_design[..., -1] = curvature_of(by_design[..., -1], self.side)[0]
+        return np.exp(np.clip(by_design @ self._design(K).T, -_FURTHEST, _FURTHEST)) * distance(K)
 
     def _means(self, own: Array, K: int) -> Array:
-        return (own[..., :1] + self._distances(own, K) @ _from_the_middle(K).T)[..., None]
+        return (own[..., :1] + self._distances(own, K) @ from_the_middle(K).T)[..., None]
 
     def _slopes(self, own: Array, K: int) -> Array:
         """Of the means (K,) in the own parameters (p,)."""
-        by_logs = _from_the_middle(K) * self._distances(own, K)
+        by_logs = from_the_middle(K) * self._distances(own, K)
         J = np.column_stack([np.ones(K), by_logs @ self._design(K)])
         if self.tails is not None:
-            J[:, -1] *= 0.5 * np.exp(own[-1])
+            J[:, -1] *= curvature_of(own[-1], self.side)[1]
         return J
 
     def _units(self, reference: Array, choleskys: Array) -> Array:
@@ -260,8 +301,9 @@ class WarpedMeans(Means):
     def _log_density(self, own: Array) -> tuple[Array, Array]:
         """Log prior density of the own parameters (..., p), that of the scale and not of its logarithm, and slopes."""
         mu, sigma = self._loc
-        sds = np.array([sigma, *(sd for sd in (self.skew, self.tails) if sd is not None)])
-        normal = np.delete(own, 1, axis=-1) - np.r_[mu, np.zeros(sds.size - 1)]
+        free = [(mu, sigma), *((at, sd) for _, at, sd in self._shape if sd is not None)]
+        centres, sds = np.array(free, dtype=float).T
+        normal = np.delete(own, 1, axis=-1) - centres
         s = np.exp(own[..., 1:2])
         by_scale, slope = self._scale.log_density(s)
         value = by_scale[..., 0] - 0.5 * np.square(normal / sds).sum(axis=-1) - np.log(sds).sum()
@@ -296,69 +338,15 @@ class WarpedCovariances(NothingFree):
         return at
 
     def carried(self, choleskys: Array, means: Array, to: Array) -> Array:
-        return _widths(to)[..., None, None]
+        return widths(to)[..., None, None]
 
     def means_slope(self, gradient: Array, choleskys: Array, means: Array) -> Array:
-        by_logs = 2.0 * gradient[:, 0, 0] * np.square(choleskys[:, 0, 0]) @ _neighbours(len(means))
+        by_logs = 2.0 * gradient[:, 0, 0] * np.square(choleskys[:, 0, 0]) @ neighbours(len(means))
         by_distances = by_logs / np.diff(means[:, 0])
         return (np.r_[0.0, by_distances] - np.r_[by_distances, 0.0])[:, None]
 
     def mode(self, counts: Array, scatter: Array) -> Array:
-        return np.square(_widths(self._means))[..., None, None]
+        return np.square(widths(self._means))[..., None, None]
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int, n_features: int) -> Array:
-        return np.square(_widths(self._means))[..., None, None]
-
-
-def _distance(K: int) -> float:
-    return 2.0 * _REACH / (K - 1)
-
-
-def _nodes(K: int) -> Array:
-    return _distance(K) * (np.arange(float(K)) - K // 2)
-
-
-def _shares(K: int) -> Array:
-    """Of the nodes; with the width of one distance they add up to a variance of 1."""
-    density = np.exp(-0.5 * np.square(_nodes(K)) / (1.0 - _distance(K) ** 2))
-    return density / density.sum()
-
-
-@cache
-def _design(skewed: bool, tailed: bool, K: int) -> Array:
-    """What logarithms of distances are of log scale, skew and c, at the places between the nodes."""
-    z = _nodes(K)
-    between = 0.5 * (z[1:] + z[:-1])
-    columns = [np.ones_like(between)]
-    columns += [between] if skewed else []
-    columns += [np.square(between)] if tailed else []
-    return np.stack(columns, axis=1)
-
-
-@cache
-def _reader(skewed: bool, tailed: bool, K: int) -> Array:
-    """The inverse of `_design`."""
-    return np.asarray(np.linalg.pinv(_design(skewed, tailed, K)), dtype=float)
-
-
-@cache
-def _from_the_middle(K: int) -> Array:
-    """What places relative to the middle node are of distances, (K, K - 1)."""
-    before, after = np.tril(np.ones((K, K)), -1)[:, : K - 1], np.arange(K - 1) < K // 2
-    return before - after
-
-
-@cache
-def _neighbours(K: int) -> Array:
-    """Logarithms of slopes at nodes from those between them, (K, K - 1); carried on at both ends."""
-    out = np.zeros((K, K - 1))
-    inner = np.arange(1, K - 1)
-    out[inner, inner - 1] = out[inner, inner] = 0.5
-    out[0, :2], out[-1, -2:] = (1.5, -0.5), (-0.5, 1.5)
-    return out
-
-
-def _widths(means: Array) -> Array:
-    """Standard deviations (..., K) at means (..., K, 1)."""
-    x = means[..., 0]
-    return np.exp(np.log(np.diff(x, axis=-1)) @ _neighbours(x.shape[-1]).T)
+        return np.square(widths(self._means))[..., None, None]

@@ -15,6 +15,7 @@ from bayesgmm.inference._parallel import run_parallel
 from bayesgmm.inference.fitting import check_seed
 from bayesgmm.inference.prediction import interval, interval_convention
 from bayesgmm.traits._compare import Table, checked_odds, jobs_for, prior_of, table_of, weighed
+from bayesgmm.traits._equal_values import remarks
 from bayesgmm.traits._measurements import Measurements, measurements
 from bayesgmm.traits._models import CLASSES, MIXED, Question
 from bayesgmm.traits._power import Repetition, told
@@ -67,14 +68,15 @@ def discreteness(
 
     * *discrete*: K types, and no variation within a type; all of it is error of measurement;
     * *mixed*: K populations with standard deviations sigma_k > 0;
-    * *continuous*: one population, Normal, skewed, or skewed with heavy or light tails (`warped_normal`).
+    * *continuous*: one population, Normal, skewed, skewed with heavy or light tails, with edges (uniform or leaning to
+      one of them), or with values that pile up at a floor or a ceiling (`warped_normal`).
 
     The size of the errors is estimated together with the rest where repeats tell it. What is compared is evidence, so
     priors matter: types' means have the prior Normal(centre, scale), sigma_k the prior HalfNormal(scale / 2), the scale
-    of one population HalfNormal(scale), and weights are uniform; skew and tails have Normal priors with sd 0.5. Each
-    class has the same prior probability, shared out equally among its models. Probabilities are right, on average over
-    data from these priors, when `centre` and `scale` are known beforehand; taken from the data they are a little
-    too sure.
+    of one population HalfNormal(scale), and weights are uniform; skew and tails have Normal priors with sd 0.5, tails
+    that make edges, floors and ceilings Normal(-1.5, sd 0.75). Each class has the same prior
+    probability, shared out equally among its models. Probabilities are right, on average over data from these priors,
+    when `centre` and `scale` are known beforehand; taken from the data they are a little too sure.
 
     Parameters
     ----------
@@ -113,9 +115,9 @@ def discreteness(
         probability that it is below `threshold`; ``repeatability`` (draw), averaged over models, and its limits;
         ``density`` (model, x), of what is measured, and the individuals' ``mean`` and ``standard_error``.
         ``attrs["verdict"]`` is the sentence, ``attrs["decision"]`` a class or "undecided", ``attrs["notes"]`` what is
-        to be known besides. The settings after the first say how it reacts to assumptions: priors half and twice as
-        wide, without the most extreme percent of individuals, with errors that differ between individuals (where they
-        seem to), and with a Normal as the only continuous shape.
+        to be known besides, such as many equal values. The settings after the first say how it reacts to assumptions:
+        priors half and twice as wide, without the most extreme percent of individuals, with errors that differ between
+        individuals (where they seem to), and with a Normal as the only continuous shape.
 
     Raises
     ------
@@ -289,7 +291,7 @@ def _dataset(
         attrs={
             "verdict": sentence,
             "decision": decision,
-            "notes": " ".join([*doubts(table), *_notes(known)]),
+            "notes": " ".join([*doubts(table), *_notes(known), *remarks(known)]),
             "trait": known.trait,
             "level": level,
             "threshold": threshold,

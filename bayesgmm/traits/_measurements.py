@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.model import ScaledInverseChi
+from bayesgmm.traits._equal_values import grid_step, matters, rounding_variance, spread_out
 
 Array = NDArray[np.float64]
 
@@ -44,6 +45,9 @@ class Measurements:
         Sums of squares of the repeats about their means.
     n_dropped : int
         Individuals without any measurement.
+    step : float
+        Of the grid that all values stand on, where many of them are equal; 0 where they do not. If it is wider than
+        the errors, equal `means` are spread out over it, and `errors` contain what rounding moves them by.
     """
 
     trait: str
@@ -55,6 +59,7 @@ class Measurements:
     error_df: float
     squares: Array
     n_dropped: int = 0
+    step: float = 0.0
 
     @property
     def n(self) -> int:
@@ -134,6 +139,7 @@ def measurements(
         "repeats": repeats,
         "squares": squares,
         "n_dropped": int((~seen).sum()),
+        "step": grid_step(table[there]),
     }
     _check_df(error_df, error)
     if np.ptp(means) == 0:
@@ -150,7 +156,11 @@ def measurements(
         df = np.inf if error_df is None else float(error_df)
         return Measurements(**common, errors=errors, error_sd=typical, error_df=df)
     sd, df = _pooled(squares, repeats, errors, error_df)
-    return Measurements(**common, errors=sd / np.sqrt(repeats), error_sd=sd, error_df=df)
+    errors, rounding = sd / np.sqrt(repeats), rounding_variance(sd, common["step"])
+    if matters(rounding, float(np.median(errors))):
+        common["means"] = spread_out(means, rounding)
+        errors = np.sqrt(np.square(errors) + 2.0 * rounding)
+    return Measurements(**common, errors=errors, error_sd=sd, error_df=df)
 
 
 def _table(

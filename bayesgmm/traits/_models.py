@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from bayesgmm.traits._measurements import Measurements
 DISCRETE, MIXED, CONTINUOUS = "discrete", "mixed", "continuous"
 CLASSES = (DISCRETE, MIXED, CONTINUOUS)
 NORMAL = "continuous, Normal"
+EDGES = "continuous, with edges"
 
 # A spread within types of so many standard errors stands for none: it changes each variance by 1e-8 of itself.
 _NO_SPREAD = 1e-4
@@ -32,6 +34,9 @@ _NO_SPREAD = 1e-4
 _MEANS, _WITHIN, _ALL = 1.0, 0.5, 1.0
 # Prior standard deviations of the shapes of a single population.
 _SKEW, _TAILS = 0.5, 0.5
+# Mean and standard deviation of tails that are light: to both sides a population with edges, to one side a floor or
+# ceiling at which a fifth pile up (hardly any and a third one standard deviation away).
+_LIGHT = -1.5, 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +84,12 @@ class Question:
         one = GaussianMixture(1, means=means, covariances=LKJ(1.0, scale=scale))
         skewed = warped_normal(loc=loc, scale=scale, skew=_SKEW)
         tailed = warped_normal(loc=loc, scale=scale, skew=_SKEW, tails=_TAILS)
-        for name, model in ((NORMAL, one), ("continuous, skewed", skewed), ("continuous, heavy-tailed", tailed)):
+        edges = warped_normal(loc=loc, scale=scale, skew=_SKEW, tails=_LIGHT[1], tails_mean=_LIGHT[0])
+        shapes = {NORMAL: one, "continuous, skewed": skewed, "continuous, heavy-tailed": tailed, EDGES: edges}
+        light: dict[str, Any] = {"skew": None, "tails": _LIGHT[1], "tails_mean": _LIGHT[0]}
+        shapes["continuous, floor"] = warped_normal(loc=loc, scale=scale, side="below", **light)
+        shapes["continuous, ceiling"] = warped_normal(loc=loc, scale=scale, side="above", **light)
+        for name, model in shapes.items():
             out.append(Hypothesis(name=name, kind=CONTINUOUS, model=model))
         return out
 

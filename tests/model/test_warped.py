@@ -17,9 +17,20 @@ SHAPES = {
     "skew": {"skew": 0.5},
     "tails": {"skew": None, "tails": 0.4},
     "both": {"skew": 0.5, "tails": 0.4},
+    "edges": {"skew": 0.5, "tails": 0.6, "tails_mean": -1.5},
+    "floor": {"skew": None, "tails": 0.6, "tails_mean": -1.5, "side": "below"},
+    "ceiling": {"skew": 0.5, "tails": 0.6, "tails_mean": -1.5, "side": "above"},
 }
 EVERY = pytest.mark.parametrize("shape", SHAPES)
 OWN = {"neither": [], "skew": [0.6], "tails": [-0.3], "both": [-0.4, 0.5]}
+OWN |= {"edges": [0.3, -2.0], "floor": [-1.8], "ceiling": [-0.2, -1.2]}
+
+
+def shape_priors(shape):
+    """Of skew and tails, where they are free."""
+    given = SHAPES[shape]
+    found = [] if given["skew"] is None else [stats.norm(0, given["skew"])]
+    return found + ([stats.norm(given.get("tails_mean", 0.0), given["tails"])] if "tails" in given else [])
 
 
 def model_of(shape, n_nodes=15):
@@ -98,6 +109,32 @@ def test_very_light_tails_are_uniform():
     np.testing.assert_allclose(distribution(x, mixture(225, tails=-12.0)), 0.5 + x / (2 * half), atol=2e-3)
 
 
+def ended(shape, tails):
+    at = point(model_of(shape), [0.0, 0.0, *([0.0] if SHAPES[shape]["skew"] else []), tails])
+    return np.exp(at.log_weights), at.means[:, 0], at.choleskys[:, 0, 0]
+
+
+@pytest.mark.parametrize(("tails", "piled"), [(-1.0, 0.06), (-1.5, 0.19), (-2.2, 0.33)])
+def test_values_pile_up_at_a_floor_or_a_ceiling(tails, piled):
+    below, above = ended("floor", tails), ended("ceiling", tails)
+    for one, other in ((below[1], -above[1][::-1]), (below[2], above[2][::-1])):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+    # Within a fifth of the scale of the end, and none beyond it; the other side is a Normal.
+    m = below[1]
+    here = distribution(np.array([m[0] - 0.2, m[0] + 0.2, 0.0]), below)
+    assert here[0] < 0.05
+    assert here[1] == pytest.approx(piled, abs=0.04)
+    x = np.linspace(1.0, 3.0, 21)
+    np.testing.assert_allclose(1 - distribution(x, below), stats.norm.sf(x), atol=0.01)
+
+
+def test_tails_of_one_side_are_read_back_however_light():
+    model = model_of("floor")
+    for tails in (3.0, 0.5, 0.0, -1.0, -3.0, -6.0):
+        own = np.array([0.3, -0.4, tails])
+        np.testing.assert_allclose(model.means.own(model.means._means(own, 15)), own, rtol=1e-4, atol=1e-9)
+
+
 def dip(parts):
     """How deep the deepest valley between two peaks is, relative to the height of the highest."""
     _, m, s = parts
@@ -130,8 +167,7 @@ def test_prior_density_of_a_point(shape):
     model = model_of(shape)
     own = np.array([0.9, 0.25, *OWN[shape]])
     expected = stats.norm(0.4, 2.0).logpdf(0.9) + stats.lognorm(0.6, scale=np.exp(0.1)).logpdf(np.exp(0.25))
-    sds = [value for value in SHAPES[shape].values() if value is not None]
-    expected += stats.norm(0, sds).logpdf(OWN[shape]).sum()
+    expected += sum(prior.logpdf(value) for prior, value in zip(shape_priors(shape), OWN[shape], strict=True))
     at = point(model, own)
     assert log_prior(model, at, False) == pytest.approx(expected, rel=1e-9)
     assert log_prior(model, at, True) == pytest.approx(expected + 0.25, rel=1e-9)
@@ -151,13 +187,12 @@ def test_draws_follow_the_prior(shape):
     weights, means, covariances = model.draw(np.random.default_rng(5), 3000, 1)
     assert (weights.shape, means.shape, covariances.shape) == ((3000, 15), (3000, 15, 1), (3000, 15, 1, 1))
     own = model.means.own(means)
-    sds = [value for value in SHAPES[shape].values() if value is not None]
-    priors = [stats.norm(0.4, 2.0), stats.norm(0.1, 0.6), *(stats.norm(0, sd) for sd in sds)]
+    priors = [stats.norm(0.4, 2.0), stats.norm(0.1, 0.6), *shape_priors(shape)]
     for column, prior in zip(own.T, priors, strict=True):
         assert stats.kstest(column, prior.cdf).pvalue > 1e-3
     np.testing.assert_allclose(model.means._means(own, 15), means, rtol=1e-9, atol=1e-9)
     widths = np.sqrt(covariances[..., 0, 0])
-    np.testing.assert_allclose(widths, [point(model, each).choleskys[:, 0, 0] for each in own], rtol=1e-9)
+    np.testing.assert_allclose(widths, [point(model, each).choleskys[:, 0, 0] for each in own], rtol=1e-7)
 
 
 @EVERY
@@ -206,6 +241,8 @@ def test_defaults_are_the_documented_numbers():
         (lambda: bg.warped_normal(skew=0.0), "WarpedMeans.skew"),
         (lambda: bg.warped_normal(tails=-1.0), "WarpedMeans.tails"),
         (lambda: bg.warped_normal(scale=2.0), "WarpedMeans.scale"),
+        (lambda: bg.warped_normal(tails_mean=-1.0), "WarpedMeans.tails_mean: got -1.0 without tails"),
+        (lambda: bg.warped_normal(tails=1.0, side="left"), "WarpedMeans.side: got 'left'.*'below'"),
         (
             lambda: filled(bg.GaussianMixture(14, means=bg.WarpedMeans(**FULL), covariances=bg.WarpedCovariances()), 1),
             "n_components: got 14.*odd",

@@ -6,7 +6,7 @@ import pytest
 
 import bayesgmm as bg
 from bayesgmm import traits
-from bayesgmm.traits._models import CLASSES, NORMAL
+from bayesgmm.traits._models import CLASSES, EDGES, NORMAL
 from bayesgmm.traits._settings import DECLARED, NARROWER, NORMAL_ONLY, OWN_ERRORS, TRIMMED, WIDER
 from tests.shared_data import table
 
@@ -55,17 +55,18 @@ def test_a_skewed_trait_is_more_than_a_normal_one(found):
 def test_what_is_in_the_dataset(found, kind):
     one, x = found[kind], CASES[kind]()
     models = ["discrete, 2 types", "mixed, 2 types", NORMAL, "continuous, skewed", "continuous, heavy-tailed"]
+    models += [EDGES, "continuous, floor", "continuous, ceiling"]
     assert one["model"].to_numpy().tolist() == models
     assert one["class"].to_numpy().tolist() == list(CLASSES)
     settings = one["setting"].to_numpy().tolist()
     assert settings[:4] == [DECLARED, NARROWER, WIDER, TRIMMED]
     assert settings[4:] in ([NORMAL_ONLY], [OWN_ERRORS, NORMAL_ONLY])
-    by_model = {"setting": len(settings), "model": 5}
+    by_model = {"setting": len(settings), "model": 8}
     for name in ("log_evidence", "log_evidence_error", "pareto_k", "reliable", "model_probability"):
         assert dict(one[name].sizes) == by_model, name
     np.testing.assert_allclose(one["model_probability"].sum("model"), 1.0, rtol=1e-9)
     np.testing.assert_allclose(one["class_probability"].sum("class"), 1.0, rtol=1e-9)
-    np.testing.assert_allclose(one["prior_probability"], [1 / 3, 1 / 3, 1 / 9, 1 / 9, 1 / 9])
+    np.testing.assert_allclose(one["prior_probability"], [1 / 3, 1 / 3, *6 * [1 / 18]])
     assert one["power"].isnull().all()
     assert one["spread_ratio"].shape == (1000, 2)
     assert (one["spread_ratio_lower"] < one["spread_ratio_upper"]).all()
@@ -110,7 +111,7 @@ def test_units(found):
     other = traits.discreteness(1000.0 * mixed() + 5.0, n_types=2, **QUICK)
     difference = other["log_evidence"] - found["mixed"]["log_evidence"]
     per_row = np.log(1000.0) * np.where(other["setting"] == TRIMMED, 79.0, 80.0)
-    np.testing.assert_allclose(difference, -per_row[:, None] * np.ones(5), atol=0.02)
+    np.testing.assert_allclose(difference, -per_row[:, None] * np.ones(8), atol=0.02)
     assert other.attrs["decision"] == "mixed"
 
 
@@ -120,7 +121,7 @@ def test_one_locus():
     one = traits.discreteness(x, n_types=3, one_locus=True, **{**QUICK, "draws": 400})
     names = one["model"].to_numpy().tolist()
     assert names[:3] == ["discrete, 3 types", "discrete, one locus, additive", "discrete, one locus, dominant"]
-    assert len(names) == 9
+    assert len(names) == 12
     p = one["model_probability"].sel(setting=DECLARED)
     # Three types at equal distances in these proportions are what it is; a dominant locus has two.
     assert p.sel(model="discrete, one locus, additive") > p.sel(model="discrete, 3 types")

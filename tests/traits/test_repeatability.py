@@ -30,7 +30,8 @@ def test_balanced_repeats_have_a_closed_form(n, r, among):
         wanted_among, wanted_error = 0.0, x.var()
     found = traits.repeatability(x)
     icc = wanted_among / (wanted_among + wanted_error)
-    np.testing.assert_allclose(numbers(found), [x.mean(), wanted_among, wanted_error, icc], rtol=1e-6, atol=1e-12)
+    # The place of a maximum is known to the square root of the rounding of its height.
+    np.testing.assert_allclose(numbers(found), [x.mean(), wanted_among, wanted_error, icc], rtol=1e-5, atol=1e-12)
     of_means = wanted_among / (wanted_among + wanted_error / r)
     assert found["repeatability_of_means"].item() == pytest.approx(of_means, rel=1e-6, abs=1e-12)
 

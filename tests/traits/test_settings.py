@@ -95,9 +95,9 @@ def test_hypotheses():
     assert question.scale == pytest.approx(KNOWN.means.std())
     found = question.hypotheses(KNOWN)
     kinds = [each.kind for each in found]
-    assert [kinds.count(kind) for kind in CLASSES] == [4, 4, 3]
-    assert len({each.name for each in found}) == 11
-    assert found[-3].name == NORMAL
+    assert [kinds.count(kind) for kind in CLASSES] == [4, 4, 6]
+    assert len({each.name for each in found}) == 14
+    assert found[-6].name == NORMAL
     for each in found:
         filled = each.model.filled(np.zeros(1), np.eye(1))
         assert filled.proper
@@ -113,7 +113,7 @@ def test_hypotheses():
     assert question.wider(2.0).centre == question.centre
     given = Question.about(KNOWN, 2, 7.0, 3.0, False)
     assert (given.n_types, given.centre, given.scale) == ((2,), 7.0, 3.0)
-    assert len(given.hypotheses(KNOWN)) == 5
+    assert len(given.hypotheses(KNOWN)) == 8
 
 
 def test_one_locus():

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import betaln, logsumexp
 
 from bayesgmm import traits
-from bayesgmm.traits._models import NORMAL, Question
+from bayesgmm.traits._models import EDGES, NORMAL, Question
 from bayesgmm.traits._weigh import weigh
 
 
@@ -82,7 +82,7 @@ def test_evidence(kind, name, known):
     assert np.all(np.diff(found.posterior.means, axis=1) >= 0)
 
 
-@pytest.mark.parametrize("name", ["continuous, skewed", "continuous, heavy-tailed"])
+@pytest.mark.parametrize("name", ["continuous, skewed", "continuous, heavy-tailed", EDGES, "continuous, floor"])
 def test_evidence_of_a_warped_population(name):
     """Over median, log scale, skew, and tails where they are free."""
     data = few("mixed", known=True)
@@ -90,14 +90,18 @@ def test_evidence_of_a_warped_population(name):
     model = next(each.model for each in question.hypotheses(data) if each.name == name)
     found = weigh(data, [model], draws=4000, keep=200, seed=np.random.SeedSequence(5))
     means = model.means.filled(np.zeros(1), np.eye(1), 15).resolved(15, 1)
-    n = 41 if name == "continuous, skewed" else 23
-    axes = [np.linspace(4.0, 16.0, n), np.linspace(-4.0, 2.3, n), np.linspace(-2.0, 2.0, n)]
-    axes += [] if means.tails is None else [np.linspace(-2.0, 2.0, n)]
+    n = 41 if means.tails is None or means.skew is None else 23
+    axes = [np.linspace(4.0, 16.0, n), np.linspace(-4.0, 2.3, n)]
+    axes += [] if means.skew is None else [np.linspace(-2.0, 2.0, n)]
+    axes += [] if means.tails is None else [means.tails_mean + means.tails * np.linspace(-4.0, 4.0, n)]
     own = np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")], axis=1)
     at = means._means(own, 15)
     widths = model.covariances.carried(np.ones((15, 1, 1)), at, at)[..., 0, 0]
     value = stats.norm(10.0, 2.0).logpdf(own[:, 0]) + stats.halfnorm(scale=2.0).logpdf(np.exp(own[:, 1])) + own[:, 1]
-    value += stats.norm(0.0, 0.5).logpdf(own[:, 2:]).sum(axis=1)
+    if means.skew is not None:
+        value += stats.norm(0.0, 0.5).logpdf(own[:, 2])
+    if means.tails is not None:
+        value += stats.norm(means.tails_mean, means.tails).logpdf(own[:, -1])
     for x, error in zip(data.means, data.errors, strict=True):
         variances = np.square(widths) + error**2
         densities = np.exp(-0.5 * np.square(x - at[..., 0]) / variances) / np.sqrt(2 * np.pi * variances)
