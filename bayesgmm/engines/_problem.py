@@ -34,9 +34,17 @@ _ROUGHLY = 1e-3
 
 
 def build_problem(
-    model: GaussianMixture, data: Data, *, n_threads: int | None = None, who: str = "This", by_gibbs: bool = False
+    model: GaussianMixture,
+    data: Data,
+    *,
+    n_threads: int | None = None,
+    who: str = "This",
+    by_gibbs: bool = False,
+    for_evidence: bool = False,
 ) -> Problem:
     """Standardise data, fill the model's left-out parts from them and bring both to the same units.
+
+    `for_evidence` fills them with one prior for all numbers of components (`GaussianMixture.filled`).
 
     Raises
     ------
@@ -94,7 +102,7 @@ def build_problem(
         scale[scale == 0] = 1.0
     _check_origin(model, names, center)
     n_groups = None if data.groups is None else len(data.group_labels)
-    declared = model.filled(center, data_covariance, n_groups, keep_sparse=by_gibbs)
+    declared = model.filled(center, data_covariance, n_groups, keep_sparse=by_gibbs, for_evidence=for_evidence)
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)

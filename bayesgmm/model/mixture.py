@@ -26,6 +26,8 @@ from bayesgmm.model.sparse import SparseDirichlet
 from bayesgmm.model.structures import Full
 from bayesgmm.model.weights import Dirichlet
 
+# For evidence, scales are those for so many components whatever their number: in logarithms, the middle of 1 to 9.
+_NUMBER_FOR_EVIDENCE = 3
 # Draws of means that are tried until all of them are above a bound.
 _MOST_DRAWS = 10_000
 
@@ -99,7 +101,13 @@ class GaussianMixture(Spec):
             self._set("component_names", names)
 
     def filled(
-        self, mean: Array, covariance: Array, n_groups: int | None = None, *, keep_sparse: bool = False
+        self,
+        mean: Array,
+        covariance: Array,
+        n_groups: int | None = None,
+        *,
+        keep_sparse: bool = False,
+        for_evidence: bool = False,
     ) -> FilledMixture:
         """This model with every part that was left out taken from the data's mean (d,) and covariance (d, d).
 
@@ -110,6 +118,12 @@ class GaussianMixture(Spec):
         centred and scaled by the data this is empirical Bayes. With `n_groups` each group has weights of its own.
         Under a prior on K this is the model for as many components as are expected, rounded. `SparseDirichlet` with a
         number becomes a `Dirichlet`, unless `keep_sparse`.
+
+        `for_evidence` fills with one prior of a component for every number of them, so that evidences of different
+        numbers differ by the number alone. Scales have to be multiples of the data's covariance, because nothing else
+        changes as the data do under every affine map; equal components that share out an ellipsoid have covariance
+        cov K^(-2/d), and K = 3, the middle on the logarithmic scale of 1 to 9, stands for all. Weights are
+        Dirichlet(1), uniform for every K.
         """
         K, d = self.typical_number, mean.size
         random = isinstance(self.n_components, NumberPrior)
@@ -119,12 +133,15 @@ class GaussianMixture(Spec):
         if means is None:
             means = _default_means(covariances)
         weights = self.weights if self.weights is not None else _default_weights(random)
+        if self.weights is None and for_evidence:
+            weights = Dirichlet(1.0)
         if isinstance(weights, SparseDirichlet) and not (weights.random or random or keep_sparse):
             weights = weights.shared_out(K)
         # Where all features share one unit, widths of means must not depend on the choice of axes either.
         for_means = np.eye(d) * np.trace(covariance) / d if covariances.common_scale() else covariance
-        means = as_means(means).filled(mean, for_means, K).resolved(K, d)
-        covariances = covariances.filled(covariance, K).resolved(K, d)
+        scaled_for = _NUMBER_FOR_EVIDENCE if for_evidence else K
+        means = as_means(means).filled(mean, for_means, scaled_for).resolved(K, d)
+        covariances = covariances.filled(covariance, scaled_for).resolved(K, d)
         covariances.check_means(means)
         return FilledMixture(
             n_components=K,
