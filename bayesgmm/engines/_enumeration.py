@@ -11,7 +11,7 @@ from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, prior_of, updated
 from bayesgmm.engines.base import Array, Order, Problem
-from bayesgmm.model import ConjugateMeans, FixedCovariances, FixedMeans, NormalMeans
+from bayesgmm.model import ConjugateMeans, FilledMixture, FixedCovariances, FixedMeans, NormalMeans
 from bayesgmm.numerics.linalg import log_det
 from bayesgmm.numerics.passes import Statistics
 
@@ -29,10 +29,7 @@ def log_evidence_by_enumeration(problem: Problem, progress: Progress) -> float:
     x = problem.rows.whole
     if x is None:
         raise UnsupportedError("Enumeration", "missing values, counts, errors, bins or groups", "Use Bridge.")
-    exact = isinstance(model.means, (ConjugateMeans, FixedMeans)) or (
-        isinstance(model.means, NormalMeans) and isinstance(model.covariances, FixedCovariances)
-    )
-    if not exact:
+    if not given_labels_exact(model):
         raise UnsupportedError(
             "Enumeration",
             f"means={model.means}",
@@ -53,13 +50,19 @@ def log_evidence_by_enumeration(problem: Problem, progress: Progress) -> float:
     assignments = _partitions(n, K) if exchangeable else _assignments(n, K)
     for done, (labels, used) in enumerate(assignments, start=1):
         copies = math.lgamma(K + 1) - math.lgamma(K - used + 1) if exchangeable else 0.0
-        total = float(np.logaddexp(total, _log_joint(prior, x, np.array(labels), K) + copies))
+        total = float(np.logaddexp(total, log_joint(prior, x, np.array(labels), K) + copies))
         progress.step("assignments", done, number)
     return total
 
 
-def _log_joint(prior: Q, x: Array, labels: Order, K: int) -> float:
-    """Log p(x, z)."""
+def given_labels_exact(model: FilledMixture) -> bool:
+    """Whether the probability of the rows given their labels has a closed form, if weights and covariances have one."""
+    known = isinstance(model.means, NormalMeans) and isinstance(model.covariances, FixedCovariances)
+    return known or isinstance(model.means, (ConjugateMeans, FixedMeans))
+
+
+def log_joint(prior: Q, x: Array, labels: Order, K: int) -> float:
+    """Log p(x, z), of rows x (d, N) and labels z."""
     d = len(x)
     counts = np.bincount(labels, minlength=K).astype(float)
     sums = np.stack([np.bincount(labels, row, K) for row in x], axis=1)

@@ -24,23 +24,34 @@ WORST_PARETO_K = 0.7
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """Pareto-smoothed importance weights.
+    """Pareto-smoothed importance weights, beside the raw ones that they come from.
+
+    What is smoothed is kept as shares that sum to one and as one log mean, and never as log weights: smoothing floors
+    what is far below the largest weight, so that a term which differs between draws must be added to the raw weights
+    (`reweighted`), before they are smoothed.
 
     Attributes
     ----------
-    log_weights : (S,) array
-        Smoothed; their mean is an estimate of the integral of p.
+    raw : (S,) array
+        Log p - log q as computed.
+    shares : (S,) array
+        Smoothed weights that sum to one.
+    log_mean : float
+        Log of the mean smoothed weight, an estimate of the log of the integral of p.
     pareto_k : float
         Shape of the tail of the raw weights; NaN of fewer than 100 draws.
     """
 
-    log_weights: Array
+    raw: Array
+    shares: Array
+    log_mean: float
     pareto_k: float
 
-    @property
-    def log_mean(self) -> float:
-        """Log of the mean weight."""
-        return float(np.logaddexp.reduce(self.log_weights) - np.log(self.log_weights.size))
+    def reweighted(self, change: Array) -> Importance:
+        """The same draws for a density whose logarithm differs from that of p by `change` (S,)."""
+        with np.errstate(invalid="ignore"):
+            raw = self.raw + change
+        return smoothed(np.where(np.isnan(raw), -np.inf, raw))
 
     @property
     def log_mean_error(self) -> float:
@@ -52,7 +63,7 @@ class Importance:
         """
         if self.pareto_k >= 1.0:
             return np.inf
-        weights = self.shares * self.log_weights.size
+        weights = self.shares * self.shares.size
         slower = 1.0 if np.isnan(self.pareto_k) else weights.size ** max(0.0, self.pareto_k - 0.5)
         return float(slower * np.sqrt(weights.var(ddof=1) / weights.size))
 
@@ -60,11 +71,6 @@ class Importance:
     def reliable(self) -> bool:
         """Whether the mean weight may be trusted; of few draws nothing is known against it."""
         return not self.pareto_k > WORST_PARETO_K
-
-    @property
-    def shares(self) -> Array:
-        """Weights that sum to one."""
-        return np.exp(self.log_weights - np.logaddexp.reduce(self.log_weights))
 
     @property
     def effective(self) -> float:
@@ -76,24 +82,36 @@ def smoothed(log_weights: Array) -> Importance:
     """Smooth the largest of some log weights log p - log q by a generalised Pareto distribution."""
     finite = np.isfinite(log_weights)
     if finite.sum() < _FEWEST:
-        return Importance(log_weights=log_weights, pareto_k=np.nan)
+        return _importance(log_weights, log_weights, np.nan)
     if np.ptp(log_weights[finite]) < _SAME:
-        return Importance(log_weights=log_weights, pareto_k=0.0)
+        return _importance(log_weights, log_weights, 0.0)
     # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives. What it returns sums
     # to one; the smallest weight is not in the tail, so that it gives the constant back.
-    floored = np.maximum(log_weights, log_weights.max() - _NOTHING)
+    floored = with_floor(log_weights)
     found, k = array_stats().psislw(-floored)
     least = int(floored.argmin())
     k = float(np.squeeze(k))
     if np.exp(log_weights.max() - np.logaddexp.reduce(log_weights)) * log_weights.size < _NO_TAIL:
         # The shape of a tail of no width is noise.
-        return Importance(log_weights=log_weights, pareto_k=min(k, 0.0) if np.isfinite(k) else 0.0)
+        return _importance(log_weights, log_weights, min(k, 0.0) if np.isfinite(k) else 0.0)
     # A tail that is too heavy to be fitted has no k.
-    return Importance(log_weights=found + (floored[least] - found[least]), pareto_k=np.inf if np.isnan(k) else k)
+    return _importance(log_weights, found + (floored[least] - found[least]), np.inf if np.isnan(k) else k)
+
+
+def with_floor(log_weights: Array) -> Array:
+    """Log weights (..., S) without those that are too small to count, ready to be smoothed and for nothing else."""
+    return np.maximum(log_weights, log_weights.max(axis=-1, keepdims=True) - _NOTHING)
+
+
+def _importance(raw: Array, log_weights: Array, pareto_k: float) -> Importance:
+    total = float(np.logaddexp.reduce(log_weights))
+    with np.errstate(invalid="ignore"):
+        shares = np.exp(log_weights - total)
+    return Importance(raw=raw, shares=shares, log_mean=total - float(np.log(raw.size)), pareto_k=pareto_k)
 
 
 def resampled(importance: Importance, size: int, rng: np.random.Generator) -> np.ndarray:
     """Places of draws that represent p: each as often as its weight says, up to one (systematic), shuffled."""
     steps = (np.arange(size) + rng.random()) / size
     places = np.searchsorted(np.cumsum(importance.shares), steps)
-    return rng.permutation(np.minimum(places, importance.log_weights.size - 1))
+    return rng.permutation(np.minimum(places, importance.shares.size - 1))

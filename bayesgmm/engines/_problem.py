@@ -36,9 +36,17 @@ _ROUGHLY = 1e-3
 
 
 def build_problem(
-    model: GaussianMixture, data: Data, *, n_threads: int | None = None, who: str = "This", by_gibbs: bool = False
+    model: GaussianMixture,
+    data: Data,
+    *,
+    n_threads: int | None = None,
+    who: str = "This",
+    by_gibbs: bool = False,
+    for_evidence: bool = False,
 ) -> Problem:
     """Standardise data, fill the model's left-out parts from them and bring both to the same units.
+
+    `for_evidence` fills them with one prior for all numbers of components (`GaussianMixture.filled`).
 
     Raises
     ------
@@ -96,7 +104,7 @@ def build_problem(
         scale[scale == 0] = 1.0
     _check_origin(model, names, center)
     n_groups = None if data.groups is None else len(data.group_labels)
-    declared = model.filled(center, data_covariance, n_groups, keep_sparse=by_gibbs)
+    declared = model.filled(center, data_covariance, n_groups, keep_sparse=by_gibbs, for_evidence=for_evidence)
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)
@@ -117,7 +125,7 @@ def build_problem(
         number=number,
         source=data,
     )
-    if number is not None or not _needs_scale(model):
+    if for_evidence or number is not None or not _needs_scale(model):
         return problem
     within = within_covariance(problem) * np.outer(scale, scale)
     declared = model.filled(center, data_covariance, n_groups, within=within, keep_sparse=by_gibbs)
@@ -128,9 +136,7 @@ def _needs_scale(model: GaussianMixture) -> bool:
     """Whether the priors of a known number of components want to know how wide one of them is."""
     covariances = model.covariances
     prior = InverseWishart() if covariances is None else covariances.innermost  # type: ignore[union-attr]
-    return prior is not None and (
-        getattr(prior, "scale", 0) is None or getattr(prior, "scale_mean", 0) is None or model.means is None
-    )
+    return getattr(prior, "scale", 0) is None or getattr(prior, "scale_mean", 0) is None
 
 
 def _check_origin(model: GaussianMixture, names: tuple[str, ...], center: Array) -> None:

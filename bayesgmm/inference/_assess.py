@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,19 +12,21 @@ from bayesgmm._errors import FitError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data
 from bayesgmm.engines._arviz import array_stats
-from bayesgmm.engines._importance import Importance, smoothed
+from bayesgmm.engines._importance import WORST_PARETO_K, Importance, smoothed, with_floor
 from bayesgmm.engines._moves import splits
 from bayesgmm.engines._nested import Nest, search_nested
 from bayesgmm.engines._normal import log_priors
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._optima import Search, distinct
 from bayesgmm.engines._polish import climbed
+from bayesgmm.engines._posterior_modes import modes_of
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._search import Start
 from bayesgmm.engines.base import Array, Order, Parameters, Problem, StartReport
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference._guards import Limits, pointwise
 from bayesgmm.inference.evidence import bridged, laplace_rows
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._interfaces import Means
@@ -37,8 +40,11 @@ _CLIMB = {"max_steps": 400, "tolerance": 1e-4, "floor": 1e-12, "supported": Fals
 # How many draws leave-one-out needs, and how many numbers are held for it at once.
 _DRAWS_FOR_LOO = 1000
 _NUMBERS_AT_ONCE = 20_000_000
-# Further optima of the posterior that get proposals of their own.
-_FURTHER = 3
+# Draws with weights so far below their mean are none of the posterior.
+_COUNTS_FOR_LITTLE = 5.0  # nats
+# Further optima of the posterior that get proposals of their own, and starts of the search for those of the density
+# that importance sampling sees.
+_FURTHER, _STARTS = 3, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +67,46 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Leave-one-out by unit of the data: expected log predictive densities, how often each unit is there, and errors.
+
+    Attributes
+    ----------
+    elpd, units : (n,) arrays
+    cautious : (n,) array
+        The same, but where Pareto k says that smoothing cannot be relied on, the lowest density at any draw: what
+        smoothing misses makes a unit look better predicted than it is.
+    monte_carlo_error : float
+        Of the sum, because draws are finite.
+    """
+
+    elpd: Array
+    units: Array
+    cautious: Array
+    monte_carlo_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Assessed:
-    """Numbers by name, and those that depend on the width of the prior of the means."""
+    """Numbers by name, and those that depend on the width of the prior of the means.
+
+    Attributes
+    ----------
+    log_evidence, log_evidence_error, reliable : (scales,) arrays
+    limits : tuple of Limits
+        Of the change of the evidence with the width.
+    why : tuple of str
+        What is wrong with an evidence that is not reliable.
+    left_out : LeftOut, optional
+    """
 
     numbers: dict[str, float] = field(default_factory=dict)
     log_evidence: Array = field(default_factory=lambda: np.empty(0))
     log_evidence_error: Array = field(default_factory=lambda: np.empty(0))
     reliable: Array = field(default_factory=lambda: np.empty(0, dtype=bool))
+    limits: tuple[Limits, ...] = ()
+    why: tuple[str, ...] = ()
+    left_out: LeftOut | None = None
     status: str = ""
     notes: tuple[str, ...] = ()
 
@@ -101,7 +140,7 @@ def optima(
 def assess(job: Job) -> Assessed:
     """Compute every criterion. A worker calls this by its name."""
     quiet = Progress(False)
-    problem = build_problem(job.model, job.data, n_threads=1)
+    problem = build_problem(job.model, job.data, n_threads=1, for_evidence=True)
     rng = np.random.default_rng(job.seed)
     at = problem.units.to_standard(job.optima[0])
     numbers = _at_the_optimum(problem, at)
@@ -151,8 +190,11 @@ def _by_importance(problem: Problem, job: Job, out: Assessed, notes: list[str], 
     objective = Objective(problem, unconstrained=True)
     starts = [Start.given(problem.units.to_standard(each)) for each in job.optima]
     reports = [climbed(objective, start, em_steps=0, **_CLIMB) for start in starts]  # type: ignore[arg-type]
-    modes = sorted((each for each in reports if each.status.usable), key=lambda each: -each.end_value)
-    ends = [each.end for each in modes if each.end is not None]
+    effort = {"n_init": _STARTS} if problem.rows.units() <= _THOROUGH_UP_TO else _QUICK
+    with suppress(FitError):
+        search = Search(unconstrained=True, supported=False, **effort)  # type: ignore[arg-type]
+        reports += search.run(problem, rng, quiet).reports
+    ends = modes_of(problem, reports, 1 + _FURTHER)
     if not ends:
         return replace(out, notes=(*notes, "evidence: the posterior has no mode that was found"))
     try:
@@ -163,20 +205,23 @@ def _by_importance(problem: Problem, job: Job, out: Assessed, notes: list[str], 
     assert found is not None
     importance = found.importance
     numbers = {**out.numbers, "pareto_k": importance.pareto_k}
-    if rows[1].note:
-        notes.append(f"evidence: {rows[1].note}")
+    left_out = None
     if "loo" in job.criteria:
         kept = _spread(len(found.points.means))
-        numbers |= _loo(problem, found.points.taken(kept), importance.log_weights[kept])
-    out = replace(out, numbers=numbers, notes=tuple(notes))
+        loo, left_out = _loo(problem, found.points.taken(kept), importance.raw[kept])
+        numbers |= loo
+    out = replace(out, numbers=numbers, notes=tuple(notes), left_out=left_out)
     if "evidence" not in job.criteria:
         return out
-    values, errors, fine = _at_scales(problem, job.mean_scales, found.points, importance.log_weights, importance)
+    at_scales = _at_scales(problem, job.mean_scales, found.points, importance)
+    why = at_scales.why if rows[1].reliable else tuple(each or rows[1].note for each in at_scales.why)
     return replace(
         out,
-        log_evidence=values - problem.log_volume,
-        log_evidence_error=errors,
-        reliable=fine & found.complete,
+        log_evidence=at_scales.values - problem.log_volume,
+        log_evidence_error=at_scales.errors,
+        reliable=at_scales.reliable & rows[1].reliable,
+        limits=at_scales.limits,
+        why=why,
     )
 
 
@@ -187,19 +232,24 @@ def _by_chains(problem: Problem, job: Job, out: Assessed, notes: list[str], rng:
         row, points = bridged(problem, job.engine.run(problem, rng, Progress(False)), rng, Progress(False))
     except FitError as error:
         return replace(out, notes=(*notes, f"evidence: {error}"))
-    if row.note:
-        notes.append(f"evidence: {row.note}")
-    numbers = dict(out.numbers)
+    numbers, left_out = dict(out.numbers), None
     if "loo" in job.criteria:
         kept = _spread(len(points.means))
-        numbers |= _loo(problem, points.taken(kept), np.zeros(kept.size))
-    out = replace(out, numbers=numbers, notes=tuple(notes))
+        loo, left_out = _loo(problem, points.taken(kept), np.zeros(kept.size))
+        numbers |= loo
+    out = replace(out, numbers=numbers, notes=tuple(notes), left_out=left_out)
     if "evidence" not in job.criteria:
         return out
     # Draws of the posterior are weighted by what another prior changes.
-    values, errors, fine = _at_scales(problem, job.mean_scales, points, np.full(len(points.means), row.value), None)
+    equal = smoothed(np.full(len(points.means), row.value))
+    at_scales = _at_scales(problem, job.mean_scales, points, equal)
     return replace(
-        out, log_evidence=values, log_evidence_error=np.hypot(errors, row.error), reliable=fine & row.reliable
+        out,
+        log_evidence=at_scales.values,
+        log_evidence_error=np.hypot(at_scales.errors, row.error),
+        reliable=at_scales.reliable & row.reliable & np.isfinite(row.error),
+        limits=at_scales.limits,
+        why=at_scales.why if row.reliable else tuple(each or row.note for each in at_scales.why),
     )
 
 
@@ -208,26 +258,50 @@ def _spread(n: int) -> Order:
     return np.linspace(0, n - 1, min(n, _DRAWS_FOR_LOO)).astype(np.intp)
 
 
-def _at_scales(
-    problem: Problem, scales: tuple[float, ...], points: Parameters, log_weights: Array, at_one: Importance | None
-) -> tuple[Array, Array, NDArray[np.bool_]]:
+@dataclass(frozen=True, kw_only=True)
+class _AtScales:
+    values: Array
+    errors: Array
+    reliable: NDArray[np.bool_]
+    limits: tuple[Limits, ...]
+    why: tuple[str, ...]
+
+
+def _at_scales(problem: Problem, scales: tuple[float, ...], points: Parameters, at_one: Importance) -> _AtScales:
     """Log evidence, its error and whether weights may be trusted, with the prior of the means so many times as wide.
 
     All from the same draws, which do not cover what a much wider prior allows where rows say little.
     """
     values, errors = np.full(len(scales), np.nan), np.full(len(scales), np.nan)
-    fine = np.zeros(len(scales), dtype=bool)
+    fine, limits, why = np.zeros(len(scales), dtype=bool), [Limits()] * len(scales), [""] * len(scales)
     for i, scale in enumerate(scales):
         means = problem.model.means if scale == 1.0 else problem.model.means.widened(scale)
         if means is None:
+            why[i] = "these means have no width"
             continue
-        if scale == 1.0:
-            importance = smoothed(log_weights) if at_one is None else at_one
-        else:
-            importance = smoothed(log_weights + _prior_change(problem, means, points))
+        importance = at_one
+        if scale != 1.0:
+            change = _prior_change(problem, means, points)
+            importance = at_one.reweighted(change)
+            lower, lower_error = _weighted_mean(change, at_one)
+            upper, upper_error = _weighted_mean(change, importance)
+            jensen = Limits(lower=lower, lower_error=lower_error, upper=upper, upper_error=upper_error)
+            limits[i] = pointwise(problem, problem.K, scale).within(jensen)
         values[i], errors[i] = importance.log_mean, importance.log_mean_error
-        fine[i] = importance.reliable
-    return values, errors, fine
+        fine[i] = importance.reliable and np.isfinite(errors[i])
+        if not fine[i]:
+            why[i] = f"Pareto k {importance.pareto_k:.2f}: importance sampling gives a guess"
+    return _AtScales(values=values, errors=errors, reliable=fine, limits=tuple(limits), why=tuple(why))
+
+
+def _weighted_mean(values: Array, importance: Importance) -> tuple[float, float]:
+    """The mean of values at the draws, weighted, and its standard error."""
+    there = importance.shares > 0
+    shares, values = importance.shares[there], values[there]
+    if not there.any() or not np.isfinite(values).all():
+        return np.nan, np.nan
+    mean = float(shares @ values)
+    return mean, float(np.sqrt(np.square(shares) @ np.square(values - mean)))
 
 
 def _prior_change(problem: Problem, means: Means, points: Parameters) -> Array:
@@ -238,17 +312,18 @@ def _prior_change(problem: Problem, means: Means, points: Parameters) -> Array:
     return np.where(np.isnan(change), -np.inf, change)
 
 
-def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, float]:
+def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> tuple[dict[str, float], LeftOut]:
     """Expected log predictive density of one unit left out (Vehtari, Gelman & Gabry 2017), labels summed out.
 
-    Draws of an approximation have weights, by which those of leaving out are multiplied (Magnusson et al. 2019).
+    Draws of an approximation have (raw) weights, by which those of leaving out are multiplied (Magnusson et al. 2019).
     """
     rows = problem.rows
     at = draws.log_weights, draws.means, inverse_lower(draws.choleskys)
     factors = np.exp(2.0 * np.broadcast_to(draws.log_noise, len(draws.means)))
     volumes = rows.log_volumes(problem.units.scale)
     size = max(1, _NUMBERS_AT_ONCE // (len(draws.means) * (problem.K + 1)))
-    elpd, units, worst = [], [], -np.inf
+    elpd, units, cautious, worst, influence = [], [], [], -np.inf, np.zeros(len(draws.means))
+    counted = log_weights > np.logaddexp.reduce(log_weights) - np.log(log_weights.size) - _COUNTS_FOR_LITTLE
     for begin in range(0, rows.n_rows, size):
         index = np.arange(begin, min(begin + size, rows.n_rows))
         part = rows.taken(index)
@@ -256,12 +331,19 @@ def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> dict[str, f
         # Of a row in which nothing was observed there is nothing to predict.
         some = weights > 0
         log_density = part.rowwise_of_many(*at, noise_factors=factors)[1][:, some] - volumes[index][some]
-        shares, k = array_stats().psislw(log_density.T - log_weights, axis=-1)
-        each_elpd = np.logaddexp.reduce(shares + log_density.T, axis=-1)
-        elpd.append(np.atleast_1d(each_elpd))
+        shares, k = array_stats().psislw(-with_floor(log_weights - log_density.T), axis=-1)
+        each_elpd = np.atleast_1d(np.logaddexp.reduce(shares + log_density.T, axis=-1))
+        elpd.append(each_elpd)
         units.append(weights[some])
         worst = max(worst, float(np.max(k)))
+        lowest = log_density[counted].min(axis=0)
+        cautious.append(np.where(np.atleast_1d(k) > WORST_PARETO_K, np.minimum(lowest, each_elpd), each_elpd))
+        # What each draw moves the sum by.
+        away = np.exp(np.atleast_2d(log_density.T) - each_elpd[:, None]) - 1.0
+        influence += weights[some] @ (np.exp(np.atleast_2d(shares)) * away)
     each_unit, n = np.concatenate(elpd), np.concatenate(units)
     total = float(n @ each_unit)
     variance = float(n @ np.square(each_unit - total / n.sum())) / n.sum()
-    return {"elpd_loo": total, "elpd_loo_se": float(np.sqrt(n.sum() * variance)), "loo_pareto_k": worst}
+    numbers = {"elpd_loo": total, "elpd_loo_se": float(np.sqrt(n.sum() * variance)), "loo_pareto_k": worst}
+    error = float(np.sqrt(np.square(influence).sum()))
+    return numbers, LeftOut(elpd=each_unit, units=n, cautious=np.concatenate(cautious), monte_carlo_error=error)

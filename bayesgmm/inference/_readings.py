@@ -31,6 +31,8 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "pareto_k": (f"nothing: above {WORST_PARETO_K} the evidence is a guess", "none"),
     "elpd_loo": ("components for predicting a new row; differences within their errors mean nothing", _MORE),
     "elpd_loo_se": ("standard error of elpd_loo", "none"),
+    "elpd_loo_difference": ("components for predicting a new row, less the best", _MORE),
+    "elpd_loo_difference_se": ("standard error of the paired difference from the best", "none"),
     "loo_pareto_k": (f"nothing: above {WORST_PARETO_K} elpd_loo is unreliable", "none"),
 }
 _LOWEST = {"bic": "BIC", "aic": "AIC", "icl": "ICL"}
@@ -41,9 +43,10 @@ def choices(comparison: xr.Dataset) -> dict[str, tuple[str, str]]:
     out: dict[str, tuple[str, str]] = {}
     for name, title in _LOWEST.items():
         out[title] = _where(comparison, comparison[name], lowest=True), _counts(name)
-    for name, title in (("elbo", "ELBO (a bound)"), ("elpd_loo", "LOO")):
-        if name in comparison:
-            out[title] = _where(comparison, comparison[name], lowest=False), _counts(name)
+    if "elbo" in comparison:
+        out["ELBO (a bound)"] = _where(comparison, comparison["elbo"], lowest=False), _counts("elbo")
+    if "elpd_loo" in comparison:
+        out["LOO"] = _fewest_as_good(comparison), _counts("elpd_loo")
     if "log_evidence" in comparison:
         out["evidence"] = _where(comparison, comparison["log_evidence"].sel(mean_scale=1.0), lowest=False), _GAUSSIANS
     return out
@@ -51,21 +54,28 @@ def choices(comparison: xr.Dataset) -> dict[str, tuple[str, str]]:
 
 def readings(comparison: xr.Dataset, *, by_likelihood: bool) -> list[str]:
     """Sentences about a comparison, the disagreements first; `by_likelihood` says that no part has a prior."""
+    lines = _unknown_evidence(comparison)
     chosen = choices(comparison)
     by_choice: dict[str, list[str]] = {}
     for title, (choice, _) in chosen.items():
         by_choice.setdefault(choice, []).append(title)
     if list(by_choice) == ["none"]:
-        lines = ["No number of components has a proper optimum."]
+        lines.append("No number of components has a proper optimum.")
     elif len(by_choice) == 1:
-        lines = [f"All criteria choose {next(iter(by_choice))}."]
+        lines.append(f"All criteria choose {next(iter(by_choice))}: {', '.join(chosen)}.")
     else:
         parts = [f"{choice}: {', '.join(titles)}" for choice, titles in by_choice.items()]
-        lines = [f"Criteria disagree. {'; '.join(parts)}."]
+        lines.append(f"Criteria disagree. {'; '.join(parts)}.")
     lines.append(
         "BIC, ELBO and evidence count Gaussians, and choose more of them the more rows there are if clusters are not "
-        "Gaussian; ICL counts separate clusters; AIC and LOO look for the best prediction."
+        "Gaussian; ICL counts separate clusters; AIC and LOO look for the best prediction; "
+        "LOO chooses the fewest components within one standard error of the best."
     )
+    if comparison.attrs.get("prior"):
+        lines.append(f"Prior of all numbers of components: {comparison.attrs['prior']}.".replace("\n", ". "))
+    if comparison.attrs.get("differs_from_fit"):
+        other, number = comparison.attrs["differs_from_fit"].replace("\n", ". "), comparison.attrs["differs_for"]
+        lines.append(f"`fit` with {number} components has another prior where parts are left out: {other}.")
     if not by_likelihood:
         lines.append("BIC, AIC and ICL are taken at the mode under the declared priors, not at maximum likelihood.")
     if "posterior_probability" in comparison:
@@ -75,18 +85,26 @@ def readings(comparison: xr.Dataset, *, by_likelihood: bool) -> list[str]:
     unsure = [status for status in np.unique(comparison["status"]) if status != "CONVERGED"]
     if unsure:
         lines.append(f"Not every optimum is certified ({', '.join(unsure)}): see `status`.")
-    if "log_evidence" in comparison:
-        known = comparison["log_evidence"].notnull()
-        unknown = _places(comparison, known.sum("mean_scale") == 0)
-        if unknown:
-            lines.append(f"There is no evidence for {unknown}, and the posterior leaves them out: see `note`.")
-        guess = known * (1 - comparison["reliable"])
-        guesses = _places(comparison, guess.sum("mean_scale") > 0)
-        if guesses:
-            lines.append(
-                f"The evidence is a guess for {guesses}: the posterior there is far from what the proposals cover. "
-                "engine=NUTS() takes longer and samples it."
-            )
+    return lines
+
+
+def _unknown_evidence(comparison: xr.Dataset) -> list[str]:
+    """What has no evidence at the declared width, which comes before everything that is computed without it."""
+    if "log_evidence" not in comparison:
+        return []
+    at_one = comparison["log_evidence"].sel(mean_scale=1.0)
+    possible = comparison["prior_probability"] > 0
+    lines = []
+    unknown = _places(comparison, at_one.isnull() & possible)
+    if unknown:
+        lines.append(
+            f"There is no evidence for {unknown}, and posterior probabilities are those without them, whatever they "
+            "would have had: see `note`."
+        )
+    partly = comparison["log_evidence"].isnull().any("mean_scale") & at_one.notnull() & possible
+    elsewhere = _places(comparison, partly)
+    if elsewhere:
+        lines.append(f"At other widths of the prior on means there is no evidence for {elsewhere}: see `note`.")
     return lines
 
 
@@ -108,15 +126,29 @@ def _posterior(comparison: xr.Dataset) -> str:
 
 def _leave_one_out(comparison: xr.Dataset) -> str:
     elpd, errors = comparison["elpd_loo"], comparison["elpd_loo_se"]
-    flat = int(np.nanargmax(elpd.to_numpy()))
+    flat = int(np.nanargmin(np.abs(comparison["elpd_loo_difference"].to_numpy())))
     best = float(elpd.to_numpy().ravel()[flat])
-    near = _places(comparison, best - elpd < 2.0)
+    near = _places(comparison, _as_good(comparison))
     worst = float(comparison["loo_pareto_k"].max())
     trust = ""
     if worst > WORST_PARETO_K:
         trust = f" Its worst Pareto k is {worst:.2f}: some rows are not predicted reliably."
     error = float(errors.to_numpy().ravel()[flat])
-    return f"LOO: {best:.1f} (error {error:.1f}) at best; within 2 of it: {near}.{trust}"
+    return (
+        f"LOO: {best:.1f} (error {error:.1f}) at best; within one standard error of the paired difference from it: "
+        f"{near}.{trust}"
+    )
+
+
+def _as_good(comparison: xr.Dataset) -> xr.DataArray:
+    """Where leave-one-out is within one standard error of the paired difference from the best."""
+    return -comparison["elpd_loo_difference"] <= comparison["elpd_loo_difference_se"]
+
+
+def _fewest_as_good(comparison: xr.Dataset) -> str:
+    """Of those that predict as well as the best, the one with the fewest free numbers."""
+    parameters = comparison["n_parameters"].where(_as_good(comparison))
+    return _where(comparison, parameters, lowest=True)
 
 
 def _where(comparison: xr.Dataset, values: xr.DataArray, *, lowest: bool) -> str:

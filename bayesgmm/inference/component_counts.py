@@ -14,9 +14,12 @@ from bayesgmm.data import Data, as_data
 from bayesgmm.engines._nested import Nest, strictest_first
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
-from bayesgmm.engines.base import Parameters
+from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._assess import Assessed, Job, assess, optima
+from bayesgmm.inference._evidence_prior import difference_from_fit, prior_in_words
+from bayesgmm.inference._evidence_table import EvidenceTable, evidence_table
+from bayesgmm.inference._loo_differences import loo_differences
 from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference._readings import ALWAYS, CRITERIA, MEANINGS, readings
 from bayesgmm.inference.fitting import check_seed
@@ -62,6 +65,10 @@ def compare_components(
     the number of rows without end (Cai, Campbell & Broderick 2021), so that a posterior of the number of components is
     one of Gaussians, under the stated priors.
 
+    What the declaration leaves out is filled with one prior for every number of components, made from location and
+    covariance of the data alone (`GaussianMixture.filled` for evidence). It is stated in the result's ``prior``, and
+    in the reading where it is not what `fit` takes.
+
     Parameters
     ----------
     model : GaussianMixture
@@ -75,7 +82,8 @@ def compare_components(
         "tied spherical" round the declared prior, or a dict from names to covariances.
     engine : NUTS, optional
         Where evidence (by bridge sampling) and leave-one-out draw from. If left out: importance sampling round the
-        modes of the posterior, which takes seconds.
+        modes of the posterior, which takes seconds. In both cases the telescoping sampler of `Gibbs`, which visits all
+        numbers of components, gives the evidence where the rows are exact, few enough and the priors conjugate.
     criteria : sequence of str, optional
         What to compute beyond the likelihood and its criteria: "elbo", "evidence", "loo". If left out, all that
         the declaration allows; those need proper priors. An empty sequence computes none.
@@ -101,10 +109,13 @@ def compare_components(
         `Flat`), ``n_parameters``, ``bic``, ``aic``, ``icl`` (lower is better), ``entropy`` of the responsibilities,
         ``smallest_component`` (expected rows), ``status`` of the optimisation, ``n_optima`` that were found within 10
         nats; ``elbo``, a bound; ``laplace``, the formula at the mode; ``log_evidence`` with ``log_evidence_error`` by
-        ``mean_scale``, whether it is ``reliable``, and ``posterior_probability`` of the number of components, or of
-        structures and numbers together (NaN where the evidence is not known; the others are what they are without it);
-        ``elpd_loo``, ``elpd_loo_se`` and the worst ``loo_pareto_k``; ``note``. Attributes: what each variable
-        ``counts`` and what it does ``under_misfit``, and the ``reading`` of the whole in sentences.
+        ``mean_scale``, NaN where it is not ``reliable`` (``note`` says why), the estimator it is from in
+        ``evidence_from``, and ``effective_visits`` of the telescoping sampler; ``posterior_probability`` of the number
+        of components, or of structures and numbers together (NaN where the evidence is not known; the others are what
+        they are without it);
+        ``elpd_loo``, ``elpd_loo_se``, the worst ``loo_pareto_k``, and ``elpd_loo_difference`` from the best with the
+        standard error ``elpd_loo_difference_se`` of the paired difference; ``note``. Attributes: what each variable
+        ``counts`` and what it does ``under_misfit``, the ``prior``, and the ``reading`` of the whole in sentences.
 
     Raises
     ------
@@ -161,8 +172,14 @@ def compare_components(
         jobs = _jobs([own[i] for i in order], numbers, [seeds[i] for i in order], shared, found_optima, progress)
         total = len(own) * len(numbers)
         found = run_parallel(_assess_or_not, jobs, total=total, cores=cores, progress=progress, what="criteria")
-    found, found_optima = (_in_order(each, order, len(numbers)) for each in (found, found_optima))
-    out = _dataset(found, found_optima, names, numbers, scales, prior_of_numbers, model, engine, random_seed)
+        found, found_optima = (_in_order(each, order, len(numbers)) for each in (found, found_optima))
+        evidence, by = None, "importance sampling" if engine is None else "bridge sampling"
+        if proper and "evidence" in wanted:
+            problems = [_largest(model, numbers, table) for model in own]
+            rngs = [np.random.default_rng(_seeds(entropy, f"visits {name}", numbers[-1])[0]) for name in names or [""]]
+            evidence = evidence_table(problems, numbers, scales, found, rngs, progress, cores, by=by)
+    out = _dataset(found, found_optima, names, numbers, evidence, prior_of_numbers, model, engine, random_seed)
+    out.attrs |= _priors(own, numbers, table, names)
     out.attrs["reading"] = "\n".join(readings(out, by_likelihood=by_likelihood))
     return out
 
@@ -171,6 +188,28 @@ def _in_order(cells: list[Any], order: list[int], n_numbers: int) -> list[Any]:
     """Cells of structures that were computed in some order, in their own."""
     rows = {structure: cells[at * n_numbers : (at + 1) * n_numbers] for at, structure in enumerate(order)}
     return [cell for structure in sorted(rows) for cell in rows[structure]]
+
+
+def _largest(model: GaussianMixture, numbers: list[int], data: Data) -> Problem:
+    declared = model._replace(n_components=numbers[-1], component_names=None)
+    return build_problem(declared, data, n_threads=1, for_evidence=True)
+
+
+def _priors(models: list[GaussianMixture], numbers: list[int], data: Data, names: list[str] | None) -> dict[str, str]:
+    """The prior of each structure in words, and where it is not that of `fit` for the largest number."""
+    own, other = [], []
+    for model, name in zip(models, names or [""], strict=True):
+        declared = model._replace(n_components=numbers[-1], component_names=None)
+        filled, fitted = (
+            build_problem(declared, data, n_threads=1, for_evidence=each).declared for each in (True, False)
+        )
+        title = f"{name}: " if name else ""
+        own.append(title + prior_in_words(filled))
+        difference = difference_from_fit(filled, fitted)
+        if difference:
+            other.append(title + difference)
+    out = {"prior": "\n".join(own), "differs_from_fit": "\n".join(other)}
+    return out | {"differs_for": str(numbers[-1])} if other else out
 
 
 def _seeds(entropy: Any, structure: str, K: int) -> list[np.random.SeedSequence]:
@@ -193,7 +232,7 @@ def _jobs(
         smaller: tuple[int, Parameters] | None = None
         for K, (search_seed, own_seed) in zip(numbers, of_model, strict=True):
             declared = model._replace(n_components=K, component_names=None)
-            problem = build_problem(declared, shared["data"], n_threads=1)
+            problem = build_problem(declared, shared["data"], n_threads=1, for_evidence=True)
             given = smaller[1] if smaller is not None and smaller[0] == K - 1 else None
             try:
                 reports = optima(problem, given, np.random.default_rng(search_seed), Progress(False), nest)
@@ -218,7 +257,7 @@ def _dataset(
     found_optima: list[int],
     names: list[str] | None,
     numbers: list[int],
-    scales: tuple[float, ...],
+    evidence: EvidenceTable | None,
     prior: Array,
     model: GaussianMixture,
     engine: NUTS | None,
@@ -235,20 +274,23 @@ def _dataset(
             columns[name] = (dims, values)
     columns["n_optima"] = (dims, np.array(found_optima).reshape(shape))
     columns["status"] = (dims, np.array([each.status for each in found]).reshape(shape))
-    columns["note"] = (dims, np.array(["; ".join(each.notes) for each in found]).reshape(shape))
+    notes = [list(each.notes) for each in found]
     coords: dict[str, Any] = {"n_components": numbers}
-    if any(each.log_evidence.size for each in found):
-        none = np.full(len(scales), np.nan)
-        wide = (*shape, len(scales))
-        evidence = np.array([each.log_evidence if each.log_evidence.size else none for each in found]).reshape(wide)
-        errors = [each.log_evidence_error if each.log_evidence.size else none for each in found]
-        columns["log_evidence"] = ((*dims, "mean_scale"), evidence)
-        columns["log_evidence_error"] = ((*dims, "mean_scale"), np.array(errors).reshape(wide))
-        never = np.zeros(len(scales), dtype=bool)
-        reliable = np.array([each.reliable if each.reliable.size else never for each in found])
-        columns["reliable"] = ((*dims, "mean_scale"), reliable.reshape(wide))
-        columns["posterior_probability"] = ((*dims, "mean_scale"), _posterior(evidence, prior))
-        coords |= {"mean_scale": list(scales), "prior_probability": ("n_components", prior)}
+    if evidence is not None and np.any([each.log_evidence.size for each in found]):
+        wide = (*dims, "mean_scale")
+        columns["log_evidence"] = (wide, evidence.values)
+        columns["log_evidence_error"] = (wide, evidence.errors)
+        columns["reliable"] = (wide, np.isfinite(evidence.values))
+        columns["evidence_from"] = (wide, evidence.source)
+        columns["effective_visits"] = (wide, evidence.effective)
+        columns["posterior_probability"] = (wide, _posterior(evidence.values, prior))
+        coords |= {"mean_scale": list(evidence.scales), "prior_probability": ("n_components", prior)}
+        notes = [[*own, *more] for own, more in zip(notes, evidence.notes, strict=True)]
+    if any(each.left_out is not None for each in found):
+        difference, error = loo_differences([each.left_out for each in found])
+        columns["elpd_loo_difference"] = (dims, difference.reshape(shape))
+        columns["elpd_loo_difference_se"] = (dims, error.reshape(shape))
+    columns["note"] = (dims, np.array(["; ".join(each) for each in notes]).reshape(shape))
     if names is not None:
         coords["structure"] = names
     out = xr.Dataset(columns, coords=coords)
@@ -357,7 +399,8 @@ def _check_models(models: list[GaussianMixture], numbers: list[int], data: Data)
     for model in models:
         for K in (numbers[0], numbers[-1]):
             try:
-                filled.append(build_problem(model._replace(n_components=K, component_names=None), data).declared)
+                declared = model._replace(n_components=K, component_names=None)
+                filled.append(build_problem(declared, data, for_evidence=True).declared)
             except InputError as error:
                 if error.argument in ("data", "n_components"):
                     raise

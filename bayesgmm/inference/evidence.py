@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,14 +22,16 @@ from bayesgmm.engines._enumeration import log_evidence_by_enumeration
 from bayesgmm.engines._labels import over_labels
 from bayesgmm.engines._modes import effective_draws
 from bayesgmm.engines._normal import NormalApproximation
-from bayesgmm.engines._optima import distinct
 from bayesgmm.engines._options import check_proper, check_whole
+from bayesgmm.engines._posterior_modes import modes_of
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._telescoping import log_evidence_of_one, why_not
 from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Parameters, Problem
 from bayesgmm.engines.laplace import Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference._evidence_prior import difference_from_fit, prior_in_words
 from bayesgmm.inference._matched import matched_draws
 from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
@@ -46,6 +49,9 @@ _MOST_MODES = 5
 _MOST_BEYOND = 5
 # Above, weights have no variance.
 _FINE = 0.5
+# Two estimates of one number that differ by more than so many of their errors contradict each other.
+_ERRORS_APART, _NATS = 3.0, 0.01
+_JUDGES = ("telescoping sampler", "closed form", "enumeration")
 _TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
 
 
@@ -90,8 +96,7 @@ class VBBound(EvidenceEstimator):
     """The complete ELBO of variational Bayes, a lower bound, and beside it the symmetrised estimate.
 
     The bound is that of one copy of the mode. The estimate, E_q[log p - log q_sym] with q_sym the average of q over the
-    permutations that leave the prior unchanged, counts all copies; it is no bound of anything that is reported here,
-    because Monte-Carlo error is on top of it.
+    permutations that leave the prior unchanged, counts all copies; it is a bound but for its Monte-Carlo error.
 
     Parameters
     ----------
@@ -114,7 +119,7 @@ class VBBound(EvidenceEstimator):
             ),
             EvidenceRow(
                 name="VB bound, symmetrised",
-                kind=ESTIMATE,
+                kind=BOUND,
                 value=float(found.log_ratios.mean()),
                 error=float(found.log_ratios.std() / np.sqrt(found.log_ratios.size)),
                 labels=found.labels,
@@ -148,8 +153,11 @@ class LaplaceEvidence(EvidenceEstimator):
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         outcome = replace(self.engine, draws=4, chains=1, resample=False).run(problem, rng, progress)
         note = "" if outcome.status is Status.CONVERGED else outcome.status.value
-        best = distinct(outcome.starts, _MOST_MODES)
-        modes = [problem.units.to_standard(each.end) for each in best if each.end is not None]
+        reports = [
+            replace(each, end=None if each.end is None else problem.units.to_standard(each.end))
+            for each in outcome.starts
+        ]
+        modes = modes_of(problem, reports, _MOST_MODES)
         return laplace_rows(problem, modes, self.draws, rng, progress, note)[0]
 
 
@@ -168,8 +176,8 @@ def laplace_rows(
         kind=ESTIMATE,
         value=normal.log_integral(joint) + copies - problem.log_volume,
         labels=f"{n_copies} copies of the mode, taken as separate" if n_copies > 1 else "one copy of the mode",
-        reliable=not note,
-        note=note or "its error is unknown",
+        reliable=False,
+        note=note or "its error is unknown without importance sampling",
     )
     if not draws:
         return [plain], None
@@ -178,16 +186,17 @@ def laplace_rows(
         with suppress(FitError):  # a mode that is no hill adds nothing
             first.append(approximated(problem, other).with_tails(_TAILS))
     sampled = adapted(problem, first, _TAILS, draws, rng, progress)
+    contradicted = ""
     if sampled.importance.pareto_k > _FINE and problem.K <= _MOST_BEYOND:
         # Most of the time because a component may be empty, or be narrower than errors let one see.
         further = [*unseen(problem, first[0]), *newborn(problem, rng)]
         again = adapted(problem, first, _TAILS, draws, rng, progress, further)
+        contradicted = _contradiction(sampled, again)
         sampled = min(sampled, again, key=lambda each: each.importance.pareto_k)
     importance = sampled.importance
     far = f"Pareto k {importance.pareto_k:.2f}: the posterior is far from a Normal, value and error are guesses"
-    if not importance.reliable:
-        # What proposals with heavier tails that have learnt do not cover, the Normal is further from.
-        plain = replace(plain, reliable=False, note=note or "a guess: the posterior is far from a Normal")
+    fine = importance.reliable and sampled.complete and not note and not contradicted
+    why = far if not importance.reliable else contradicted if sampled.complete else _TOO_MANY_COPIES
     corrected = EvidenceRow(
         name="Laplace, importance sampling",
         kind=ESTIMATE,
@@ -195,10 +204,23 @@ def laplace_rows(
         error=importance.log_mean_error,
         labels=sampled.labels,
         pareto_k=importance.pareto_k,
-        reliable=importance.reliable and sampled.complete and not note,
-        note=note or (far if not importance.reliable else "" if sampled.complete else _TOO_MANY_COPIES),
+        reliable=fine,
+        note=note or why,
     )
-    return [plain, corrected], sampled
+    # The formula is wrong by what importance sampling corrects.
+    error = float(np.hypot(corrected.value - plain.value, corrected.error)) if fine else np.nan
+    guess = "a guess: the posterior is far from a Normal"
+    off = "its error is the distance from importance sampling" if fine else guess
+    return [replace(plain, reliable=fine, error=error, note=note or off), corrected], sampled
+
+
+def _contradiction(one: Adapted, other: Adapted) -> str:
+    """What two runs with different proposals disagree in, if their weights say that both are right."""
+    a, b = one.importance, other.importance
+    apart = abs(a.log_mean - b.log_mean)
+    if not (a.reliable and b.reliable) or apart < _ERRORS_APART * np.hypot(a.log_mean_error, b.log_mean_error):
+        return ""
+    return f"two sets of proposals give values {apart:.2f} nats apart: proposals miss a part of the posterior"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +295,46 @@ class Enumeration(EvidenceEstimator):
         return [EvidenceRow(name="enumeration", kind=EXACT, value=value, error=0.0, labels=labels)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Telescoping(EvidenceEstimator):
+    """From how often a sampler that moves between numbers of components visits each, down to one component.
+
+    For exact rows under conjugate priors that are alike for all components: the telescoping sampler of `Gibbs` visits
+    K and all smaller numbers, which a prior on the number makes about equally frequent. The evidence of one component
+    has a closed form. Fewer than 200 effective visits, to K or to one component, are no estimate.
+    """
+
+    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
+        from bayesgmm.inference._visited import by_visits
+
+        K, labels = problem.K, "labels do not matter to visits"
+        against = why_not(problem, K)
+        exact = np.nan if against else log_evidence_of_one(problem)
+        if np.isnan(exact):
+            against = against or "one component has no closed form under these priors"
+            raise UnsupportedError("Telescoping", f"this declaration: {against}", "Use Bridge or LaplaceEvidence.")
+        if K == 1:
+            value = exact - problem.log_volume
+            return [EvidenceRow(name="closed form", kind=EXACT, value=value, error=0.0, labels="one component")]
+        none = np.full((K, 1), np.nan)
+        found = by_visits(problem, K, [1.0], none, none, rng, progress, os.cpu_count() or 1)
+        assert found is not None
+        value, error = float(found.values[-1, 0]), float(found.errors[-1, 0])
+        fine = bool(np.isfinite(value))
+        few = f"{found.effective[-1, 0]:.0f} effective visits to {K} components: {found.note or 'too few'}"
+        return [
+            EvidenceRow(
+                name="telescoping sampler",
+                kind=ESTIMATE,
+                value=value - problem.log_volume,
+                error=error,
+                labels=labels,
+                reliable=fine,
+                note="" if fine else few,
+            )
+        ]
+
+
 def log_evidence(
     model: GaussianMixture,
     data: Any,
@@ -283,8 +345,10 @@ def log_evidence(
 ) -> xr.Dataset:
     """Estimate the log marginal likelihood log p(data | model), all constants included.
 
-    It is that of the declared prior. Default priors are scaled by the data and wide (`GaussianMixture.filled`), and
-    evidence depends on the width of a prior however many rows there are: look at several, as `compare_components` does.
+    It is that of the declared prior. What was left out is filled with one prior for every number of components, made
+    from location and covariance of the data (`GaussianMixture.filled` for evidence; the result's ``prior``), which need
+    not be that of `fit`. Evidence depends on the width of a prior however many rows there are: look at several, as
+    `compare_components` does.
 
     Parameters
     ----------
@@ -292,8 +356,9 @@ def log_evidence(
         Every part needs a proper prior.
     data : array-like, DataFrame, DataArray or Data
         (n_obs, n_features); whatever `as_data` takes.
-    estimator : VBBound, LaplaceEvidence, Bridge or Enumeration, or several in a list
-        If left out: `LaplaceEvidence`, after `VBBound` where the declaration is conjugate.
+    estimator : VBBound, LaplaceEvidence, Telescoping, Bridge or Enumeration, or several in a list
+        If left out: `LaplaceEvidence`, after `VBBound` where the declaration is conjugate, and `Telescoping` where the
+        rows are exact and few as well; what contradicts that is not ``reliable``.
     random_seed : int, optional
     progressbar : bool
 
@@ -302,7 +367,8 @@ def log_evidence(
     xarray.Dataset
         One row for each number along ``estimate``: ``value`` and ``error`` (Monte-Carlo standard error) in nats,
         ``kind`` ("bound", "estimate" or "exact"), ``labels`` (what was done about the K! copies of the mode),
-        ``pareto_k``, ``reliable`` and ``note``. Values belong to densities in the data's units.
+        ``pareto_k``, ``reliable`` and ``note``. Values belong to densities in the data's units. Attributes have the
+        ``prior`` and, where it differs from that of `fit`, how: ``differs_from_fit``.
 
     Raises
     ------
@@ -323,7 +389,7 @@ def log_evidence(
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
     check_seed(random_seed)
     table = as_data(data)
-    problem = build_problem(model, table, who="log_evidence")
+    problem = build_problem(model, table, who="log_evidence", for_evidence=True)
     check_proper("log_evidence", problem.declared, ": evidence is an average over it.")
     estimators = _defaults(problem) if estimator is None else _as_list(estimator)
     rng = np.random.default_rng(random_seed)
@@ -331,6 +397,7 @@ def log_evidence(
     with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
         for each in estimators:
             found += each.rows(problem, rng, progress)
+    found = _checked(found)
     columns = {each.name: np.array([getattr(row, each.name) for row in found]) for each in fields(EvidenceRow)}
     names = columns.pop("name")
     return xr.Dataset(
@@ -339,16 +406,32 @@ def log_evidence(
         attrs={
             "meaning": "log p(data | model) in nats, densities in the data's units",
             "model": problem.declared.to_json(),
+            "prior": prior_in_words(problem.declared),
+            "differs_from_fit": difference_from_fit(problem.declared, build_problem(model, table).declared),
         },
     )
 
 
 def _defaults(problem: Problem) -> list[EvidenceEstimator]:
+    visits = [] if why_not(problem, problem.K) or np.isnan(log_evidence_of_one(problem)) else [Telescoping()]
     try:
         VB().check_problem(problem)
     except UnsupportedError:
-        return [LaplaceEvidence()]
-    return [VBBound(), LaplaceEvidence()]
+        return [LaplaceEvidence(), *visits]
+    return [VBBound(), LaplaceEvidence(), *visits]
+
+
+def _checked(rows: list[EvidenceRow]) -> list[EvidenceRow]:
+    """The rows, where those that contradict an exact sampler or sum are not called reliable."""
+    judges = [row for row in rows if row.name in _JUDGES and row.reliable]
+    out = []
+    for row in rows:
+        for judge in judges:
+            error = np.hypot(row.error, judge.error)
+            if row.kind == ESTIMATE and row.reliable and abs(row.value - judge.value) > _NATS + _ERRORS_APART * error:
+                row = replace(row, reliable=False, note=f"contradicts the {judge.name}")
+        out.append(row)
+    return out
 
 
 def _as_list(estimator: Any) -> list[EvidenceEstimator]:

@@ -18,6 +18,8 @@ from bayesgmm.numerics.special import inverse_wishart_log_normaliser, lkj_log_no
 # The default scale is so many times df W, for which the mean precision would be W^-1: a scale that is too large
 # inflates a narrow component by as many rows as it is too large, one that is too small hardly matters.
 _CAUTION = 2.0 / 3.0
+# The same in words, where numbers are not known yet.
+SCALE_WITHIN = "2/3 df W"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class InverseWishart(CovariancePrior):
 
     def describe(self) -> str:
         df = "d + 2" if self.df is None else show(self.df)
-        scale = "2/3 df W" if self.scale is None else show(self.scale)
+        scale = SCALE_WITHIN if self.scale is None else show(self.scale)
         return f"InverseWishart({df}, {scale})"
 
     def filled(

@@ -10,7 +10,7 @@ import numpy as np
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior
 from bayesgmm.model._spec import Array, Numbers, show
-from bayesgmm.model.covariance_priors import InverseWishart, draw_inverse_wishart_cholesky
+from bayesgmm.model.covariance_priors import SCALE_WITHIN, InverseWishart, draw_inverse_wishart_cholesky
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class HierarchicalInverseWishart(CovariancePrior):
     def describe(self) -> str:
         df = "d + 2" if self.df is None else show(self.df)
         own = "d" if self.scale_df is None else show(self.scale_df)
-        mean = "cov(data) K^(-2/d)" if self.scale_mean is None else show(self.scale_mean)
+        mean = SCALE_WITHIN if self.scale_mean is None else show(self.scale_mean)
         return f"InverseWishart({df}, C), C ~ Wishart({own}, mean {mean})"
 
     def filled(

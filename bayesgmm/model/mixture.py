@@ -16,7 +16,7 @@ from bayesgmm._words import counted
 from bayesgmm.model._interfaces import Covariances, Means
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.model._weights_interface import Weights
-from bayesgmm.model.covariance_priors import InverseWishart
+from bayesgmm.model.covariance_priors import SCALE_WITHIN, InverseWishart
 from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
 from bayesgmm.model.groups import in_groups
 from bayesgmm.model.hierarchical import HierarchicalInverseWishart
@@ -28,6 +28,8 @@ from bayesgmm.model.weights import Dirichlet
 
 # Of a known number of components: means are some 4.5 sds of a component wide.
 _WIDTH_WITHIN = 0.05
+# For evidence, scales are those for so many components whatever their number: in logarithms, the middle of 1 to 9.
+_NUMBER_FOR_EVIDENCE = 3
 # Draws of means that are tried until all of them are above a bound.
 _MOST_DRAWS = 10_000
 
@@ -42,12 +44,15 @@ class GaussianMixture(Spec):
         Number of components K, or for `Gibbs` what is believed about it: ``1 + BetaNegativeBinomial(1, 4, 3)``,
         ``1 + Poisson(mu)``, ``1 + Geometric(p)`` or ``UniformComponents(most)``.
     weights : Dirichlet, SparseDirichlet, StickBreaking, FixedWeights, HardyWeinberg, PoissonWeights or Flat, optional
-        If left out, ``Dirichlet(1)``, and ``SparseDirichlet(FDistribution(6, 3))`` under a prior on K.
+        If left out, ``Dirichlet(1 + sqrt((d + 1) / 2))``, or ``Dirichlet(2)`` where covariances are not full, and
+        ``SparseDirichlet(FDistribution(6, 3))`` under a prior on K.
     means : ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans, SaturatingMeans or Flat, optional
-        If left out, ``ConjugateMeans()`` where covariances are inverse-Wishart and ``NormalMeans()`` elsewhere, with
-        numbers from the data.
+        If left out, ``ConjugateMeans(precision_scale=0.05)`` (0.01 under a prior on K) where covariances are
+        inverse-Wishart and ``NormalMeans()`` elsewhere, with numbers from the data.
     covariances : Full, Diagonal, Spherical, Tied, FixedCovariances, ConstantCV, LinearVariance or a prior, optional
-        A bare prior means ``Full(prior)``; ``Full(InverseWishart())`` with numbers from the data if left out.
+        A bare prior means ``Full(prior)``; ``Full(InverseWishart())`` with numbers from the data if left out: the scale
+        rests on W, the covariance that a component is expected to have. It is the one under which the groups that
+        k-means and EM find are likeliest, and not the covariance of the data, which holds the spread between groups.
     component_names : sequence of K str, optional
         Names for the table; components are called 0, 1, ... otherwise.
 
@@ -108,16 +113,27 @@ class GaussianMixture(Spec):
         *,
         within: Array | None = None,
         keep_sparse: bool = False,
+        for_evidence: bool = False,
     ) -> FilledMixture:
         """This model with every part that was left out taken from the data's mean (d,) and covariance (d, d).
 
-        The defaults are weak and change with the data's units as the structure does (Fraley & Raftery 2007):
-        weights Dirichlet(1); means Normal(mean, Sigma_k / 0.01) for inverse-Wishart covariances and otherwise
-        independent Normals of the same width; covariances InverseWishart(d + 2, cov K^(-2/d)), or its
-        one-dimensional form with 3 degrees of freedom where the structure has separate variances. Because they are
-        centred and scaled by the data this is empirical Bayes. With `n_groups` each group has weights of its own.
-        Under a prior on K this is the model for as many components as are expected, rounded. `SparseDirichlet` with a
-        number becomes a `Dirichlet`, unless `keep_sparse`.
+        The defaults are weak and change with the data's units as the structure does. For a known number of components
+        they keep all of them occupied where the rows allow it: weights Dirichlet(1 + sqrt(r / 2)), where r is the
+        number of rows from which a covariance can be estimated (d + 1 for full ones, 2 for others); means
+        Normal(mean, Sigma_k / 0.05) for inverse-Wishart covariances, and otherwise independent Normals of 10 standard
+        deviations; covariances InverseWishart(d + 2, 2/3 (d + 2) W), or its one-dimensional form with 3 degrees of
+        freedom where the structure has separate variances. W is `within` (d, d), the covariance that one component is
+        expected to have, which the caller has learnt from the rows; without it the scale is cov K^(-2/d) (Fraley &
+        Raftery 2007). Under a prior on K this is the model for as many components as are expected, rounded, with
+        Normal(mean, Sigma_k / 0.01) and cov K^(-2/d). Because defaults are centred and scaled by the data this is
+        empirical Bayes. With `n_groups` each group has weights of its own. `SparseDirichlet` with a number becomes a
+        `Dirichlet`, unless `keep_sparse`.
+
+        `for_evidence` fills with one prior of a component for every number of them, so that evidences of different
+        numbers differ by the number alone. Scales have to be multiples of the data's covariance, because nothing else
+        changes as the data do under every affine map; equal components that share out an ellipsoid have covariance
+        cov K^(-2/d), and K = 3, the middle on the logarithmic scale of 1 to 9, stands for all. Weights are
+        Dirichlet(1), uniform for every K.
         """
         K, d = self.typical_number, mean.size
         random = isinstance(self.n_components, NumberPrior)
@@ -125,17 +141,17 @@ class GaussianMixture(Spec):
         assert isinstance(covariances, Covariances)
         means = self.means
         if means is None:
-            means = _default_means(covariances, expected=within is not None)
+            means = _default_means(covariances, known_number=not random and not for_evidence)
         weights = self.weights
         if weights is None:
-            known = not random and within is not None
-            weights = _weights_of_known_number(covariances, d) if known else _default_weights(random)
+            weights = Dirichlet(1.0) if for_evidence else _default_weights(random, covariances.fewest_rows(d))
         if isinstance(weights, SparseDirichlet) and not (weights.random or random or keep_sparse):
             weights = weights.shared_out(K)
         # Where all features share one unit, widths of means must not depend on the choice of axes either.
         for_means = np.eye(d) * np.trace(covariance) / d if covariances.common_scale() else covariance
-        means = as_means(means).filled(mean, for_means, K).resolved(K, d)
-        covariances = covariances.filled(covariance, K, within).resolved(K, d)
+        scaled_for = _NUMBER_FOR_EVIDENCE if for_evidence else K
+        means = as_means(means).filled(mean, for_means, scaled_for).resolved(K, d)
+        covariances = covariances.filled(covariance, scaled_for, within).resolved(K, d)
         covariances.check_means(means)
         return FilledMixture(
             n_components=K,
@@ -161,22 +177,30 @@ class GaussianMixture(Spec):
         sigma = "Sigma" if shared else "Sigma_k"
         means = self.means
         if means is None:
-            means = _default_means(covariances)
+            means = _default_means(covariances, known_number=not random)
         conditional = isinstance(means, ConjugateMeans)
         names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
         kind = type(getattr(covariances, "structure", covariances)).__name__
         named = {"FixedCovariances": "known", "ConstantCV": "one cv", "WarpedCovariances": "linked"}
         named |= {"LinearVariance": "one line"}
         kind = named.get(kind, kind.lower()) + (", shared" if shared else "")
-        weights = self.weights or _default_weights(random)
-        grouped = isinstance(weights, Weights) and weights.n_groups is not None
+        weights, grouped = self.weights, isinstance(self.weights, Weights) and self.weights.n_groups is not None
+        if weights is not None:
+            of_weights = weights.describe()
+        elif random:
+            of_weights = SparseDirichlet().describe()
+        else:
+            of_weights = f"Dirichlet({'1 + sqrt((d + 1) / 2)' if covariances.fewest_rows(9) > 2 else '2'})"
         w = "w_g" if grouped else "w"
+        of_covariances = covariances.describe()
+        if random:
+            of_covariances = of_covariances.replace(SCALE_WITHIN, "cov(data) K^(-2/d)")
         lines = [
             ("x_i | z_i = k", f"Normal(mu_k, {sigma})"),
             ("z_i", f"Categorical({w})" + (", g the group of row i" if grouped else "")),
-            (w, weights.describe()),
+            (w, of_weights),
             (f"mu_k | {sigma}" if conditional else "mu_k", means.describe().replace("Sigma_k", sigma)),
-            (sigma, f"{covariances.describe()}   ({kind})"),
+            (sigma, f"{of_covariances}   ({kind})"),
         ]
         if random:
             lines.append(("K", str(self.n_components)))
@@ -233,22 +257,20 @@ class GaussianMixture(Spec):
         self._check("component_names", self.component_names is None, named, "Leave them out")
 
 
-def _default_means(covariances: Covariances, *, expected: bool = False) -> Means:
+def _default_means(covariances: Covariances, *, known_number: bool) -> Means:
     if not isinstance(covariances.innermost, InverseWishart):
         return NormalMeans()
     # The wider, the more room has the mean of a component without rows beside that of one with rows, and the posterior
     # empties components; the narrower, the cheaper it is to split a large group in place of finding a small one.
-    return ConjugateMeans(precision_scale=_WIDTH_WITHIN) if expected else ConjugateMeans()
+    return ConjugateMeans(precision_scale=_WIDTH_WITHIN) if known_number else ConjugateMeans()
 
 
-def _default_weights(random_number: bool) -> Weights:
-    return SparseDirichlet() if random_number else Dirichlet(1.0)
-
-
-def _weights_of_known_number(covariances: Covariances, n_features: int) -> Weights:
+def _default_weights(random_number: bool, fewest_rows: int) -> Weights:
+    if random_number:
+        return SparseDirichlet()
     # A component without rows has the more room the more numbers describe it. A weight that n rows speak for is pulled
-    # by at most concentration / sqrt(n) of its standard errors: about half of one for n = 5 (d + 1).
-    return Dirichlet(1.0 + float(np.sqrt(0.5 * covariances.fewest_rows(n_features))))
+    # by at most concentration / sqrt(n) of its standard errors: about half of one for five times the fewest rows.
+    return Dirichlet(1.0 + float(np.sqrt(0.5 * fewest_rows)))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from bayesgmm._errors import FitError, InputError
 from bayesgmm.data import as_data
-from bayesgmm.engines._importance import resampled, smoothed
+from bayesgmm.engines._importance import resampled
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters
 from bayesgmm.inference.fitting import check_seed
@@ -126,7 +126,7 @@ def change_of_type(
     points = problem.units.to_data(sampled.points)
     points = replace(points, log_weights=points.log_weights[:, order])
     surface = _Surface.of(seen, points, _CORRELATIONS if spread else np.zeros(1))
-    importance = smoothed(sampled.importance.log_weights + surface.log_integrals)
+    importance = sampled.importance.reweighted(surface.log_integrals)
     return _dataset(seen, surface, importance, sampled.complete, spread, rng)
 
 
