@@ -19,7 +19,7 @@ from scipy.special import gammaln
 
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines._enumeration import given_labels_exact, log_joint
-from bayesgmm.engines._gibbs_chains import Trace, compile_ahead, run_chains
+from bayesgmm.engines._gibbs_chains import Chains, Trace, compile_ahead
 from bayesgmm.engines._gibbs_conditionals import Conditionals, conditionals
 from bayesgmm.engines._importance import WORST_PARETO_K, smoothed
 from bayesgmm.engines._modes import effective_draws
@@ -235,21 +235,20 @@ class _Sampler:
 
     def run(self, log_prior: Array, sweeps: int) -> list[Trace]:
         of_numbers = np.concatenate([[-np.inf], log_prior - np.logaddexp.reduce(log_prior)])
-        traces, interrupted = run_chains(
+        chains = Chains(
             replace(self._model, log_prior=of_numbers),
             self._x,
             self._starts,
             [int(seed) for seed in self._rng.integers(2**63, size=_CHAINS)],
-            sweeps=sweeps,
-            burn_in=_BURN_IN,
             thin=1,
             cores=self._cores,
             progress=Progress(False),
             wait_for_compiled=self._wait,
         )
-        if interrupted:
+        chains.run(sweeps, burn_in=_BURN_IN)
+        if chains.interrupted:
             raise KeyboardInterrupt
-        there = [trace for trace in traces if trace is not None]
+        there = [trace for trace in chains.traces() if trace is not None]
         self._starts = [_last(trace) for trace in there]
         return there
 
