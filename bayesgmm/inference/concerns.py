@@ -9,12 +9,19 @@ import numpy as np
 from bayesgmm import _schema as names
 from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K
+from bayesgmm.engines._support import gain_of_last
+from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.inference.summaries import label_rows
+from bayesgmm.model import SparseDirichlet, StickBreaking
+from bayesgmm.model._weights_interface import Weights
 from bayesgmm.results.read import read_result
 
 if TYPE_CHECKING:
     import xarray as xr
 
+# Nats for each number of the last component below which it describes nothing that rows of K - 1 groups would not show
+# by chance (AIC3; Bozdogan 1994).
+_A_NUMBER = 1.5
 # Share of the posterior draws in which some component holds not half a row.
 _LIKELY = 0.5
 
@@ -30,6 +37,8 @@ class UncalibratedWarning(UserWarning):
 def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
     fitted = read_result(fit)
+    if _empties(fitted.model.weights):
+        return ""
     K, needed = len(fitted.components), fitted.model.covariances.fewest_rows(len(fitted.feature_names))
     if K == 1:
         return ""
@@ -53,6 +62,26 @@ def fewer_groups(fit: xr.DataTree) -> str:
     )
 
 
+def hardly_supported(problem: Problem, point: Parameters) -> str:
+    """A sentence where one component less describes the rows nearly as well, and nothing elsewhere.
+
+    There an interval holds what the prior and chance make of the rows, and which groups they are cut into is a guess.
+    """
+    if _empties(problem.model.weights):
+        return ""
+    found = gain_of_last(problem, problem.units.to_standard(point))
+    if found is None or found[0] >= _A_NUMBER * found[1]:
+        return ""
+    gain, free = found
+    K = problem.K
+    return (
+        f"The rows hardly tell {K} groups from {K - 1}: the log-likelihood is {max(gain, 0.0):.1f} higher for {free} "
+        f"numbers more, and {_A_NUMBER * free:.1f} would speak for them (AIC3). Where the groups lie, how large they are "
+        "and which rows belong to them rests on the prior and on chance: try fewer components, or look at "
+        "`compare_components`."
+    )
+
+
 def uncalibrated(fit: xr.DataTree) -> str:
     """A sentence where the chosen engine approximates the posterior and its check failed, and nothing elsewhere."""
     k = float(fit.attrs.get(names.PARETO_K, 0.0))
@@ -64,6 +93,11 @@ def uncalibrated(fit: xr.DataTree) -> str:
         "is approximated by, and intervals may be too narrow. engine=NUTS() samples it and takes longer; fewer "
         "components or features, or stronger priors, make it simpler."
     )
+
+
+def _empties(weights: Weights) -> bool:
+    """Whether a prior is meant to leave components empty."""
+    return not weights.bounded() or isinstance(weights, (StickBreaking, SparseDirichlet))
 
 
 def _whole(n: float) -> int | float:

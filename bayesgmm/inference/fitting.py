@@ -17,7 +17,13 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine
 from bayesgmm.engines.gibbs import Gibbs
-from bayesgmm.inference.concerns import FewerGroupsWarning, UncalibratedWarning, fewer_groups, uncalibrated
+from bayesgmm.inference.concerns import (
+    FewerGroupsWarning,
+    UncalibratedWarning,
+    fewer_groups,
+    hardly_supported,
+    uncalibrated,
+)
 from bayesgmm.inference.default_engine import run_default
 from bayesgmm.inference.prediction import assignments
 from bayesgmm.model import GaussianMixture
@@ -151,6 +157,9 @@ def fit(
             outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
             result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
         fewer = fewer_groups(result)
+        # Who names an engine wants its answer; `diagnose` says the same of it.
+        if not fewer and not named and outcome.draws is not None:
+            fewer = hardly_supported(outcome.problem or problem, outcome.point)
         if fewer:
             result.attrs[names.FEWER_GROUPS] = fewer
     if fewer:
