@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm.engines._arviz import array_stats
+from bayesgmm.engines._mixing import FEWEST_EFFECTIVE_PER_CHAIN
 from bayesgmm.engines._modes import most_r_hat
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 Check = tuple[str, float, bool, str]
 
-_FEWEST_EFFECTIVE_PER_CHAIN = 100
 _TABLED = ("weights", "means", "sds")
 
 
@@ -99,7 +99,7 @@ def _effective(fit: xr.DataTree) -> Check:
     values = np.moveaxis(columns, 2, 0)
     bulk = float(np.min(array_stats().ess(values, method="bulk")))
     tail = float(np.min(array_stats().ess(values, method="tail", prob=(0.05, 0.95))))
-    least, wanted = min(bulk, tail), _FEWEST_EFFECTIVE_PER_CHAIN * n_chains
+    least, wanted = min(bulk, tail), FEWEST_EFFECTIVE_PER_CHAIN * n_chains
     message = f"The {n_chains * n_draws} draws are worth at least {bulk:.0f} independent ones, {tail:.0f} in the tails"
     ok = least >= wanted
     return "effective_draws", least, ok, message + ("." if ok else f"; at least {wanted} are wanted: draw longer.")
