@@ -195,6 +195,7 @@ def measured(n_simulations: int, seed: int, nuts: bool) -> None:
             above = "-" if np.isnan(ks).all() else f"{(np.array(ks) > 0.7).sum()}"
             shares = [with_error(np.array(held[quantity])) for quantity in QUANTITIES]
             rows.append([*where, *shares, f"{np.mean(widths):.2f}", above, f"{took / n_simulations:.2f}"])
+            print(*rows[-1], sep=" | ", flush=True)
     print_table(
         "Share of 95 % intervals that hold the truth, ± Monte-Carlo standard error",
         ["rows", "d", "N", "sds apart", "engine", *QUANTITIES, "width of weights", "k above 0.7", "s a fit"],

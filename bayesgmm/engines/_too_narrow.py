@@ -70,9 +70,10 @@ def _by_how_much(draws: Draws, ratios: Array, empty: int) -> str:
     ]
     if not told:
         return f"{unknown}: weights and means are known."
+    # Weights of the farthest draws are the least sure, so that what they say is short of the truth.
     return (
-        f"By importance weights, standard deviations of the posterior round q are up to {' and '.join(told)} times "
-        "those of q; what q leaves out altogether, they do not see."
+        f"By importance weights, posterior standard deviations round q are {' and '.join(told)} times those of q where "
+        "they differ most, or more; what q leaves out altogether, weights do not see."
     )
 
 

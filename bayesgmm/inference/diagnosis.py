@@ -33,12 +33,19 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     -------
     xarray.Dataset
         For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``;
+<<<<<<< HEAD
         ``intervals``, where they are known to be too narrow; ``starts`` (how many starts from scratch reached the best
         optimum, and how likely one more would find a better one: upper limit from none in so many, and the estimate of
         Good 1953 that it finds a new one; Finch, Mendell & Thode 1989); ``improper_ends``;
         ``smallest_component`` (expected rows);
         ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`);
         ``partitions``, where optima of nearly equal standing put the rows into different groups; where there are
+=======
+        ``intervals``, where they are known to be too narrow; ``starts``
+        (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
+        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); ``partitions``,
+        where optima of nearly equal standing put the rows into different groups; where there are
+>>>>>>> 23bb97ee0080027c26bd5362fdcc2530cff26c73
         importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
     """
@@ -169,7 +176,8 @@ def _rows(fit: xr.DataTree) -> xr.DataArray:
     import xarray as xr
 
     units = xr.DataArray(units_of(fit), dims=names.OBS)
-    return (fit[names.ASSIGNMENTS]["responsibilities"] * units).sum(names.OBS)
+    assigned = fit[names.ASSIGNMENTS].to_dataset()
+    return (assigned["responsibilities"] * units).sum(names.OBS)
 
 
 def _least_rows(fit: xr.DataTree) -> int:

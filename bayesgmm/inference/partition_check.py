@@ -246,7 +246,7 @@ def _labels(problem: Problem, at: Parameters) -> Labels:
 
 def _rows(problem: Problem, labels: Labels) -> tuple[int, ...]:
     units = np.bincount(labels, weights=problem.rows.units_by_row(), minlength=problem.K)
-    return tuple(int(round(number)) for number in units)
+    return tuple(int(number) for number in np.rint(units))
 
 
 def _agreement(one: Labels, other: Labels) -> float:
@@ -257,7 +257,12 @@ def _agreement(one: Labels, other: Labels) -> float:
     def pairs(n: np.ndarray) -> float:
         return float((n * (n - 1) / 2).sum())
 
-    both, a, b, all_pairs = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0)), pairs(table.sum())
+    both, a, b, all_pairs = (
+        pairs(table),
+        pairs(table.sum(axis=1)),
+        pairs(table.sum(axis=0)),
+        pairs(table.sum(keepdims=True)),
+    )
     expected, most = a * b / all_pairs, 0.5 * (a + b)
     return 1.0 if most == expected else (both - expected) / (most - expected)
 

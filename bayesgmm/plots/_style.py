@@ -116,8 +116,17 @@ def add_caveat(ax: Axes, fit: xr.DataTree) -> None:
     text = caveat_line(fit)
     if text is None:
         return
-    place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "ha": "left"}
-    ax.annotate(text, (0.0, 0.0), (0.0, -34.0), **place, fontsize="x-small", color=ink(), annotation_clip=False)
+    ax.annotate(
+        text,
+        (0.0, 0.0),
+        (0.0, -34.0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="top",
+        fontsize="x-small",
+        color=ink(),
+        annotation_clip=False,
+    )
 
 
 def check_probability(value: Any, argument: str) -> float:

@@ -13,6 +13,8 @@ from scipy import integrate, stats
 from scipy.special import betaln, gammaln, logsumexp, multigammaln
 
 import bayesgmm as bg
+from bayesgmm.engines._draws import Draws
+from bayesgmm.engines._too_narrow import caveat
 from tests import contract
 from tests.shared_data import reference, table
 
@@ -538,3 +540,57 @@ def test_running_out_of_passes_is_said():
     with pytest.warns(bg.NotConvergedWarning, match="max_steps"):
         fit = fit_vb(bg.GaussianMixture(3), rows, n_init=2, short_steps=0, max_steps=2, draws=4)
     assert fit.attrs["status"] == bg.Status.MAX_STEPS.name
+
+
+# Intervals that are too narrow ---------------------------------------------------------------------------------------
+
+
+def draws_of_q(rng, ratio, n=4000):
+    """Draws of one mean from a Normal, weighed for one that is `ratio` times as wide."""
+    z = rng.normal(size=n)
+    means = np.stack([z, np.full(n, 5.0)], axis=1)[..., None]
+    return Draws(
+        weights=np.full((n, 2), 0.5),
+        means=means,
+        covariances=np.ones((n, 2, 1, 1)),
+        log_joint=stats.norm.logpdf(z, 0.0, ratio),
+        log_proposal=stats.norm.logpdf(z),
+        expected_counts=np.full((n, 2), 50.0),
+    )
+
+
+def test_by_how_much_intervals_are_too_narrow():
+    rng = np.random.default_rng(1)
+    text = caveat(draws_of_q(rng, 1.15), np.array([50.0, 50.0]), exact=True)
+    assert text is not None
+    assert text.startswith("Intervals of VB are too narrow where components overlap. ")
+    ratio = float(text.split("round q are ")[1].split(" ")[0])
+    assert ratio == pytest.approx(1.15, abs=0.05)
+    assert "(weights)" not in text  # they are known here
+    assert text.endswith("NUTS gives calibrated ones.")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "counts", "why"),
+    [
+        (8.0, [50.0, 50.0], "their Pareto k is"),
+        (1.15, [98.5, 1.5], "q leaves 1 component that holds fewer than d + 1 = 2 rows"),
+    ],
+)
+def test_where_weights_cannot_tell_by_how_much(ratio, counts, why):
+    text = caveat(draws_of_q(np.random.default_rng(2), ratio), np.array(counts), exact=True)
+    assert text is not None
+    assert "By how much cannot be told from these weights: " + why in text
+
+
+def test_the_caveat_stands_in_every_result():
+    rows = some_rows(100, 1)
+    fit = fit_vb(bg.GaussianMixture(2), rows, draws=200)
+    assert fit.attrs["caveat"].startswith("Intervals of VB are too narrow")
+    assert bg.predict(fit).attrs["caveat"] == fit.attrs["caveat"]
+    assert bg.predict(fit, rows[:3], per_draw=True).attrs["caveat"] == fit.attrs["caveat"]
+    out = bg.diagnose(fit).sel(check="intervals")
+    assert not out["ok"]
+    assert str(out["message"].item()) == fit.attrs["caveat"]
+    # One component of exact rows has q for its posterior.
+    assert "caveat" not in fit_vb(bg.GaussianMixture(1), rows, draws=200).attrs

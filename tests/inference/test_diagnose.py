@@ -8,6 +8,7 @@ from scipy import stats
 
 import bayesgmm as bg
 from tests.inference.conftest import EM, FLAT, VB, fit, two_groups
+from tests.shared_data import table as shared_table
 
 CHECKS = ["converged", "starts", "improper_ends", "smallest_component", "uncertain_rows", "clusters", "resolution"]
 
@@ -35,7 +36,7 @@ def galaxies_vb(galaxies):
 
 def test_checks_and_their_types(vb_fit, em_fit):
     out = bg.diagnose(vb_fit)
-    assert out["check"].to_numpy().tolist() == [*CHECKS, "k_hat"]
+    assert out["check"].to_numpy().tolist() == ["converged", "intervals", *CHECKS[1:], "k_hat"]
     assert bg.diagnose(em_fit)["check"].to_numpy().tolist() == CHECKS
     assert {name: values.dtype.kind for name, values in out.data_vars.items()} == {
         "value": "f", "ok": "b", "message": "U",
@@ -191,9 +192,11 @@ def test_k_hat_where_q_is_too_narrow(galaxies_vb):
 def test_k_hat_where_q_is_close():
     value, ok, message = check(bg.diagnose(fit(bg.GaussianMixture(2), bg.datasets.load_faithful(), VB)), "k_hat")
     assert value < 0.6
-    assert ok
+    # Intervals from q are too narrow at such k as well, so that it does not make them usable.
+    assert not ok
     assert f"{value:.2f}" in message
-    assert "usable" in message
+    assert "too narrow all the same" in message
+    assert "usable" not in message
 
 
 @pytest.mark.parametrize("rows", [two_groups(), two_groups(200, d=1)])
@@ -211,9 +214,10 @@ def test_k_hat_is_the_shape_of_the_upper_tail_of_the_weights(k, vb_fit):
     log_weight = np.random.default_rng(1).permutation(np.log1p(sample)) - 1234.5
     stored = changed["sample_stats"].to_dataset()
     changed["sample_stats"] = stored.assign(log_weight=(("chain", "draw"), log_weight.reshape(4, 250)))
-    value, ok, _ = check(bg.diagnose(changed), "k_hat")
+    value, ok, message = check(bg.diagnose(changed), "k_hat")
     assert value == pytest.approx(k, abs=0.2)
-    assert ok == (k < 0.7)
+    assert not ok
+    assert ("q is far from the posterior" in message) == (k > 0.7)
 
 
 @pytest.mark.parametrize("draws", [1, 2, 8, 20])
@@ -229,3 +233,56 @@ def test_no_alarm_where_all_weights_are_nearly_equal():
     weight = np.exp(log_weight - log_weight.max()).ravel()
     assert weight.sum() ** 2 / np.square(weight).sum() > 0.999 * weight.size  # as good as draws from the posterior
     assert check(bg.diagnose(result), "k_hat")[1]
+
+
+def test_weights_do_not_see_what_an_emptied_component_would_hold():
+    """Weights that are all but equal speak for q only where q is."""
+    rng = np.random.default_rng(5)
+    sparse = bg.GaussianMixture(2, weights=bg.Dirichlet(0.01))
+    result = fit(sparse, rng.normal(size=(60, 2)), VB)
+    assert result["assignments"]["responsibilities"].sum("obs").min() < 1
+    changed = result.copy(deep=True)
+    stored = changed["sample_stats"].to_dataset()
+    noise = (("chain", "draw"), 0.05 * rng.normal(size=(4, 250)))
+    changed["sample_stats"] = stored.assign(log_weight=noise)
+    _, ok, message = check(bg.diagnose(changed), "k_hat")
+    assert not ok
+    assert "do not see what the component that q leaves empty" in message
+    _, ok, message = check(bg.diagnose(result), "intervals")
+    assert not ok
+    assert "cannot be told from these weights" in message
+
+
+# ---- several partitions -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def banknotes():
+    return shared_table("banknote").select_dtypes("number").to_numpy()
+
+
+def test_two_partitions_of_the_banknotes_under_maximum_likelihood(banknotes):
+    value, ok, message = check(bg.diagnose(fit(bg.GaussianMixture(2, **FLAT), banknotes, EM)), "partitions")
+    assert (value, ok) == (2.0, False)
+    assert message.startswith("Two different partitions of the rows are supported: ")
+    for counts, height in (((83, 117), "-718.40"), ((101, 99), "-729.95")):
+        either = [f"{a} and {b} rows (log-likelihood {height})" for a, b in (counts, counts[::-1])]
+        assert any(each in message for each in either), counts
+
+
+def test_partitions_of_the_banknotes_have_their_posterior_masses(banknotes):
+    within = np.cov((banknotes - np.repeat([banknotes[:100].mean(0), banknotes[100:].mean(0)], 100, axis=0)).T)
+    model = bg.GaussianMixture(2, weights=bg.Dirichlet(2.0), covariances=bg.InverseWishart(8.0, 8.0 * within))
+    result = fit(model, banknotes, bg.Laplace(threads=1, draws=200))
+    value, _, message = check(bg.diagnose(result), "partitions")
+    assert value == 2.0
+    assert "101 and 99 rows (posterior mass 0.9" in message
+    assert "83 and 117 rows (posterior mass 0.0" in message
+    masses = [float(part.split(",")[0]) for part in message.split("posterior mass ")[1:]]
+    assert sum(masses) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("engine", [EM, VB, bg.Laplace(threads=1, n_init=8)])
+def test_one_partition_is_not_spoken_of(engine):
+    out = bg.diagnose(fit(bg.GaussianMixture(2), two_groups(), engine))
+    assert "partitions" not in out["check"]

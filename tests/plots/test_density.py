@@ -130,3 +130,13 @@ def test_errors_name_argument_value_and_remedy(fits):
         bg.plots.plot_density(fits["2 VB"], ax=axes)
     with pytest.raises(bg.InputError, match="fit: got dict"):
         bg.plots.plot_density({})
+
+
+def test_intervals_that_are_too_narrow_are_said_below_the_axes(fits):
+    for name in ("1 VB", "1 EM", "2 VB", "2 EM", "4 VB"):
+        found = [bg.plots.plot_density(fits[name]).texts, bg.plots.plot_responsibilities(fits[name]).texts]
+        figure = bg.plots.plot_components(fits[name])
+        found.append([*figure.texts, *(text for ax in figure.axes for text in ax.texts)])
+        for each in found:
+            said = sum("Intervals of VB are too narrow" in text.get_text() for text in each)
+            assert said == (1 if "VB" in name else 0), name
