@@ -20,8 +20,8 @@ _FLOOR = 1e-12
 def gain_of_last(problem: Problem, at: Parameters) -> tuple[float, int] | None:
     """Nats by which K components describe the rows better than one less, and how many more numbers that takes.
 
-    The K components are those at a point in standard units. Two of them are joined into one, which EM then improves;
-    that is the best of K - 1 components that lies near, so the gain is an upper limit. None where components are not
+    The K components are those at a point in standard units. Two of them are joined into one, which EM then improves.
+    That is the best of K - 1 components that lies near, so the gain is an upper limit. None where components are not
     alike under the prior, or hang together.
     """
     K, model = problem.K, problem.model

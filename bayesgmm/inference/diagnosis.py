@@ -33,19 +33,12 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     -------
     xarray.Dataset
         For each check: ``value`` (float), ``ok`` (bool) and ``message`` (str). The checks are ``converged``;
-<<<<<<< HEAD
         ``intervals``, where they are known to be too narrow; ``starts`` (how many starts from scratch reached the best
         optimum, and how likely one more would find a better one: upper limit from none in so many, and the estimate of
         Good 1953 that it finds a new one; Finch, Mendell & Thode 1989); ``improper_ends``;
         ``smallest_component`` (expected rows);
         ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`);
         ``partitions``, where optima of nearly equal standing put the rows into different groups; where there are
-=======
-        ``intervals``, where they are known to be too narrow; ``starts``
-        (how many reached the best optimum); ``improper_ends``; ``smallest_component`` (expected rows);
-        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`); ``partitions``,
-        where optima of nearly equal standing put the rows into different groups; where there are
->>>>>>> 23bb97ee0080027c26bd5362fdcc2530cff26c73
         importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
     """
@@ -137,8 +130,8 @@ def _starts(fit: xr.DataTree, search: xr.Dataset) -> tuple[str, float, bool, str
     if sure.reached and sure.reached == sure.followed:
         sentence = f"{many}; all {sure.followed} from scratch reached the best one"
     chance = (
-        f"One more of these would find a better one with a probability below {sure.better:.0%} (95 % limit), and one not "
-        f"seen yet, better or not, with about {sure.new:.0%}."
+        f"One more of these would find a better one with a probability below {sure.better:.0%} (95 % limit), and one "
+        f"not seen yet, better or not, with about {sure.new:.0%}."
     )
     if sure.enough or sure.reached == sure.followed > 1:
         return "starts", float(sure.reached), True, f"{sentence}. {chance}"

@@ -111,7 +111,7 @@ def test_where_it_cannot_be_used(options, why):
 
 
 def test_far_weights_are_weighted_again_from_what_they_were():
-    """What is added to weights far below the largest counts in full: of floored weights it would lift them above all."""
+    """What is added to weights far below the largest counts in full: floored ones would be lifted above all."""
     rng = np.random.default_rng(4)
     raw = rng.normal(0.0, 0.3, 4000)
     raw[2000:] -= 5e6
