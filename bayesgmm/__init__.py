@@ -16,7 +16,7 @@ from bayesgmm.inference.component_counts import compare_components
 from bayesgmm.inference.component_posterior import component_posterior
 from bayesgmm.inference.concerns import FewerGroupsWarning, UncalibratedWarning
 from bayesgmm.inference.diagnosis import diagnose
-from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, VBBound, log_evidence
+from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, Telescoping, VBBound, log_evidence
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
 from bayesgmm.inference.imputation import denoise, impute
 from bayesgmm.inference.likelihood import add_log_likelihood
@@ -119,6 +119,7 @@ __all__ = [
     "Spherical",
     "Status",
     "StickBreaking",
+    "Telescoping",
     "Tied",
     "UncalibratedWarning",
     "UniformComponents",

@@ -35,7 +35,7 @@ _CHAINS = 4
 # Splits or merges tried in each sweep: of 1, 4 and 10, four give the most effective visits a second.
 _TRIES = 4
 # Sweeps of a chain: of the first pilot run, of a run whose visits count, and of all of them at most.
-_PILOT, _RUN, _MOST = 400, 2_000, 200_000
+_PILOT, _RUN, _MOST = 400, 2_000, 80_000
 _BURN_IN = 50
 # Pilot runs: at least and at most; they end where no number has less than this share of its part of the visits.
 _FEWEST_PILOTS, _MOST_PILOTS, _EVEN = 3, 14, 0.25
@@ -45,6 +45,8 @@ _MOST_WORK, _LEAST_SWEEPS = 1e8, 4_000
 # The exact evidence of one component is a level even where it is seldom visited; it is not waited for beyond so many
 # times the run that the others need.
 _PATIENCE = 2.0
+# After so many runs it is seen whether there is hope.
+_HOPE_FROM = 6
 _MOST_COMPONENTS = 30
 
 
@@ -207,12 +209,14 @@ def visited(
             occupied_changes={name: joined[each] for name, (_, each, _) in own.items()},
         )
         progress.step("visits", done, runs)
-        if done < 2:
-            continue
-        if min((found.effective(K) for K in range(2, most + 1)), default=np.inf) >= _ENOUGH_VISITS:
+        lacking = {K: each for K in range(1, most + 1) if (each := found.effective(K)) < _ENOUGH_VISITS}
+        if not lacking.keys() - {1}:
             others_have_enough = others_have_enough or done
-            if found.effective(1) >= _ENOUGH_VISITS or done >= _PATIENCE * others_have_enough:
+            if not lacking or done >= _PATIENCE * others_have_enough:
                 break
+        # Where none of those that lack visits would have enough of them at the end, it need not be waited for.
+        if done >= _HOPE_FROM and all(each * runs < FEWEST_VISITS * done for each in lacking.values()):
+            break
     assert found is not None
     return found
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -32,14 +30,23 @@ from bayesgmm.engines.laplace import Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference._evidence_prior import difference_from_fit, prior_in_words
+from bayesgmm.inference._evidence_rows import (
+    BOUND,
+    ERRORS_APART,
+    ESTIMATE,
+    EXACT,
+    EvidenceEstimator,
+    EvidenceRow,
+    checked,
+)
 from bayesgmm.inference._matched import matched_draws
+from bayesgmm.inference._telescoping_estimator import Telescoping
 from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
 
 if TYPE_CHECKING:
     import xarray as xr
 
-BOUND, ESTIMATE, EXACT = "bound", "estimate", "exact"
 # Degrees of freedom of proposals. Log variances have exponential tails, which those of a Normal do not cover.
 _TAILS = 6.0
 _TAILS_OF_BRIDGE = 10.0
@@ -49,46 +56,7 @@ _MOST_MODES = 5
 _MOST_BEYOND = 5
 # Above, weights have no variance.
 _FINE = 0.5
-# Two estimates of one number that differ by more than so many of their errors contradict each other.
-_ERRORS_APART, _NATS = 3.0, 0.01
-_JUDGES = ("telescoping sampler", "closed form", "enumeration")
 _TOO_MANY_COPIES = "more copies of the mode overlap than could be summed: the value is too high"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvidenceRow:
-    """One number for the log evidence, in the data's units.
-
-    Attributes
-    ----------
-    name, kind : str
-    value, error : float
-        In nats; the Monte-Carlo standard error, NaN where there is none.
-    labels : str
-        What was done about the copies of the mode that differ by labels.
-    pareto_k : float
-        Of importance weights.
-    reliable : bool
-    note : str
-    """
-
-    name: str
-    kind: str
-    value: float
-    error: float = np.nan
-    labels: str
-    pareto_k: float = np.nan
-    reliable: bool = True
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvidenceEstimator:
-    """An estimator of the evidence is its options, like an engine."""
-
-    @abstractmethod
-    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
-        """Estimate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +186,7 @@ def _contradiction(one: Adapted, other: Adapted) -> str:
     """What two runs with different proposals disagree in, if their weights say that both are right."""
     a, b = one.importance, other.importance
     apart = abs(a.log_mean - b.log_mean)
-    if not (a.reliable and b.reliable) or apart < _ERRORS_APART * np.hypot(a.log_mean_error, b.log_mean_error):
+    if not (a.reliable and b.reliable) or apart < ERRORS_APART * np.hypot(a.log_mean_error, b.log_mean_error):
         return ""
     return f"two sets of proposals give values {apart:.2f} nats apart: proposals miss a part of the posterior"
 
@@ -295,46 +263,6 @@ class Enumeration(EvidenceEstimator):
         return [EvidenceRow(name="enumeration", kind=EXACT, value=value, error=0.0, labels=labels)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Telescoping(EvidenceEstimator):
-    """From how often a sampler that moves between numbers of components visits each, down to one component.
-
-    For exact rows under conjugate priors that are alike for all components: the telescoping sampler of `Gibbs` visits
-    K and all smaller numbers, which a prior on the number makes about equally frequent. The evidence of one component
-    has a closed form. Fewer than 200 effective visits, to K or to one component, are no estimate.
-    """
-
-    def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
-        from bayesgmm.inference._visited import by_visits
-
-        K, labels = problem.K, "labels do not matter to visits"
-        against = why_not(problem, K)
-        exact = np.nan if against else log_evidence_of_one(problem)
-        if np.isnan(exact):
-            against = against or "one component has no closed form under these priors"
-            raise UnsupportedError("Telescoping", f"this declaration: {against}", "Use Bridge or LaplaceEvidence.")
-        if K == 1:
-            value = exact - problem.log_volume
-            return [EvidenceRow(name="closed form", kind=EXACT, value=value, error=0.0, labels="one component")]
-        none = np.full((K, 1), np.nan)
-        found = by_visits(problem, K, [1.0], none, none, rng, progress, os.cpu_count() or 1)
-        assert found is not None
-        value, error = float(found.values[-1, 0]), float(found.errors[-1, 0])
-        fine = bool(np.isfinite(value))
-        few = f"{found.effective[-1, 0]:.0f} effective visits to {K} components: {found.note or 'too few'}"
-        return [
-            EvidenceRow(
-                name="telescoping sampler",
-                kind=ESTIMATE,
-                value=value - problem.log_volume,
-                error=error,
-                labels=labels,
-                reliable=fine,
-                note="" if fine else few,
-            )
-        ]
-
-
 def log_evidence(
     model: GaussianMixture,
     data: Any,
@@ -397,7 +325,7 @@ def log_evidence(
     with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
         for each in estimators:
             found += each.rows(problem, rng, progress)
-    found = _checked(found)
+    found = checked(found)
     columns = {each.name: np.array([getattr(row, each.name) for row in found]) for each in fields(EvidenceRow)}
     names = columns.pop("name")
     return xr.Dataset(
@@ -419,19 +347,6 @@ def _defaults(problem: Problem) -> list[EvidenceEstimator]:
     except UnsupportedError:
         return [LaplaceEvidence(), *visits]
     return [VBBound(), LaplaceEvidence(), *visits]
-
-
-def _checked(rows: list[EvidenceRow]) -> list[EvidenceRow]:
-    """The rows, where those that contradict an exact sampler or sum are not called reliable."""
-    judges = [row for row in rows if row.name in _JUDGES and row.reliable]
-    out = []
-    for row in rows:
-        for judge in judges:
-            error = np.hypot(row.error, judge.error)
-            if row.kind == ESTIMATE and row.reliable and abs(row.value - judge.value) > _NATS + _ERRORS_APART * error:
-                row = replace(row, reliable=False, note=f"contradicts the {judge.name}")
-        out.append(row)
-    return out
 
 
 def _as_list(estimator: Any) -> list[EvidenceEstimator]:
