@@ -126,8 +126,8 @@ def _starts(fit: xr.DataTree, search: xr.Dataset) -> tuple[str, float, bool, str
     if sure.reached and sure.reached == sure.followed:
         sentence = f"{many}; all {sure.followed} from scratch reached the best one"
     chance = (
-        f"One more of these would find a better one with a probability below {sure.better:.0%} (95 % limit), and one not "
-        f"seen yet, better or not, with about {sure.new:.0%}."
+        f"One more of these would find a better one with a probability below {sure.better:.0%} (95 % limit), and one "
+        f"not seen yet, better or not, with about {sure.new:.0%}."
     )
     if sure.enough or sure.reached == sure.followed > 1:
         return "starts", float(sure.reached), True, f"{sentence}. {chance}"
