@@ -25,10 +25,13 @@ class EM(Engine):
     L-BFGS on unconstrained coordinates, and every end is reported. Where the objective is unbounded (maximum
     likelihood, and LKJ priors whose scale density is positive at 0), the best *proper* optimum is returned.
 
+    Up to 2,000 units the search goes on while few starts agree on the best optimum. Under maximum likelihood an optimum
+    below that of a simpler model (fewer components, a stricter covariance structure) is not returned.
+
     Parameters
     ----------
     n_init : int
-        Number of starts.
+        Number of starts; each further round has a quarter of it, and 1 means no further rounds.
     short_steps : int
         EM steps of each start before the best are chosen.
     n_polish : int
