@@ -67,9 +67,7 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
     fitted = read_result(fit)
     table = _rows(fit, fitted, data)
     found = per_draw_dataset(fitted, table) if per_draw else summary_dataset(fitted, table, Progress(False))
-    if names.CAVEAT in fit.attrs:
-        found.attrs[names.CAVEAT] = fit.attrs[names.CAVEAT]
-    return found
+    return _with_caveat(fit, found)
 
 
 def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
@@ -77,7 +75,12 @@ def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
     from bayesgmm.results import read_result
 
     fitted = read_result(fit)
-    return summary_dataset(fitted, _rows(fit, fitted, None), progress, with_density=False)
+    return _with_caveat(fit, summary_dataset(fitted, _rows(fit, fitted, None), progress, with_density=False))
+
+
+def _with_caveat(fit: xr.DataTree, found: xr.Dataset) -> xr.Dataset:
+    """What was found, with what is known to be wrong with the intervals of the fit as an attribute."""
+    return found.assign_attrs({names.CAVEAT: fit.attrs[names.CAVEAT]}) if names.CAVEAT in fit.attrs else found
 
 
 def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
