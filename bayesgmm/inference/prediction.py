@@ -70,9 +70,7 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
     fitted = read_result(fit)
     table = _rows(fit, fitted, data)
     found = per_draw_dataset(fitted, table) if per_draw else summary_dataset(fitted, table, Progress(False))
-    if names.CAVEAT in fit.attrs:
-        found.attrs[names.CAVEAT] = fit.attrs[names.CAVEAT]
-    return found
+    return _with_caveat(fit, found)
 
 
 def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
@@ -85,6 +83,7 @@ def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
     from bayesgmm.results.build import dataset
 
     fitted = read_result(fit)
+<<<<<<< HEAD
     table = _rows(fit, fitted, None)
     units = np.ones(table.n_obs) if table.counts is None else table.counts
     if table.n_obs <= MANY_ROWS:
@@ -109,6 +108,14 @@ def responsibilities_of(fit: xr.DataTree) -> Array:
     if "responsibilities" not in assigned:
         assigned = predict(fit)
     return assigned["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
+=======
+    return _with_caveat(fit, summary_dataset(fitted, _rows(fit, fitted, None), progress, with_density=False))
+
+
+def _with_caveat(fit: xr.DataTree, found: xr.Dataset) -> xr.Dataset:
+    """What was found, with what is known to be wrong with the intervals of the fit as an attribute."""
+    return found.assign_attrs({names.CAVEAT: fit.attrs[names.CAVEAT]}) if names.CAVEAT in fit.attrs else found
+>>>>>>> b46659c1a4c75d98ace72c59d270f06f0c523ad4
 
 
 def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
