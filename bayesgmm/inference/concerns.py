@@ -76,8 +76,8 @@ def hardly_supported(problem: Problem, point: Parameters) -> str:
     K = problem.K
     return (
         f"The rows hardly tell {K} groups from {K - 1}: the log-likelihood is {max(gain, 0.0):.1f} higher for {free} "
-        f"numbers more, and {_A_NUMBER * free:.1f} would speak for them (AIC3). Where the groups lie, how large they are "
-        "and which rows belong to them rests on the prior and on chance: try fewer components, or look at "
+        f"numbers more, and {_A_NUMBER * free:.1f} would speak for them (AIC3). Where the groups lie, how large they "
+        "are and which rows belong to them rests on the prior and on chance: try fewer components, or look at "
         "`compare_components`."
     )
 

@@ -83,13 +83,12 @@ def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
     from bayesgmm.results.build import dataset
 
     fitted = read_result(fit)
-<<<<<<< HEAD
     table = _rows(fit, fitted, None)
     units = np.ones(table.n_obs) if table.counts is None else table.counts
     if table.n_obs <= MANY_ROWS:
         found = summary_dataset(fitted, table, progress, with_density=False)
         rows = found["responsibilities"].to_numpy().T @ units
-        return found.assign(expected_rows=(names.COMPONENT, rows))
+        return _with_caveat(fit, found.assign(expected_rows=(names.COMPONENT, rows)))
     x = standardised(fitted, table)
     label, probability = np.empty(x.n_rows, dtype=np.intp), np.empty(x.n_rows)
     rows = np.zeros(len(fitted.components))
@@ -108,14 +107,11 @@ def responsibilities_of(fit: xr.DataTree) -> Array:
     if "responsibilities" not in assigned:
         assigned = predict(fit)
     return assigned["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
-=======
-    return _with_caveat(fit, summary_dataset(fitted, _rows(fit, fitted, None), progress, with_density=False))
 
 
 def _with_caveat(fit: xr.DataTree, found: xr.Dataset) -> xr.Dataset:
     """What was found, with what is known to be wrong with the intervals of the fit as an attribute."""
     return found.assign_attrs({names.CAVEAT: fit.attrs[names.CAVEAT]}) if names.CAVEAT in fit.attrs else found
->>>>>>> b46659c1a4c75d98ace72c59d270f06f0c523ad4
 
 
 def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
