@@ -1,10 +1,10 @@
 """The covariance that one component is expected to have, on which default priors of a known number of them rest.
 
 The covariance of the data holds the spread between groups as well, so it is no scale for the groups themselves. Groups
-are looked for by k-means, and from there the scale W of the prior Sigma_k ~ InverseWishart(nu, nu W) is the one under
-which the groups are likeliest: empirical Bayes by EM, in which W^-1 becomes the mean of the expected precisions. It is
-a mean of precisions and not of covariances because a wide group must not blow up a narrow one: a scale that is too
-large is worth many rows, one that is too small only a few.
+are looked for by k-means and by hierarchical clustering, and the scale W of the prior Sigma_k ~ InverseWishart(nu, nu W)
+is the one under which they are likeliest: empirical Bayes by EM, in which W^-1 becomes the mean of the expected
+precisions. It is a mean of precisions and not of covariances because a wide group must not blow up a narrow one: a
+scale that is too large is worth many rows, one that is too small only a few.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
 from bayesgmm.numerics.linalg import inverse_lower, outer
+from bayesgmm.numerics.starts import hierarchies
 
 # A scale needs no more rows than this.
 _MOST_ROWS = 5000
@@ -34,25 +35,41 @@ def within_covariance(problem: Problem) -> Array:
     It depends on the rows, but not on their order or on a seed, and changes with their units as the covariance of the
     data does: under all linear maps for full covariances, under those that the structure allows for others.
     """
-    K, d = problem.K, problem.n_features
+    K = problem.K
     total = outer(problem.data_cholesky)
     if K == 1:
         return total
     structure = problem.model.covariances
-    tied = isinstance(structure, Tied)
     kind = structure.structure if isinstance(structure, Tied) else structure
     separate = isinstance(kind, (Diagonal, Spherical))
-    places = problem.x.T if separate else np.linalg.solve(problem.data_cholesky, problem.x).T
+
+    def places_of(own: Problem) -> Array:
+        return own.x.T if separate else np.linalg.solve(own.data_cholesky, own.x).T
+
+    places = places_of(problem)
     # In order of their distance from the middle, which neither a linear map nor another order of the rows changes.
     order = np.argsort(np.square(places - places.mean(axis=0)).sum(axis=1), kind="stable")
     if order.size > _MOST_ROWS:
         order = order[np.linspace(0, order.size - 1, _MOST_ROWS).astype(np.intp)]
         kept = np.sort(order)
         problem, order = problem.part(kept), np.searchsorted(kept, order)
-        places = problem.x.T if separate else np.linalg.solve(problem.data_cholesky, problem.x).T
+        places = places_of(problem)
     units = problem.rows.units_by_row()
-    labels = np.empty(order.size, dtype=np.intp)
-    labels[order] = _k_means(places[order], K, units[order])
+    ordered = places[order]
+    found = []
+    for partition in (_k_means(ordered, K, units[order]), *hierarchies(ordered, K, np.random.default_rng(0))):
+        labels = np.empty(order.size, dtype=np.intp)
+        labels[order] = partition
+        found.append(_likeliest(problem, labels, units, kind, tied=isinstance(structure, Tied)))
+    return max(found, key=lambda each: each[0])[1]
+
+
+def _likeliest(
+    problem: Problem, labels: NDArray[np.intp], units: Array, kind: object, *, tied: bool
+) -> tuple[float, Array]:
+    """Empirical Bayes from a partition: the log-likelihood where it ends, and W."""
+    K, d = problem.K, problem.n_features
+    total = outer(problem.data_cholesky)
     shares = np.eye(K)[labels] * units[:, None]
     counts = shares.sum(axis=0)
     means = (problem.x @ shares / np.maximum(counts, 1.0)).T
@@ -65,14 +82,15 @@ def within_covariance(problem: Problem) -> Array:
     least = _NARROWEST * _shaped(total, kind)
     to_unit = inverse_lower(problem.data_cholesky)
     covariances = np.repeat(W[None], K, axis=0)
-    df = d + 2.0 if not separate else 3.0
+    df = 3.0 if isinstance(kind, (Diagonal, Spherical)) else d + 2.0
     # A spherical variance is estimated from all features of a row.
     worth = float(d) if isinstance(kind, Spherical) else 1.0
+    log_likelihood = -np.inf
     for _ in range(_MOST_STEPS):
         log_weights = np.log((counts + 1.0) / (counts.sum() + K))
         factors = inverse_lower(np.linalg.cholesky(covariances))
         seen = problem.statistics_at(log_weights, means, factors, log_noise=problem.typical_log_noise)
-        counts = seen.counts
+        log_likelihood, counts = seen.log_normaliser, seen.counts
         step = seen.first / np.maximum(counts, 1.0)[:, None]
         scatter = seen.second - counts[:, None, None] * step[:, :, None] * step[:, None, :]
         means = means + step
@@ -81,13 +99,12 @@ def within_covariance(problem: Problem) -> Array:
             scatter, rows = scatter.sum(axis=0, keepdims=True), counts.sum(keepdims=True)
         expected = worth * _shaped(scatter, kind) + df * W
         covariances = np.repeat(expected / (worth * rows + df)[:, None, None], 1 if not tied else K, axis=0)
-        before = W
         precision = np.linalg.inv(covariances).mean(axis=0)
-        W = np.linalg.inv((precision + _WORTH * first_precision) / (1.0 + _WORTH)) + least
+        before, W = W, np.linalg.inv((precision + _WORTH * first_precision) / (1.0 + _WORTH)) + least
         # In units of the data, so that the last step does not depend on the axes.
         if np.linalg.norm(to_unit @ (W - before) @ to_unit.T) < _STEADY:
             break
-    return W
+    return log_likelihood, W
 
 
 def _shaped(matrices: Array, kind: object) -> Array:
