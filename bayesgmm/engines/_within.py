@@ -1,7 +1,7 @@
 """The covariance that one component is expected to have, on which default priors of a known number of them rest.
 
 The covariance of the data holds the spread between groups as well, so it is no scale for the groups themselves. Groups
-are looked for by k-means and by hierarchical clustering, and the scale W of the prior Sigma_k ~ InverseWishart(nu, nu W)
+are looked for by k-means and where rows are densest, and the scale W of the prior Sigma_k ~ InverseWishart(nu, nu W)
 is the one under which they are likeliest: empirical Bayes by EM, in which W^-1 becomes the mean of the expected
 precisions. It is a mean of precisions and not of covariances because a wide group must not blow up a narrow one: a
 scale that is too large is worth many rows, one that is too small only a few.
@@ -9,22 +9,26 @@ scale that is too large is worth many rows, one that is too small only a few.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
 from bayesgmm.numerics.linalg import inverse_lower, outer
-from bayesgmm.numerics.starts import hierarchies
 
 # A scale needs no more rows than this.
-_MOST_ROWS = 5000
+_MOST_ROWS = 2000
 # The best of so many partitions by k-means, each of so many of Lloyd's steps.
 _PARTITIONS, _LLOYD_STEPS = 8, 20
+# A dense group to begin with has so many rows for each that a covariance needs; so many places are tried.
+_DENSE, _PLACES = 5, 3
 # Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
 # and where it begins counts like so many components in the mean of precisions.
-_SHARE, _WORTH = 0.5, 0.5
-_MOST_STEPS, _STEADY = 30, 1e-3
+_SHARE, _WORTH = 0.5, 0.25
+_MOST_STEPS, _STEADY = 100, 1e-3
 # No direction of a component is expected to be narrower than this part of the data's variance.
 _NARROWEST = 1e-4
 
@@ -57,7 +61,7 @@ def within_covariance(problem: Problem) -> Array:
     units = problem.rows.units_by_row()
     ordered = places[order]
     found = []
-    for partition in (_k_means(ordered, K, units[order]), *hierarchies(ordered, K, np.random.default_rng(0))):
+    for partition in _partitions(ordered, K, units[order]):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
         found.append(_likeliest(problem, labels, units, kind, tied=isinstance(structure, Tied)))
@@ -116,6 +120,29 @@ def _shaped(matrices: Array, kind: object) -> Array:
     if isinstance(kind, Spherical):
         variances = np.repeat(variances.mean(axis=-1, keepdims=True), d, axis=-1)
     return variances[..., None] * np.eye(d)
+
+
+def _partitions(places: Array, K: int, units: Array) -> Iterator[NDArray[np.intp]]:
+    """Partitions of rows (n, d) to begin with."""
+    yield _k_means(places, K, units)
+    # A narrow group within a wide one is where rows are densest, and no partition into far apart groups shows it.
+    n, d = places.shape
+    size = min(_DENSE * (d + 1), n // (2 * K))
+    if size < 2:
+        return
+    distances, neighbours = cKDTree(places).query(places, size)
+    radius = distances[:, -1].copy()
+    for _ in range(_PLACES):
+        dense = neighbours[int(radius.argmin())]
+        labels = np.zeros(n, dtype=np.intp)
+        rest = np.delete(np.arange(n), dense)
+        if K > 2:
+            labels[rest] = _k_means(places[rest], K - 1, units[rest])
+        labels[dense] = K - 1
+        yield labels
+        radius[np.isin(neighbours, dense).any(axis=1)] = np.inf
+        if not np.isfinite(radius).any():
+            return
 
 
 def _k_means(places: Array, K: int, units: Array) -> NDArray[np.intp]:

@@ -84,12 +84,6 @@ def _joined(rows: Array, n_components: int, rng: np.random.Generator) -> Labels:
     return owner[_k_means(rows, n_groups, rng)]
 
 
-def hierarchies(whitened: Array, n_components: int, rng: np.random.Generator) -> Iterator[Labels]:
-    """Yield partitions of whitened rows by hierarchical clustering, with own covariances and without."""
-    for gaussian in (True, False):
-        yield _hierarchical(whitened, n_components, rng, gaussian=gaussian)
-
-
 def _chosen(n: int, n_components: int, rng: np.random.Generator) -> Labels:
     # Components that hang together may be more than there are rows.
     return rng.choice(n, n_components, replace=n < n_components)
