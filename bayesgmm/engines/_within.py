@@ -25,6 +25,8 @@ _MOST_ROWS = 2000
 _PARTITIONS, _LLOYD_STEPS = 8, 20
 # A dense group to begin with has so many rows for each that a covariance needs; so many places are tried.
 _DENSE, _PLACES = 5, 3
+# Nats for each number of a covariance by which another place to begin has to end higher than k-means.
+_BETTER = 0.5
 # Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
 # and where it begins counts like so many components in the mean of precisions.
 _SHARE, _WORTH = 0.5, 0.25
@@ -60,12 +62,15 @@ def within_covariance(problem: Problem) -> Array:
         places = places_of(problem)
     units = problem.rows.units_by_row()
     ordered = places[order]
-    found = []
+    best, W = -np.inf, total
     for partition in _partitions(ordered, K, units[order]):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
-        found.append(_likeliest(problem, labels, units, kind, tied=isinstance(structure, Tied)))
-    return max(found, key=lambda each: each[0])[1]
+        log_likelihood, found = _likeliest(problem, labels, units, kind, tied=isinstance(structure, Tied))
+        # Of several looks at rows without groups one is always a little likelier, and too narrow.
+        if log_likelihood > best + _BETTER * structure.n_free(1, problem.n_features):
+            best, W = log_likelihood, found
+    return W
 
 
 def _likeliest(
