@@ -49,7 +49,9 @@ def fewer_groups(fit: xr.DataTree) -> str:
     said = []
     if without:
         few = f"fewer than the {needed} that a covariance is estimated from"
-        said.append(f"{K - len(without)} of {K} components hold rows; by the labels {', '.join(without)} hold {few}")
+        said.append(
+            f"{K - len(without)} of {K} components hold enough rows; by the labels {', '.join(without)} hold {few}"
+        )
     if names.POSTERIOR in fit.children:
         empty = float((fit[names.POSTERIOR]["n_occupied"].to_numpy() < K).mean())
         if empty >= _LIKELY:
