@@ -40,7 +40,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
     if _empties(fitted.model.weights):
         return ""
     K, needed = len(fitted.components), fitted.model.covariances.fewest_rows(len(fitted.feature_names))
-    if K == 1:
+    if K == 1 or needed == 0:
         return ""
     rows = label_rows(fit)
     without = [
