@@ -55,17 +55,18 @@ def fit(
     Parameters
     ----------
     model : GaussianMixture
-        The declaration. Parts left out get weak priors scaled by the data (`GaussianMixture.filled`).
+        The declaration. Parts left out get weak priors learnt from the data (`GaussianMixture.filled`).
     data : array-like, DataFrame, DataArray or Data
         (n_obs, n_features); whatever `as_data` takes. With ``as_data(values, groups=labels)`` each group has weights
         of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
         (group, component), groups sorted by their labels.
     engine : EM, VB, Laplace, NUTS or Gibbs, optional
-        If left out: `Gibbs` under a prior on the number of components; otherwise `VB` where the declaration is
-        conjugate and all rows are exact, else `Laplace`, or `EM` where a part is `Flat`. The result stores which and
-        why.
+        If left out: `NUTS` (500 draws of 4 chains, which go on until they have mixed) where all rows are exact and
+        that takes up to some 10 seconds of a processor, else `Laplace`; where the importance weights of `Laplace` say
+        that its intervals may not hold, `NUTS` if that takes up to a minute. `EM` where a part is `Flat`, `Gibbs`
+        under a prior on the number of components. The result stores which and why.
     random_seed : int, optional
-        Makes the result reproducible. Without it the starts, and the draws of `VB`, differ from call to call.
+        Makes the result reproducible. Without it starts and draws differ from call to call.
     progressbar : bool
         Show a progress bar where a fit takes longer than a second.
 
@@ -75,9 +76,8 @@ def fit(
         In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (responsibilities with their
         interval), ``optimization`` (every start and how it ended), ``observed_data``, ``constant_data`` and, for
         engines with draws, ``posterior`` and ``sample_stats``; ``variational`` (VB); ``chains``, ``relabelling``,
-        ``unrelabelled`` and perhaps ``left_out`` (NUTS, Gibbs); ``all_draws`` where the number of
-        components is unknown. Attributes hold the model with all
-        numbers, the engine with its options, versions and the seed.
+        ``unrelabelled`` and perhaps ``left_out`` (NUTS, Gibbs); ``all_draws`` where the number of components is
+        unknown. Attributes hold the model with all numbers, the engine with its options, versions and the seed.
 
     Raises
     ------
@@ -90,6 +90,11 @@ def fit(
 
     Warns
     -----
+    FewerGroupsWarning
+        If a component holds fewer rows than a covariance is estimated from, or, where no engine was named, if one
+        component less describes the rows nearly as well.
+    UncalibratedWarning
+        If no engine was named and the intervals of the one that was taken may not hold.
     NotConvergedWarning
         If the best start ended before its optimum, or chains disagree.
 
