@@ -55,7 +55,7 @@ def fit(
     Parameters
     ----------
     model : GaussianMixture
-        The declaration. Parts left out get weak priors scaled by the data (`GaussianMixture.filled`).
+        The declaration. Parts left out get weak priors learnt from the data (`GaussianMixture.filled`).
     data : array-like, DataFrame, DataArray or Data
         (n_obs, n_features); whatever `as_data` takes. With ``as_data(values, groups=labels)`` each group has weights
         of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
@@ -92,6 +92,11 @@ def fit(
 
     Warns
     -----
+    FewerGroupsWarning
+        If a component holds fewer rows than a covariance is estimated from, or, where no engine was named, if one
+        component less describes the rows nearly as well.
+    UncalibratedWarning
+        If no engine was named and the intervals of the one that was taken may not hold.
     NotConvergedWarning
         If the best start ended before its optimum, or chains disagree.
     FewerGroupsWarning
