@@ -70,7 +70,7 @@ def within_covariance(problem: Problem) -> Array:
         # Of several looks at rows without groups one is always a little likelier, and too narrow.
         if log_likelihood > best + _BETTER * structure.n_free(1, problem.n_features):
             best, W = log_likelihood, found
-    return W
+    return 0.5 * (W + W.T)
 
 
 def _likeliest(
