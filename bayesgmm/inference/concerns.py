@@ -11,7 +11,7 @@ from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._support import gain_of_last
 from bayesgmm.engines.base import Parameters, Problem
-from bayesgmm.inference.summaries import label_rows
+from bayesgmm.inference.summaries import label_rows, rows_needed
 from bayesgmm.model import SparseDirichlet, StickBreaking
 from bayesgmm.model._weights_interface import Weights
 from bayesgmm.results.read import read_result
@@ -39,8 +39,8 @@ def fewer_groups(fit: xr.DataTree) -> str:
     fitted = read_result(fit)
     if _empties(fitted.model.weights):
         return ""
-    K, needed = len(fitted.components), fitted.model.covariances.fewest_rows(len(fitted.feature_names))
-    if K == 1:
+    K, needed = len(fitted.components), rows_needed(fitted.model, len(fitted.feature_names))
+    if K == 1 or not needed:
         return ""
     rows = label_rows(fit)
     without = [
@@ -48,7 +48,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
     ]
     said = []
     if without:
-        few = f"fewer than the {needed} that a covariance is estimated from"
+        few = f"fewer than the {needed} that a covariance is estimated from" if needed > 1 else "none"
         said.append(f"{K - len(without)} of {K} components hold rows; by the labels {', '.join(without)} hold {few}")
     if names.POSTERIOR in fit.children:
         empty = float((fit[names.POSTERIOR]["n_occupied"].to_numpy() < K).mean())

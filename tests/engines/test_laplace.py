@@ -347,7 +347,12 @@ def test_far_from_a_normal():
 
 def test_draws_as_they_are_carry_their_weights():
     x = separated(n=120)
-    model = bg.GaussianMixture(2)
+    model = bg.GaussianMixture(  # written out: priors that are left out are others for the evidence
+        2,
+        weights=bg.Dirichlet(1.0),
+        means=bg.ConjugateMeans(x.mean(axis=0), 0.01),
+        covariances=bg.InverseWishart(4.0, np.cov(x.T, bias=True) / 2),
+    )
     plain = fit(model, x, bg.Laplace(threads=1, n_init=1, n_polish=1, resample=False))
     stats = plain["sample_stats"]
     assert {"lp", "log_weight"} <= set(stats.data_vars)
