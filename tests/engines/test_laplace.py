@@ -519,5 +519,6 @@ def test_rows_that_do_not_tell_parameters():
     """Fewer rows than components is an error of the data; one row a component is none."""
     with pytest.raises(bg.InputError, match="n_components"):
         fit(bg.GaussianMixture(3), [0.0, 1.0])
-    result = fit(bg.GaussianMixture(2), [0.0, 0.0, 0.0, 1.0], bg.Laplace(threads=1, n_init=2, draws=100))
+    with pytest.warns(bg.FewerGroupsWarning, match=r"\(1 row\)"):
+        result = fit(bg.GaussianMixture(2), [0.0, 0.0, 0.0, 1.0], bg.Laplace(threads=1, n_init=2, draws=100))
     assert np.isfinite(result["posterior"]["means"]).all()
