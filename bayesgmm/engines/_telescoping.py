@@ -91,9 +91,14 @@ class Visits:
         return float(equal * effective_draws(terms) / terms.size)
 
     def difference(self, K: int, other: int, name: float | None = None) -> tuple[float, float]:
-        """Log evidence of K, perhaps under another prior, less that of another number, and its standard error."""
+        """Log evidence of K, perhaps under another prior, less that of another number, and its standard error.
+
+        NaN where no draw allows one of the two, as where two groups are so far apart that none is all in one component.
+        """
         if name is None and other == K:
             return 0.0, 0.0
+        if not all(np.isfinite(self._log_terms(*which)).any() for which in ((K, name), (other, None))):
+            return np.nan, np.nan
         (one, log_one), (two, log_two) = self._relative(K, name), self._relative(other, None)
         both = one - two
         return log_one - log_two, float(both.std() / math.sqrt(effective_draws(both)))

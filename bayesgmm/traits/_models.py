@@ -11,6 +11,7 @@ from bayesgmm._errors import InputError
 from bayesgmm.model import (
     LKJ,
     Covariances,
+    Dirichlet,
     EvenlySpacedMeans,
     FixedCovariances,
     Full,
@@ -75,7 +76,7 @@ class Question:
         pairs: list[tuple[str, Covariances]] = [(DISCRETE, none), (MIXED, within)]
         for kind, covariances in pairs:
             for K in self.n_types:
-                model = GaussianMixture(K, means=means, covariances=covariances)
+                model = GaussianMixture(K, weights=Dirichlet(1.0), means=means, covariances=covariances)
                 out.append(Hypothesis(name=f"{kind}, {K} types", kind=kind, model=model))
             if self.one_locus:
                 for name, model in one_locus(covariances, self.centre, self.scale).items():
