@@ -40,7 +40,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
     if _empties(fitted.model.weights):
         return ""
     K, needed = len(fitted.components), fitted.model.covariances.fewest_rows(len(fitted.feature_names))
-    if K == 1:
+    if K == 1 or needed == 0:
         return ""
     rows = label_rows(fit)
     without = [
@@ -49,7 +49,9 @@ def fewer_groups(fit: xr.DataTree) -> str:
     said = []
     if without:
         few = f"fewer than the {needed} that a covariance is estimated from"
-        said.append(f"{K - len(without)} of {K} components hold rows; by the labels {', '.join(without)} hold {few}")
+        said.append(
+            f"{K - len(without)} of {K} components hold enough rows; by the labels {', '.join(without)} hold {few}"
+        )
     if names.POSTERIOR in fit.children:
         empty = float((fit[names.POSTERIOR]["n_occupied"].to_numpy() < K).mean())
         if empty >= _LIKELY:
