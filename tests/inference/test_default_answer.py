@@ -301,18 +301,20 @@ def test_the_scale_beside_a_wide_group_is_near_that_of_the_narrow_one(n, n_wide,
     for seed in range(4):
         rng = np.random.default_rng(seed)
         x = np.r_[rng.normal(0, 0.1, n), rng.normal(far, wide, n_wide)]
-        # A hundred times the narrow variance or more without the mean of precisions.
+        # A mean of covariances would be a hundred times the narrow variance or more.
         assert within(x, 2).item() < 8 * 0.1**2
 
 
 def test_a_narrow_group_beside_a_wide_one_is_not_blown_up():
+    held = 0
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        x = np.r_[rng.normal(0, 0.3, 40), rng.normal(6, 3, 80)]
+        x = np.r_[rng.normal(0, 0.3, 40), rng.normal(4, 2, 80)]
         narrow = sds_of_the_narrower(default_fit(bg.GaussianMixture(2), x))
         low, high = np.quantile(narrow, [0.025, 0.975])
-        assert low <= 0.3 <= high
-        assert high < 0.7
+        held += low <= 0.3 <= high
+        assert high < 0.6
+    assert held >= 3
 
 
 def test_a_group_very_narrow_for_its_distance_wants_independent_means():
