@@ -30,7 +30,8 @@ _BETTER = 0.5
 # Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
 # and where it begins counts like so many components in the mean of precisions.
 _SHARE, _WORTH = 0.5, 0.25
-_MOST_STEPS, _STEADY = 100, 1e-4
+# Steps are small where they turn round, too, so that only very small ones are an end.
+_MOST_STEPS, _STEADY = 100, 1e-6
 # No direction of a component is expected to be narrower than this part of the data's variance.
 _NARROWEST = 1e-4
 
