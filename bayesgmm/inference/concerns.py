@@ -37,7 +37,8 @@ class UncalibratedWarning(UserWarning):
 def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
     fitted = read_result(fit)
-    if _empties(fitted.model.weights):
+    # With a prior on K nobody asked for so many components.
+    if names.ALL_DRAWS in fit.children or _empties(fitted.model.weights):
         return ""
     K, needed = len(fitted.components), rows_needed(fitted.model, len(fitted.feature_names))
     if K == 1 or not needed:
@@ -49,7 +50,9 @@ def fewer_groups(fit: xr.DataTree) -> str:
     said = []
     if without:
         few = f"fewer than the {needed} that a covariance is estimated from" if needed > 1 else "none"
-        said.append(f"{K - len(without)} of {K} components hold rows; by the labels {', '.join(without)} hold {few}")
+        said.append(
+            f"{K - len(without)} of {K} components hold enough rows; by the labels {', '.join(without)} hold {few}"
+        )
     if names.POSTERIOR in fit.children:
         empty = float((fit[names.POSTERIOR]["n_occupied"].to_numpy() < K).mean())
         if empty >= _LIKELY:

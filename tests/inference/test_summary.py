@@ -32,7 +32,8 @@ def test_table_of_vb(vb_fit):
         np.testing.assert_allclose(table[f"{column}_lower"], np.quantile(draws, 0.055, axis=0), rtol=1e-12)
         np.testing.assert_allclose(table[f"{column}_upper"], np.quantile(draws, 0.945, axis=0), rtol=1e-12)
         columns += [column, f"{column}_lower", f"{column}_upper"]
-    assert list(table.columns) == [*columns, "members", "uncertain"]
+    assert list(table.columns) == [*columns, "members", "uncertain", "note"]
+    assert (table["note"] == "intervals may be too narrow").all()
     assert table.index.tolist() == ["short", "long"]
     assert table.index.name == "component"
     assert table.attrs["interval"] == "89% eti"
@@ -42,8 +43,9 @@ def test_table_of_em(em_fit):
     table = bg.summary(em_fit)
     point = em_fit["point_estimate"].to_dataset()
     assert list(table.columns) == [
-        "weight", "mean[length]", "mean[width]", "sd[length]", "sd[width]", "members", "uncertain",
+        "weight", "mean[length]", "mean[width]", "sd[length]", "sd[width]", "members", "uncertain", "note",
     ]  # fmt: skip
+    assert (table["note"] == "").all()
     np.testing.assert_array_equal(table["weight"], point["weights"])
     np.testing.assert_array_equal(table["mean[width]"], point["means"].sel(feature="width"))
     np.testing.assert_array_equal(table["sd[length]"], np.sqrt(point["covariances"][:, 0, 0]))
@@ -92,7 +94,7 @@ def test_intervals_follow_the_settings_of_arviz(vb_fit):
 
 def test_one_column_and_no_names():
     table = bg.summary(fit(bg.GaussianMixture(2), two_groups(d=1)[:, 0], EM))
-    assert list(table.columns) == ["weight", "mean[x]", "sd[x]", "members", "uncertain"]
+    assert list(table.columns) == ["weight", "mean[x]", "sd[x]", "members", "uncertain", "note"]
     assert table.index.tolist() == [0, 1]
 
 
