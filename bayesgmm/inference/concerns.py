@@ -37,8 +37,8 @@ class UncalibratedWarning(UserWarning):
 def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
     fitted = read_result(fit)
-    # Under a prior on the number nobody asked for one.
-    if _empties(fitted.model.weights) or names.ALL_DRAWS in fit.children:
+    # With a prior on K nobody asked for so many components.
+    if names.ALL_DRAWS in fit.children or _empties(fitted.model.weights):
         return ""
     K, needed = len(fitted.components), rows_needed(fitted.model, len(fitted.feature_names))
     if K == 1 or not needed:
