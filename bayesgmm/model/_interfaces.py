@@ -246,10 +246,7 @@ class Covariances(Spec):
         """This structure and its prior in units z = x / scale."""
 
     def fewest_rows(self, n_features: int) -> int:
-        """The fewest distinct rows from which the covariance of a component can be estimated.
-
-        0 where a component is no group of rows but a piece of a larger shape.
-        """
+        """The fewest distinct rows from which the covariance of a component can be estimated."""
         return 2
 
     @abstractmethod

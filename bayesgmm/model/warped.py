@@ -322,9 +322,6 @@ class WarpedCovariances(NothingFree):
     def describe(self) -> str:
         return "(distance between neighbouring mu_k)^2"
 
-    def fewest_rows(self, n_features: int) -> int:
-        return 0
-
     def resolved(self, n_components: int, n_features: int) -> Self:
         return self
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import bayesgmm as bg
+from bayesgmm.inference.summaries import rows_needed
 from tests.inference.conftest import EM, VB, fit, two_groups
 
 
@@ -137,3 +138,26 @@ def test_under_em_the_number_is_certain(em_fit):
     out = bg.occupied_components(em_fit)
     assert out["probability"].to_numpy().tolist() == [0.0, 1.0]
     assert out["rows"]["component"].to_numpy().tolist() == ["short", "long"]
+
+
+@pytest.mark.parametrize(
+    ("model", "needed"),
+    [
+        (bg.GaussianMixture(3), 3),
+        (bg.GaussianMixture(3, covariances=bg.Diagonal()), 2),
+        (bg.GaussianMixture(3, covariances=bg.Tied()), 1),
+        (bg.GaussianMixture(3, covariances=bg.FixedCovariances(1.0)), 1),
+        (bg.GaussianMixture(3, means=bg.FixedMeans(np.eye(3, 2)), covariances=bg.FixedCovariances(1.0)), 0),
+        (bg.GaussianMixture(3, means=bg.FixedMeans(np.eye(3, 2)), covariances=bg.Diagonal()), 2),
+    ],
+    ids=["full", "diagonal", "tied", "known covariances", "known", "known means"],
+)
+def test_rows_without_which_a_component_rests_on_the_prior(model, needed):
+    assert rows_needed(model.filled(np.zeros(2), np.eye(2)), 2) == needed
+
+
+def test_components_that_hang_together_need_no_rows_of_their_own():
+    for covariances in (bg.ConstantCV(), bg.LinearVariance()):
+        model = bg.GaussianMixture(4, means=bg.EvenlySpacedMeans(), covariances=covariances)
+        assert rows_needed(model.filled(np.zeros(1), np.eye(1)), 1) == 0
+    assert rows_needed(bg.warped_normal().filled(np.zeros(1), np.eye(1)), 1) == 0
