@@ -145,7 +145,10 @@ def test_printing_contains_the_numbers(factory):
 @pytest.mark.parametrize(
     ("model", "wanted"),
     [
-        (GaussianMixture(1), ["1 component\n", "Dirichlet(1 + sqrt((d + 1) / 2))", "data mean", "/ 0.05", "d + 2, 2/3 df W)   (full)"]),
+        (
+            GaussianMixture(1),
+            ["1 component\n", "Dirichlet(1 + sqrt((d + 1) / 2))", "data mean", "/ 0.05", "d + 2, 2/3 df W)   (full)"],
+        ),
         (GaussianMixture(2, component_names=["low", "high"]), ["2 components (low, high)"]),
         (GaussianMixture(2, weights=Dirichlet([1.25, 4])), ["w ", "Dirichlet((1.25, 4))"]),
         (GaussianMixture(2, weights=StickBreaking(0.37)), ["StickBreaking(0.37)"]),
