@@ -30,7 +30,9 @@ _BETTER = 0.5
 # Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
 # and where it begins counts like so many components in the mean of precisions.
 _SHARE, _WORTH = 0.5, 0.25
-_MOST_STEPS, _STEADY = 100, 1e-4
+# Steps of EM for each place to begin, and for the one that is taken. They are small where they turn round, too, so that
+# only very small ones are an end.
+_FIRST_STEPS, _MOST_STEPS, _STEADY = 20, 80, 1e-6
 # No direction of a component is expected to be narrower than this part of the data's variance.
 _NARROWEST = 1e-4
 
@@ -62,19 +64,20 @@ def within_covariance(problem: Problem) -> Array:
         places = places_of(problem)
     units = problem.rows.units_by_row()
     ordered = places[order]
-    best, W = -np.inf, total
+    tied, best, taken = isinstance(structure, Tied), -np.inf, np.zeros(order.size, dtype=np.intp)
     for partition in _partitions(ordered, K, units[order]):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
-        log_likelihood, found = _likeliest(problem, labels, units, kind, tied=isinstance(structure, Tied))
+        log_likelihood, _ = _likeliest(problem, labels, units, kind, tied=tied, steps=_FIRST_STEPS)
         # Of several looks at rows without groups one is always a little likelier, and too narrow.
         if log_likelihood > best + _BETTER * structure.n_free(1, problem.n_features):
-            best, W = log_likelihood, found
-    return W
+            best, taken = log_likelihood, labels
+    _, W = _likeliest(problem, taken, units, kind, tied=tied, steps=_MOST_STEPS)
+    return 0.5 * (W + W.T)
 
 
 def _likeliest(
-    problem: Problem, labels: NDArray[np.intp], units: Array, kind: object, *, tied: bool
+    problem: Problem, labels: NDArray[np.intp], units: Array, kind: object, *, tied: bool, steps: int
 ) -> tuple[float, Array]:
     """Empirical Bayes from a partition: the log-likelihood where it ends, and W."""
     K, d = problem.K, problem.n_features
@@ -95,7 +98,7 @@ def _likeliest(
     # A spherical variance is estimated from all features of a row.
     worth = float(d) if isinstance(kind, Spherical) else 1.0
     log_likelihood = -np.inf
-    for _ in range(_MOST_STEPS):
+    for _ in range(steps):
         log_weights = np.log((counts + 1.0) / (counts.sum() + K))
         factors = inverse_lower(np.linalg.cholesky(covariances))
         seen = problem.statistics_at(log_weights, means, factors, log_noise=problem.typical_log_noise)

@@ -11,7 +11,7 @@ from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._support import gain_of_last
 from bayesgmm.engines.base import Parameters, Problem
-from bayesgmm.inference.summaries import label_rows
+from bayesgmm.inference.summaries import label_rows, rows_needed
 from bayesgmm.model import SparseDirichlet, StickBreaking
 from bayesgmm.model._weights_interface import Weights
 from bayesgmm.results.read import read_result
@@ -37,10 +37,11 @@ class UncalibratedWarning(UserWarning):
 def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
     fitted = read_result(fit)
-    if _empties(fitted.model.weights):
+    # Under a prior on the number nobody asked for one.
+    if _empties(fitted.model.weights) or names.ALL_DRAWS in fit.children:
         return ""
-    K, needed = len(fitted.components), fitted.model.covariances.fewest_rows(len(fitted.feature_names))
-    if K == 1 or needed == 0:
+    K, needed = len(fitted.components), rows_needed(fitted.model, len(fitted.feature_names))
+    if K == 1 or not needed:
         return ""
     rows = label_rows(fit)
     without = [
@@ -48,7 +49,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
     ]
     said = []
     if without:
-        few = f"fewer than the {needed} that a covariance is estimated from"
+        few = f"fewer than the {needed} that a covariance is estimated from" if needed > 1 else "none"
         said.append(
             f"{K - len(without)} of {K} components hold enough rows; by the labels {', '.join(without)} hold {few}"
         )

@@ -347,7 +347,12 @@ def test_far_from_a_normal():
 
 def test_draws_as_they_are_carry_their_weights():
     x = separated(n=120)
-    model = bg.GaussianMixture(2)
+    model = bg.GaussianMixture(  # written out: priors that are left out are others for the evidence
+        2,
+        weights=bg.Dirichlet(1.0),
+        means=bg.ConjugateMeans(x.mean(axis=0), 0.01),
+        covariances=bg.InverseWishart(4.0, np.cov(x.T, bias=True) / 2),
+    )
     plain = fit(model, x, bg.Laplace(threads=1, n_init=1, n_polish=1, resample=False))
     stats = plain["sample_stats"]
     assert {"lp", "log_weight"} <= set(stats.data_vars)
@@ -514,5 +519,6 @@ def test_rows_that_do_not_tell_parameters():
     """Fewer rows than components is an error of the data; one row a component is none."""
     with pytest.raises(bg.InputError, match="n_components"):
         fit(bg.GaussianMixture(3), [0.0, 1.0])
-    result = fit(bg.GaussianMixture(2), [0.0, 0.0, 0.0, 1.0], bg.Laplace(threads=1, n_init=2, draws=100))
+    with pytest.warns(bg.FewerGroupsWarning, match=r"\(1 row\)"):
+        result = fit(bg.GaussianMixture(2), [0.0, 0.0, 0.0, 1.0], bg.Laplace(threads=1, n_init=2, draws=100))
     assert np.isfinite(result["posterior"]["means"]).all()

@@ -153,6 +153,16 @@ def test_many_rows_are_searched_in_part():
     assert "compared on 20000 of the rows" in message
 
 
+@pytest.mark.parametrize("which", ["vb_fit", "em_fit"])
+def test_a_fit_to_so_many_rows_that_responsibilities_are_not_kept(which, request):
+    result = request.getfixturevalue(which)
+    without = result.copy()
+    without["assignments"] = result["assignments"].to_dataset().drop_vars("responsibilities")
+    assert bg.diagnose(without).identical(bg.diagnose(result))
+    assert bg.summary(without).equals(bg.summary(result))
+    assert bg.occupied_components(without).identical(bg.occupied_components(result))
+
+
 def test_a_component_of_few_rows(galaxies):
     wide = {"weights": bg.Dirichlet(1.0), "means": bg.ConjugateMeans(), "covariances": bg.InverseWishart(3, 0.325)}
     result = fit(bg.GaussianMixture(8, **wide), galaxies, EM)
