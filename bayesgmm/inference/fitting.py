@@ -55,29 +55,31 @@ def fit(
     Parameters
     ----------
     model : GaussianMixture
-        The declaration. Parts left out get weak priors scaled by the data (`GaussianMixture.filled`).
+        The declaration. Parts left out get weak priors learnt from the data (`GaussianMixture.filled`).
     data : array-like, DataFrame, DataArray or Data
         (n_obs, n_features); whatever `as_data` takes. With ``as_data(values, groups=labels)`` each group has weights
         of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
         (group, component), groups sorted by their labels.
     engine : EM, VB, Laplace, NUTS or Gibbs, optional
-        If left out: `Gibbs` under a prior on the number of components; otherwise `VB` where the declaration is
-        conjugate and all rows are exact, else `Laplace`, or `EM` where a part is `Flat`. The result stores which and
-        why.
+        If left out, the one whose intervals hold at a cost that the data allow: `NUTS` where all rows are exact and
+        sampling takes up to about 10 s of a processor; else `Laplace`, as long as its importance weights say that its
+        intervals hold; else `NUTS` up to about a minute, and beyond that what `Laplace` has, with a warning. `Gibbs`
+        under a prior on the number of components, `EM` where a part is `Flat`. The result stores which and why
+        (``engine_reason``), from a cost in rows, components and features that was measured.
     random_seed : int, optional
-        Makes the result reproducible. Without it the starts, and the draws of `VB`, differ from call to call.
+        Makes the result reproducible. Without it the starts and the draws differ from call to call.
     progressbar : bool
         Show a progress bar where a fit takes longer than a second.
 
     Returns
     -------
     xarray.DataTree
-        In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (responsibilities with their
-        interval), ``optimization`` (every start and how it ended), ``observed_data``, ``constant_data`` and, for
-        engines with draws, ``posterior`` and ``sample_stats``; ``variational`` (VB); ``chains``, ``relabelling``,
-        ``unrelabelled`` and perhaps ``left_out`` (NUTS, Gibbs); ``all_draws`` where the number of
-        components is unknown. Attributes hold the model with all
-        numbers, the engine with its options, versions and the seed.
+        In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (labels, and up to 100,000 rows
+        responsibilities with their interval), ``optimization`` (every start and how it ended), ``observed_data``,
+        ``constant_data`` and, for engines with draws, ``posterior`` and ``sample_stats``; ``variational`` (VB);
+        ``chains``, ``relabelling``, ``unrelabelled`` and perhaps ``left_out`` (NUTS, Gibbs); ``all_draws`` where the
+        number of components is unknown. Attributes hold the model with all numbers, the engine with its options,
+        versions and the seed.
 
     Raises
     ------
@@ -90,8 +92,17 @@ def fit(
 
     Warns
     -----
+    FewerGroupsWarning
+        If a component holds fewer rows than a covariance is estimated from, or, where no engine was named, if one
+        component less describes the rows nearly as well.
+    UncalibratedWarning
+        If no engine was named and the intervals of the one that was taken may not hold.
     NotConvergedWarning
         If the best start ended before its optimum, or chains disagree.
+    FewerGroupsWarning
+        If the rows hold fewer groups than the components asked for, or hardly tell them from fewer.
+    UncalibratedWarning
+        If no engine was named and intervals of the one that was chosen may not hold.
 
     Examples
     --------
