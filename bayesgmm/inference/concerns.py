@@ -45,7 +45,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
         return ""
     rows = label_rows(fit)
     without = [
-        f"{name} ({counted(_whole(n), 'row')})" for name, n in zip(fitted.components, rows, strict=True) if n < needed
+        f"{name} ({_units(n)})" for name, n in zip(fitted.components, rows, strict=True) if n < needed
     ]
     said = []
     if without:
@@ -103,5 +103,5 @@ def _empties(weights: Weights) -> bool:
     return not weights.bounded() or isinstance(weights, (StickBreaking, SparseDirichlet))
 
 
-def _whole(n: float) -> int | float:
-    return int(n) if n == int(n) else round(float(n), 1)
+def _units(n: float) -> str:
+    return counted(int(n), "row") if n == int(n) else f"{n:.1f} rows"
