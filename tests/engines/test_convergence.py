@@ -3,6 +3,7 @@
 The oracle computes the log-likelihood in the natural parameters of the components, with numpy alone.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -216,7 +217,10 @@ class Natural:
 def fitted(overlapping, seed):
     rows = overlapping.rows()
     model = bg.GaussianMixture(overlapping.K, **MAXIMUM_LIKELIHOOD)
-    return rows, bg.fit(model, rows, engine=bg.EM(threads=1), random_seed=seed, progressbar=False)
+    with warnings.catch_warnings():
+        # A wide component below others may have no row for which it is the likeliest.
+        warnings.simplefilter("ignore", bg.FewerGroupsWarning)
+        return rows, bg.fit(model, rows, engine=bg.EM(threads=1), random_seed=seed, progressbar=False)
 
 
 def converged_ends(overlapping, seed, *, most=None):
