@@ -358,6 +358,7 @@ def test_the_likelihood_never_falls(overlapping, seed):
     assert_traces_rise(fitted(overlapping, seed)[1], "log_posterior")
 
 
+@pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
 @pytest.mark.parametrize("factory", contract.FACTORIES, ids=contract.IDS)
 def test_the_objective_never_falls(factory):
     K, d = 2, 2
