@@ -250,7 +250,7 @@ def _checked_by_a_part(
 
 def _all_but_equal(importance: Importance) -> bool:
     fine = importance.pareto_k <= WORST_PARETO_K
-    return fine and importance.effective >= _ALL_BUT_EQUAL * importance.log_weights.size
+    return fine and importance.effective >= _ALL_BUT_EQUAL * importance.raw.size
 
 
 def _with_masses(reports: Sequence[StartReport], found: Sequence[Hill], masses: Array) -> list[StartReport]:
