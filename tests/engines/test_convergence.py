@@ -3,6 +3,7 @@
 The oracle computes the log-likelihood in the natural parameters of the components, with numpy alone.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -216,7 +217,10 @@ class Natural:
 def fitted(overlapping, seed):
     rows = overlapping.rows()
     model = bg.GaussianMixture(overlapping.K, **MAXIMUM_LIKELIHOOD)
-    return rows, bg.fit(model, rows, engine=bg.EM(threads=1), random_seed=seed, progressbar=False)
+    with warnings.catch_warnings():
+        # A wide component below others may have no row for which it is the likeliest.
+        warnings.simplefilter("ignore", bg.FewerGroupsWarning)
+        return rows, bg.fit(model, rows, engine=bg.EM(threads=1), random_seed=seed, progressbar=False)
 
 
 def converged_ends(overlapping, seed, *, most=None):
@@ -354,6 +358,7 @@ def test_the_likelihood_never_falls(overlapping, seed):
     assert_traces_rise(fitted(overlapping, seed)[1], "log_posterior")
 
 
+@pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
 @pytest.mark.parametrize("factory", contract.FACTORIES, ids=contract.IDS)
 def test_the_objective_never_falls(factory):
     K, d = 2, 2
