@@ -145,6 +145,8 @@ def run(
         truth = bg.simulate(setting.model, setting.n_obs, random_seed=of_data, n_features=setting.n_features)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bg.NotConvergedWarning)  # counted by status
+            # Of what the prior draws, some has groups of few rows.
+            warnings.simplefilter("ignore", bg.FewerGroupsWarning)
             try:
                 fit = bg.fit(fitted, truth["x"], engine=engine, random_seed=of_fit, progressbar=False)
             except bg.FitError:

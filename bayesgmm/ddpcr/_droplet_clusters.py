@@ -206,8 +206,11 @@ class DropletVariances(Covariances):
         mu, sd = self.log_positive_sd
         return f"(spread x {show(self.widths)})^2, sd_pos^2, ...; log sd_pos ~ Normal({show(mu)}, sd {show(sd)})"
 
-    def filled(self, covariance: Array, n_components: int) -> Self:
+    def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Self:
         return self
+
+    def fewest_rows(self, n_features: int) -> int:
+        return 0  # pieces of one shape, and clusters that may well be empty
 
     def resolved(self, n_components: int, n_features: int) -> Self:
         return self

@@ -12,7 +12,7 @@ from bayesgmm.data import as_data
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
-from bayesgmm.model import GaussianMixture
+from bayesgmm.model import ConjugateMeans, Dirichlet, GaussianMixture, InverseWishart
 
 Array = NDArray[np.float64]
 
@@ -83,8 +83,8 @@ def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONE
     """
     counts = np.ones(z.size) if counts is None else counts
     near = (z > _LOWEST) & (z < _HIGHEST)
-    data = as_data(z[near][:, None], weights=counts[near])
-    problem = build_problem(GaussianMixture(n_components), data, n_threads=1)
+    z, counts = z[near], counts[near]
+    problem = build_problem(_mixture(n_components, z, counts), as_data(z[:, None], weights=counts), n_threads=1)
     found = _SEARCH.run(problem, np.random.default_rng(0), Progress(False))
     end = found.reports[found.best].end
     assert end is not None
@@ -95,6 +95,17 @@ def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONE
     shares, means, widths = shares[kept], means[kept], widths[kept]
     order = np.argsort(means)
     return _standard(shares[order] / shares.sum(), means[order], widths[order])
+
+
+def _mixture(n_components: int, z: Array, counts: Array) -> GaussianMixture:
+    """Components with weak priors that pull at none of them: they share out one shape and are not groups."""
+    variance = float(np.average(np.square(z - np.average(z, weights=counts)), weights=counts))
+    return GaussianMixture(
+        n_components,
+        weights=Dirichlet(1.0),
+        means=ConjugateMeans(precision_scale=0.01),
+        covariances=InverseWishart(3.0, variance / n_components**2),
+    )
 
 
 @cache

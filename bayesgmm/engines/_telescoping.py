@@ -39,9 +39,9 @@ _PILOT, _RUN, _MOST = 400, 2_000, 80_000
 _BURN_IN = 50
 # Pilot runs: at least and at most; they end where no number has less than this share of its part of the visits.
 _FEWEST_PILOTS, _MOST_PILOTS, _EVEN = 3, 14, 0.25
-# Rows times components times sweeps of all chains, some twenty seconds of one processor; it is not begun where that
+# Rows times components times sweeps of all chains, some thirty seconds of one processor; it is not begun where that
 # allows fewer sweeps of a chain than the least.
-_MOST_WORK, _LEAST_SWEEPS = 1e8, 4_000
+_MOST_WORK, _LEAST_SWEEPS = 1.5e8, 4_000
 # The exact evidence of one component is a level even where it is seldom visited; it is not waited for beyond so many
 # times the run that the others need.
 _PATIENCE = 2.0
@@ -91,9 +91,14 @@ class Visits:
         return float(equal * effective_draws(terms) / terms.size)
 
     def difference(self, K: int, other: int, name: float | None = None) -> tuple[float, float]:
-        """Log evidence of K, perhaps under another prior, less that of another number, and its standard error."""
+        """Log evidence of K, perhaps under another prior, less that of another number, and its standard error.
+
+        NaN where one of them was never possible.
+        """
         if name is None and other == K:
             return 0.0, 0.0
+        if not all(np.isfinite(self._log_terms(*each)).any() for each in ((K, name), (other, None))):
+            return np.nan, np.nan
         (one, log_one), (two, log_two) = self._relative(K, name), self._relative(other, None)
         both = one - two
         return log_one - log_two, float(both.std() / math.sqrt(effective_draws(both)))

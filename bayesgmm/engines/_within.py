@@ -1,30 +1,38 @@
 """The covariance that one component is expected to have, on which default priors of a known number of them rest.
 
 The covariance of the data holds the spread between groups as well, so it is no scale for the groups themselves. Groups
-are looked for by k-means, and from there the scale W of the prior Sigma_k ~ InverseWishart(nu, nu W) is the one under
-which the groups are likeliest: empirical Bayes by EM, in which W^-1 becomes the mean of the expected precisions. It is
-a mean of precisions and not of covariances because a wide group must not blow up a narrow one: a scale that is too
-large is worth many rows, one that is too small only a few.
+are looked for by k-means and where rows are densest, and the scale W of the prior Sigma_k ~ InverseWishart(nu, nu W)
+is the one under which they are likeliest: empirical Bayes by EM, in which W^-1 becomes the mean of the expected
+precisions. It is a mean of precisions and not of covariances because a wide group must not blow up a narrow one: a
+scale that is too large is worth many rows, one that is too small only a few.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
 from bayesgmm.numerics.linalg import inverse_lower, outer
 
 # A scale needs no more rows than this.
-_MOST_ROWS = 5000
+_MOST_ROWS = 2000
 # The best of so many partitions by k-means, each of so many of Lloyd's steps.
 _PARTITIONS, _LLOYD_STEPS = 8, 20
+# A dense group to begin with has so many rows for each that a covariance needs; so many places are tried.
+_DENSE, _PLACES = 5, 3
+# Nats for each number of a covariance by which another place to begin has to end higher than k-means.
+_BETTER = 0.5
 # Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
 # and where it begins counts like so many components in the mean of precisions.
-_SHARE, _WORTH = 0.5, 0.5
-# Steps are small where they turn round, too, so that only very small ones are an end.
-_MOST_STEPS, _STEADY = 30, 1e-6
+_SHARE, _WORTH = 0.5, 0.25
+# Steps of EM for each place to begin, and for the one that is taken. They are small where they turn round, too, so that
+# only very small ones are an end.
+_FIRST_STEPS, _MOST_STEPS, _STEADY = 20, 80, 1e-6
 # No direction of a component is expected to be narrower than this part of the data's variance.
 _NARROWEST = 1e-4
 
@@ -35,25 +43,45 @@ def within_covariance(problem: Problem) -> Array:
     It depends on the rows, but not on their order or on a seed, and changes with their units as the covariance of the
     data does: under all linear maps for full covariances, under those that the structure allows for others.
     """
-    K, d = problem.K, problem.n_features
+    K = problem.K
     total = outer(problem.data_cholesky)
     if K == 1:
         return total
     structure = problem.model.covariances
-    tied = isinstance(structure, Tied)
     kind = structure.structure if isinstance(structure, Tied) else structure
     separate = isinstance(kind, (Diagonal, Spherical))
-    places = problem.x.T if separate else np.linalg.solve(problem.data_cholesky, problem.x).T
+
+    def places_of(own: Problem) -> Array:
+        return own.x.T if separate else np.linalg.solve(own.data_cholesky, own.x).T
+
+    places = places_of(problem)
     # In order of their distance from the middle, which neither a linear map nor another order of the rows changes.
     order = np.argsort(np.square(places - places.mean(axis=0)).sum(axis=1), kind="stable")
     if order.size > _MOST_ROWS:
         order = order[np.linspace(0, order.size - 1, _MOST_ROWS).astype(np.intp)]
         kept = np.sort(order)
         problem, order = problem.part(kept), np.searchsorted(kept, order)
-        places = problem.x.T if separate else np.linalg.solve(problem.data_cholesky, problem.x).T
+        places = places_of(problem)
     units = problem.rows.units_by_row()
-    labels = np.empty(order.size, dtype=np.intp)
-    labels[order] = _k_means(places[order], K, units[order])
+    ordered = places[order]
+    tied, best, taken = isinstance(structure, Tied), -np.inf, np.zeros(order.size, dtype=np.intp)
+    for partition in _partitions(ordered, K, units[order]):
+        labels = np.empty(order.size, dtype=np.intp)
+        labels[order] = partition
+        log_likelihood, _ = _likeliest(problem, labels, units, kind, tied=tied, steps=_FIRST_STEPS)
+        # Of several looks at rows without groups one is always a little likelier, and too narrow.
+        if log_likelihood > best + _BETTER * structure.n_free(1, problem.n_features):
+            best, taken = log_likelihood, labels
+    _, W = _likeliest(problem, taken, units, kind, tied=tied, steps=_MOST_STEPS)
+    return 0.5 * (W + W.T)
+
+
+def _likeliest(
+    problem: Problem, labels: NDArray[np.intp], units: Array, kind: object, *, tied: bool, steps: int
+) -> tuple[float, Array]:
+    """Empirical Bayes from a partition: the log-likelihood where it ends, and W."""
+    K, d = problem.K, problem.n_features
+    total = outer(problem.data_cholesky)
     shares = np.eye(K)[labels] * units[:, None]
     counts = shares.sum(axis=0)
     means = (problem.x @ shares / np.maximum(counts, 1.0)).T
@@ -66,14 +94,15 @@ def within_covariance(problem: Problem) -> Array:
     least = _NARROWEST * _shaped(total, kind)
     to_unit = inverse_lower(problem.data_cholesky)
     covariances = np.repeat(W[None], K, axis=0)
-    df = d + 2.0 if not separate else 3.0
+    df = 3.0 if isinstance(kind, (Diagonal, Spherical)) else d + 2.0
     # A spherical variance is estimated from all features of a row.
     worth = float(d) if isinstance(kind, Spherical) else 1.0
-    for _ in range(_MOST_STEPS):
+    log_likelihood = -np.inf
+    for _ in range(steps):
         log_weights = np.log((counts + 1.0) / (counts.sum() + K))
         factors = inverse_lower(np.linalg.cholesky(covariances))
         seen = problem.statistics_at(log_weights, means, factors, log_noise=problem.typical_log_noise)
-        counts = seen.counts
+        log_likelihood, counts = seen.log_normaliser, seen.counts
         step = seen.first / np.maximum(counts, 1.0)[:, None]
         scatter = seen.second - counts[:, None, None] * step[:, :, None] * step[:, None, :]
         means = means + step
@@ -82,13 +111,12 @@ def within_covariance(problem: Problem) -> Array:
             scatter, rows = scatter.sum(axis=0, keepdims=True), counts.sum(keepdims=True)
         expected = worth * _shaped(scatter, kind) + df * W
         covariances = np.repeat(expected / (worth * rows + df)[:, None, None], 1 if not tied else K, axis=0)
-        before = W
         precision = np.linalg.inv(covariances).mean(axis=0)
-        W = np.linalg.inv((precision + _WORTH * first_precision) / (1.0 + _WORTH)) + least
+        before, W = W, np.linalg.inv((precision + _WORTH * first_precision) / (1.0 + _WORTH)) + least
         # In units of the data, so that the last step does not depend on the axes.
         if np.linalg.norm(to_unit @ (W - before) @ to_unit.T) < _STEADY:
             break
-    return W
+    return log_likelihood, W
 
 
 def _shaped(matrices: Array, kind: object) -> Array:
@@ -100,6 +128,29 @@ def _shaped(matrices: Array, kind: object) -> Array:
     if isinstance(kind, Spherical):
         variances = np.repeat(variances.mean(axis=-1, keepdims=True), d, axis=-1)
     return variances[..., None] * np.eye(d)
+
+
+def _partitions(places: Array, K: int, units: Array) -> Iterator[NDArray[np.intp]]:
+    """Partitions of rows (n, d) to begin with."""
+    yield _k_means(places, K, units)
+    # A narrow group within a wide one is where rows are densest, and no partition into far apart groups shows it.
+    n, d = places.shape
+    size = min(_DENSE * (d + 1), n // (2 * K))
+    if size < 2:
+        return
+    distances, neighbours = cKDTree(places).query(places, size)
+    radius = distances[:, -1].copy()
+    for _ in range(_PLACES):
+        dense = neighbours[int(radius.argmin())]
+        labels = np.zeros(n, dtype=np.intp)
+        rest = np.delete(np.arange(n), dense)
+        if K > 2:
+            labels[rest] = _k_means(places[rest], K - 1, units[rest])
+        labels[dense] = K - 1
+        yield labels
+        radius[np.isin(neighbours, dense).any(axis=1)] = np.inf
+        if not np.isfinite(radius).any():
+            return
 
 
 def _k_means(places: Array, K: int, units: Array) -> NDArray[np.intp]:

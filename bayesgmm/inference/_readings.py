@@ -112,14 +112,21 @@ def _posterior(comparison: xr.Dataset) -> str:
     by_number = comparison["posterior_probability"]
     if "structure" in by_number.dims:
         by_number = by_number.sum("structure", min_count=1)
-    parts = []
+    possible = by_number["n_components"].where(comparison["prior_probability"] > 0, drop=True).to_numpy()
+    parts, known = [], []
     for scale in by_number["mean_scale"].to_numpy():
         at = by_number.sel(mean_scale=scale).dropna("n_components")
         if at.size:
             best = int(at.to_numpy().argmax())
             number, share = at["n_components"].to_numpy()[best], at.to_numpy()[best]
-            parts.append(f"{number} has {share:.2f} at {scale:.3g} times the width")
-    stable = len({part.split(" ")[0] for part in parts}) == 1
+            missing = [str(int(K)) for K in possible if K not in at["n_components"].to_numpy()]
+            without = f" (without {', '.join(missing)})" if missing else ""
+            parts.append(f"{number} has {share:.2f} at {scale:.3g} times the width{without}")
+            known.append((int(number), not missing))
+    if not parts:
+        return "There is no posterior over numbers of Gaussians."
+    # Where numbers are left out the others say nothing about what a width does.
+    stable = len({number for number, complete in known if complete}) <= 1
     depends = "" if stable else " The choice depends on that width, which is a belief and not in the data."
     return f"Posterior over numbers of Gaussians, by the width of the prior on means: {'; '.join(parts)}.{depends}"
 

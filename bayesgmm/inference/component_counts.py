@@ -17,13 +17,21 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._assess import Assessed, Job, assess, optima
+from bayesgmm.inference._comparison_arguments import (
+    check_models,
+    checked_criteria,
+    checked_numbers,
+    checked_prior,
+    checked_scales,
+    checked_structures,
+)
 from bayesgmm.inference._evidence_prior import difference_from_fit, prior_in_words
 from bayesgmm.inference._evidence_table import EvidenceTable, evidence_table
 from bayesgmm.inference._loo_differences import loo_differences
 from bayesgmm.inference._parallel import check_cores, run_parallel
-from bayesgmm.inference._readings import ALWAYS, CRITERIA, MEANINGS, readings
+from bayesgmm.inference._readings import ALWAYS, MEANINGS, readings
 from bayesgmm.inference.fitting import check_seed
-from bayesgmm.model import Diagonal, FilledMixture, Full, GaussianMixture, InverseWishart, Spherical, Tied
+from bayesgmm.model import GaussianMixture
 from bayesgmm.model._interfaces import Covariances
 
 if TYPE_CHECKING:
@@ -31,16 +39,7 @@ if TYPE_CHECKING:
 
     from bayesgmm.numerics.passes import Array
 
-STRUCTURES: dict[str, Any] = {
-    "full": Full,
-    "tied": lambda prior: Tied(Full(prior)),
-    "diagonal": Diagonal,
-    "spherical": Spherical,
-    "tied diagonal": lambda prior: Tied(Diagonal(prior)),
-    "tied spherical": lambda prior: Tied(Spherical(prior)),
-}
 _NO_OPTIMUM = "NO_PROPER_OPTIMUM"
-_NEEDS_PRIORS = ("elbo", "evidence", "loo")
 
 
 def compare_components(
@@ -139,17 +138,17 @@ def compare_components(
     """
     check_seed(random_seed)
     table = as_data(data)
-    numbers = _numbers(n_components)
-    own, names = _structures(model, structures)
-    wanted = _criteria(criteria)
-    scales = _scales(mean_scales)
+    numbers = checked_numbers(n_components)
+    own, names = checked_structures(model, structures)
+    wanted = checked_criteria(criteria)
+    scales = checked_scales(mean_scales)
     if engine is not None and not isinstance(engine, NUTS):
         raise InputError("engine", f"got {engine!r}", "Give NUTS(...), or leave it out for importance sampling")
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 100:
         raise InputError("draws", f"got {draws!r}", "Give a whole number of at least 100")
-    prior_of_numbers = _prior(prior, len(numbers))
+    prior_of_numbers = checked_prior(prior, len(numbers))
     cores = check_cores(cores)
-    filled = _check_models(own, numbers, table)
+    filled = check_models(own, numbers, table)
     proper = all(each.proper for each in filled)
     by_likelihood = table.noise_scale is None and all(len(each.improper_parts()) == 3 for each in filled)
     if criteria is not None and not proper and wanted:
@@ -322,88 +321,3 @@ def _posterior(evidence: Array, prior: Array) -> Array:
     shares = np.exp(known - np.where(np.isfinite(top), top, 0.0))
     total = shares.sum(axis=(0, 1))
     return np.where((total > 0) & ~np.isnan(log), shares / np.where(total > 0, total, 1.0), np.nan)
-
-
-def _numbers(n_components: Any) -> list[int]:
-    try:
-        given = list(n_components)
-    except TypeError:
-        given = [n_components]
-    fine = [isinstance(K, (int, np.integer)) and not isinstance(K, bool) and K >= 1 for K in given]
-    if not given or not all(fine):
-        bad = "an empty sequence" if not given else repr(given[fine.index(False)])
-        raise InputError("n_components", f"got {bad}", "Give whole numbers of at least 1, such as range(1, 9)")
-    return sorted({int(K) for K in given})
-
-
-def _structures(model: Any, structures: Any) -> tuple[list[GaussianMixture], list[str] | None]:
-    if not isinstance(model, GaussianMixture):
-        raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
-    model.refuse("compare_components")
-    if structures is None:
-        return [model], None
-    if isinstance(structures, Mapping) and structures:
-        named = dict(structures)
-    else:
-        given = [structures] if isinstance(structures, str) else list(structures)
-        unknown = [each for each in given if not isinstance(each, str) or each not in STRUCTURES]
-        if unknown or not given:
-            got = repr(unknown[0]) if unknown else "an empty sequence"
-            raise InputError("structures", f"got {got}", f"Give some of {', '.join(map(repr, STRUCTURES))}, or a dict")
-        covariances = model.covariances
-        prior = covariances.innermost if isinstance(covariances, Covariances) else InverseWishart()
-        if prior is None:
-            raise InputError("structures", f"covariances={covariances}", "Give covariances with a prior, or a dict")
-        named = {name: STRUCTURES[name](prior) for name in given}
-    return [model._replace(covariances=each) for each in named.values()], [str(name) for name in named]
-
-
-def _criteria(criteria: Any) -> set[str]:
-    if criteria is None:
-        return set(_NEEDS_PRIORS)
-    given = [criteria] if isinstance(criteria, str) else list(criteria)
-    for each in given:
-        if each not in CRITERIA:
-            raise InputError("criteria", f"got {each!r}", f"Give some of {', '.join(map(repr, CRITERIA))}")
-    return set(given) & set(_NEEDS_PRIORS)
-
-
-def _scales(mean_scales: Any) -> tuple[float, ...]:
-    try:
-        given = np.atleast_1d(np.asarray(mean_scales, dtype=float))
-    except (TypeError, ValueError):
-        given = np.empty(0)
-    if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given > 0)).all():
-        raise InputError("mean_scales", f"got {mean_scales!r}", "Give positive numbers, such as (1/3, 1, 3)")
-    if 1.0 not in given:
-        raise InputError("mean_scales", f"got {mean_scales!r}", "1, the declared width, must be among them")
-    return tuple(dict.fromkeys(float(each) for each in given))
-
-
-def _prior(prior: Any, n: int) -> Array:
-    if prior is None:
-        return np.full(n, 1.0 / n)
-    try:
-        given = np.asarray(prior, dtype=float)
-    except (TypeError, ValueError):
-        given = np.empty(0)
-    if given.shape != (n,) or not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
-        hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
-        raise InputError("prior", f"got {prior!r}", hint)
-    return given / given.sum()
-
-
-def _check_models(models: list[GaussianMixture], numbers: list[int], data: Data) -> list[FilledMixture]:
-    """Raise for declarations that cannot have every number of components; the filled ones."""
-    filled = []
-    for model in models:
-        for K in (numbers[0], numbers[-1]):
-            try:
-                declared = model._replace(n_components=K, component_names=None)
-                filled.append(build_problem(declared, data, for_evidence=True).declared)
-            except InputError as error:
-                if error.argument in ("data", "n_components"):
-                    raise
-                hint = "Its priors are for each component by itself; give priors that all share"
-                raise InputError("model", f"cannot have {K} components: {error}", hint) from error
-    return filled

@@ -11,7 +11,7 @@ from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._support import gain_of_last
 from bayesgmm.engines.base import Parameters, Problem
-from bayesgmm.inference.summaries import label_rows
+from bayesgmm.inference.summaries import label_rows, rows_needed
 from bayesgmm.model import SparseDirichlet, StickBreaking
 from bayesgmm.model._weights_interface import Weights
 from bayesgmm.results.read import read_result
@@ -37,19 +37,20 @@ class UncalibratedWarning(UserWarning):
 def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
     fitted = read_result(fit)
-    if _empties(fitted.model.weights):
+    # With a prior on K nobody asked for so many components.
+    if names.ALL_DRAWS in fit.children or _empties(fitted.model.weights):
         return ""
-    K, needed = len(fitted.components), fitted.model.covariances.fewest_rows(len(fitted.feature_names))
-    if K == 1:
+    K, needed = len(fitted.components), rows_needed(fitted.model, len(fitted.feature_names))
+    if K == 1 or not needed:
         return ""
     rows = label_rows(fit)
-    without = [
-        f"{name} ({counted(_whole(n), 'row')})" for name, n in zip(fitted.components, rows, strict=True) if n < needed
-    ]
+    without = [f"{name} ({_units(n)})" for name, n in zip(fitted.components, rows, strict=True) if n < needed]
     said = []
     if without:
-        few = f"fewer than the {needed} that a covariance is estimated from"
-        said.append(f"{K - len(without)} of {K} components hold rows; by the labels {', '.join(without)} hold {few}")
+        few = f"fewer than the {needed} that a covariance is estimated from" if needed > 1 else "none"
+        said.append(
+            f"{K - len(without)} of {K} components hold enough rows; by the labels {', '.join(without)} hold {few}"
+        )
     if names.POSTERIOR in fit.children:
         empty = float((fit[names.POSTERIOR]["n_occupied"].to_numpy() < K).mean())
         if empty >= _LIKELY:
@@ -100,5 +101,5 @@ def _empties(weights: Weights) -> bool:
     return not weights.bounded() or isinstance(weights, (StickBreaking, SparseDirichlet))
 
 
-def _whole(n: float) -> int | float:
-    return int(n) if n == int(n) else round(float(n), 1)
+def _units(n: float) -> str:
+    return counted(int(n), "row") if n == int(n) else f"{n:.1f} rows"

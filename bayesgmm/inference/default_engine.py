@@ -53,8 +53,10 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
 def choose_engine(problem: Problem) -> tuple[Engine, str]:
     """The engine to begin with for a declaration and data, and the reason in a sentence or two."""
     model, n_features = problem.declared, problem.n_features
-    if model.only_by_gibbs():
-        return Gibbs(), f"Only Gibbs takes {' and '.join(model.only_by_gibbs())}."
+    parts = [f"n_components={problem.number}"] if problem.number is not None else []
+    parts += model.only_by_gibbs()
+    if parts:
+        return Gibbs(), f"Only Gibbs takes {' and '.join(parts)}."
     sampler = _SAMPLER
     try:
         sampler.check(model, n_features)

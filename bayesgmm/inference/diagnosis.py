@@ -164,15 +164,6 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     ]
 
 
-def _rows(fit: xr.DataTree) -> xr.DataArray:
-    """Expected units of each component."""
-    import xarray as xr
-
-    units = xr.DataArray(units_of(fit), dims=names.OBS)
-    assigned = fit[names.ASSIGNMENTS].to_dataset()
-    return (assigned["responsibilities"] * units).sum(names.OBS)
-
-
 def _least_rows(fit: xr.DataTree) -> int:
     """Fewer rows than this do not support a covariance."""
     return fit[names.POINT].sizes[names.FEATURE] + 1
@@ -206,7 +197,7 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     weight = np.exp(log_weight - log_weight.max())
     share = float(weight.sum() ** 2 / (weight @ weight) / weight.size)
     k = smoothed(log_weight).pareto_k
-    empty = float(_rows(fit).min()) < _least_rows(fit)
+    empty = float(fit[names.ASSIGNMENTS].to_dataset()["expected_rows"].min()) < _least_rows(fit)
     if share > _ALL_BUT_EQUAL:
         # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
         text = f"Where q is, it is all but the posterior: the importance weights are worth {share:.2%} of the draws."

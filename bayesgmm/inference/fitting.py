@@ -61,23 +61,25 @@ def fit(
         of its own, all with the declared prior; means and covariances are shared. ``weights`` then has the dimensions
         (group, component), groups sorted by their labels.
     engine : EM, VB, Laplace, NUTS or Gibbs, optional
-        If left out: `NUTS` (500 draws of 4 chains, which go on until they have mixed) where all rows are exact and
-        that takes up to some 10 seconds of a processor, else `Laplace`; where the importance weights of `Laplace` say
-        that its intervals may not hold, `NUTS` if that takes up to a minute. `EM` where a part is `Flat`, `Gibbs`
-        under a prior on the number of components. The result stores which and why.
+        If left out, the one whose intervals hold at a cost that the data allow: `NUTS` where all rows are exact and
+        sampling takes up to about 10 s of a processor; else `Laplace`, as long as its importance weights say that its
+        intervals hold; else `NUTS` up to about a minute, and beyond that what `Laplace` has, with a warning. `Gibbs`
+        under a prior on the number of components, `EM` where a part is `Flat`. The result stores which and why
+        (``engine_reason``), from a cost in rows, components and features that was measured.
     random_seed : int, optional
-        Makes the result reproducible. Without it starts and draws differ from call to call.
+        Makes the result reproducible. Without it the starts and the draws differ from call to call.
     progressbar : bool
         Show a progress bar where a fit takes longer than a second.
 
     Returns
     -------
     xarray.DataTree
-        In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (responsibilities with their
-        interval), ``optimization`` (every start and how it ended), ``observed_data``, ``constant_data`` and, for
-        engines with draws, ``posterior`` and ``sample_stats``; ``variational`` (VB); ``chains``, ``relabelling``,
-        ``unrelabelled`` and perhaps ``left_out`` (NUTS, Gibbs); ``all_draws`` where the number of components is
-        unknown. Attributes hold the model with all numbers, the engine with its options, versions and the seed.
+        In ArviZ's schema, with the groups ``point_estimate``, ``assignments`` (labels, and up to 100,000 rows
+        responsibilities with their interval), ``optimization`` (every start and how it ended), ``observed_data``,
+        ``constant_data`` and, for engines with draws, ``posterior`` and ``sample_stats``; ``variational`` (VB);
+        ``chains``, ``relabelling``, ``unrelabelled`` and perhaps ``left_out`` (NUTS, Gibbs); ``all_draws`` where the
+        number of components is unknown. Attributes hold the model with all numbers, the engine with its options,
+        versions and the seed.
 
     Raises
     ------
@@ -97,6 +99,10 @@ def fit(
         If no engine was named and the intervals of the one that was taken may not hold.
     NotConvergedWarning
         If the best start ended before its optimum, or chains disagree.
+    FewerGroupsWarning
+        If the rows hold fewer groups than the components asked for, or hardly tell them from fewer.
+    UncalibratedWarning
+        If no engine was named and intervals of the one that was chosen may not hold.
 
     Examples
     --------

@@ -11,6 +11,7 @@ from bayesgmm._errors import InputError
 from bayesgmm.model import (
     LKJ,
     Covariances,
+    Dirichlet,
     EvenlySpacedMeans,
     FixedCovariances,
     Full,
@@ -70,18 +71,18 @@ class Question:
         """All of them."""
         none = FixedCovariances(float(np.square(_NO_SPREAD * known.errors.min())))
         within = Full(LKJ(1.0, scale=HalfNormal(_WITHIN * self.scale)))
-        means = NormalMeans(self.centre, _MEANS * self.scale)
+        means, uniform = NormalMeans(self.centre, _MEANS * self.scale), Dirichlet(1.0)
         out = []
         pairs: list[tuple[str, Covariances]] = [(DISCRETE, none), (MIXED, within)]
         for kind, covariances in pairs:
             for K in self.n_types:
-                model = GaussianMixture(K, means=means, covariances=covariances)
+                model = GaussianMixture(K, weights=uniform, means=means, covariances=covariances)
                 out.append(Hypothesis(name=f"{kind}, {K} types", kind=kind, model=model))
             if self.one_locus:
                 for name, model in one_locus(covariances, self.centre, self.scale).items():
                     out.append(Hypothesis(name=f"{kind}, {name}", kind=kind, model=model))
         loc, scale = (self.centre, _MEANS * self.scale), HalfNormal(_ALL * self.scale)
-        one = GaussianMixture(1, means=means, covariances=LKJ(1.0, scale=scale))
+        one = GaussianMixture(1, weights=uniform, means=means, covariances=LKJ(1.0, scale=scale))
         skewed = warped_normal(loc=loc, scale=scale, skew=_SKEW)
         tailed = warped_normal(loc=loc, scale=scale, skew=_SKEW, tails=_TAILS)
         edges = warped_normal(loc=loc, scale=scale, skew=_SKEW, tails=_LIGHT[1], tails_mean=_LIGHT[0])

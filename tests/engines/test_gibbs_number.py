@@ -96,7 +96,9 @@ def test_separated_groups_are_found(number, weights):
 
     x, truth = five_groups()
     engine = bg.Gibbs(sweeps=30_000, burn_in=500, thin=40)
-    fit = bg.fit(bg.GaussianMixture(number, weights=weights), x, engine=engine, random_seed=1, **QUIET)
+    parts = {"means": bg.ConjugateMeans(x.mean(axis=0), 0.01), "covariances": bg.InverseWishart(4.0, np.cov(x.T) / 10)}
+    model = bg.GaussianMixture(number, weights=weights, **(parts if number == 10 else {}))
+    fit = bg.fit(model, x, engine=engine, random_seed=1, **QUIET)
     found = bg.component_posterior(fit)
     assert found.attrs["mode_n_occupied"] == 5
     assert float(found["probability_occupied"].sel(number=5)) > 0.8  # sparse weights: .83 in the long run

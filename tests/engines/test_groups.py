@@ -330,7 +330,7 @@ def test_priors_by_group(data):
 
 
 def test_printed_model(fits):
-    assert "w_g            ~ Dirichlet((1, 1)) in each of 3 groups" in str(
+    assert "w_g            ~ Dirichlet((2.225, 2.225)) in each of 3 groups" in str(
         GaussianMixture.from_json(fits["EM"].attrs["model"])
     )
 

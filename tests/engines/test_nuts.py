@@ -184,7 +184,9 @@ def test_a_proper_posterior_of_few_rows_is_sampled():
         covariances=bg.LKJ(2.0, scale=bg.LogNormal(0, 0.4)),
     )
     x = np.random.default_rng(0).normal(size=(5, 2))
-    fit = bg.fit(model, x, engine=bg.NUTS(draws=50, tune=50, chains=2, n_init=4), random_seed=1, **QUIET)
+    engine = bg.NUTS(draws=50, tune=50, chains=2, n_init=4)
+    with pytest.warns(bg.FewerGroupsWarning, match="fewer than the 3"):
+        fit = bg.fit(model, x, engine=engine, random_seed=1, **QUIET)
     assert np.isfinite(fit["posterior"]["means"]).all()
 
 

@@ -1,5 +1,7 @@
 """Evidence from visits of a sampler that moves between numbers of components, against sums over all assignments."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,13 @@ def test_other_widths_from_the_same_draws(visits, factor, kappa):
         assert lower - 4 * lower_error < change < upper + 4 * upper_error
         assert Limits(lower=lower, upper=upper).why_not(change, 0.05) == ""
         assert pointwise(problem(), K, factor).why_not(change, 0.0) == ""
+
+
+def test_a_number_that_was_never_possible_has_no_evidence(visits):
+    never = replace(visits, occupied=np.maximum(visits.occupied, 2))
+    assert never.effective(1) == 0.0
+    assert np.isnan(never.difference(1, 2)).all()
+    assert np.isfinite(never.difference(3, 2)).all()
 
 
 def test_what_cannot_be_is_said():

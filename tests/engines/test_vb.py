@@ -103,6 +103,8 @@ CONJUGATE = {
     "diagonal": (bg.Diagonal, diagonal_evidence, lambda d: (3.5, 0.5 + 0.3 * np.arange(d))),
     "spherical": (bg.Spherical, spherical_evidence, lambda d: (3.5, 0.8)),
 }
+# What is exact does not ask how many groups a handful of rows holds.
+FEW_ROWS = pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
 STRUCTURES = pytest.mark.parametrize("structure", [*CONJUGATE, *(f"tied-{name}" for name in CONJUGATE)])
 KAPPA = 0.3
 
@@ -144,7 +146,7 @@ def test_one_component_without_numbers(d):
     rows = bg.datasets.load_faithful().to_numpy()[:, :d]
     covariance = np.cov(rows.T, bias=True).reshape(d, d)
     fit = fit_vb(bg.GaussianMixture(1), rows, draws=4)
-    exact = matrix_evidence([rows], rows.mean(axis=0), 0.01, d + 2, covariance)
+    exact = matrix_evidence([rows], rows.mean(axis=0), 0.05, d + 2, 2 / 3 * (d + 2) * covariance)
     assert elbo_of(fit) == pytest.approx(exact, rel=1e-10)
 
 
@@ -186,6 +188,7 @@ def tiny(structure, n, d, seed):
     return fit, enumerated(rows, 2, model.weights, evidence)
 
 
+@FEW_ROWS
 @TINY
 @STRUCTURES
 def test_the_bound_is_below_the_enumerated_evidence(structure, n, d, seed):
@@ -196,6 +199,7 @@ def test_the_bound_is_below_the_enumerated_evidence(structure, n, d, seed):
     assert limit == pytest.approx(elbo_of(fit) + np.log(2))
 
 
+@FEW_ROWS
 @TINY
 @STRUCTURES
 def test_weights_of_draws_average_to_the_evidence(structure, n, d, seed):
@@ -225,6 +229,7 @@ def test_separated_components_leave_no_doubt_about_labels(structure):
     assert joint + np.log(2) < enumerated(rows, 2, model.weights, evidence) < joint + np.log(2) + 1.0
 
 
+@FEW_ROWS
 @pytest.mark.parametrize("weights", [bg.FixedWeights((0.2, 0.8)), bg.StickBreaking(1.5), bg.Dirichlet((0.4, 2.0))])
 @pytest.mark.parametrize("structure", ["full", "tied-spherical"])
 def test_other_weights_are_bounded_too(structure, weights):
@@ -259,6 +264,7 @@ def independent_evidence(x, mu, sigma, df, scale):
     return float(np.log(integrate.simpson(np.exp(terms - terms.max()), x=t)) + terms.max())
 
 
+@FEW_ROWS
 @pytest.mark.parametrize("weights", [bg.Dirichlet(1.0), bg.StickBreaking(2.0), bg.FixedWeights((0.3, 0.7))])
 def test_independent_means_are_bounded_by_quadrature(weights):
     rows = 1.5 * some_rows(5, 1, seed=6)
@@ -289,11 +295,12 @@ def test_known_means_are_bounded():
 
     one = bg.GaussianMixture(1, means=bg.FixedMeans(values[:1]), covariances=bg.InverseWishart(df, scale))
     assert elbo_of(fit_vb(one, rows)) == pytest.approx(variance_evidence(rows[:, 0], values[0]), rel=1e-10)
-    two = bg.GaussianMixture(2, means=bg.FixedMeans(values), covariances=bg.InverseWishart(df, scale))
+    weights, covariances = bg.Dirichlet(1.0), bg.InverseWishart(df, scale)
+    two = bg.GaussianMixture(2, weights=weights, means=bg.FixedMeans(values), covariances=covariances)
     exact = enumerated(
         rows,
         2,
-        bg.Dirichlet(1.0),
+        weights,
         lambda gs: sum(variance_evidence(g[:, 0], m) for g, m in zip(gs, values, strict=True)),
     )
     assert exact - 1.0 < elbo_of(fit_vb(two, rows)) <= exact + 1e-9
@@ -318,11 +325,12 @@ def test_known_covariances_are_bounded(conjugate_means):
     fit = fit_vb(one, rows, draws=100)
     assert elbo_of(fit) == pytest.approx(mean_evidence(rows, covariances[0]), rel=1e-10)
     np.testing.assert_allclose(log_weights_of(fit), elbo_of(fit), rtol=1e-9)
-    two = bg.GaussianMixture(2, means=means, covariances=bg.FixedCovariances(covariances))
+    weights = bg.Dirichlet(1.0)
+    two = bg.GaussianMixture(2, weights=weights, means=means, covariances=bg.FixedCovariances(covariances))
     exact = enumerated(
         rows,
         2,
-        bg.Dirichlet(1.0),
+        weights,
         lambda groups: sum(mean_evidence(g, c) for g, c in zip(groups, covariances, strict=True)),
     )
     assert exact - 2.0 < elbo_of(fit_vb(two, rows)) <= exact + 1e-9
@@ -358,6 +366,7 @@ def has_vb(factory):
 CONJUGATE_ROWS = [(name, factory) for name, factory in contract.TABLE if has_vb(factory)]
 
 
+@FEW_ROWS
 @pytest.mark.parametrize(("K", "d"), [(3, 2), (2, 1)])
 @pytest.mark.parametrize("factory", [f for _, f in CONJUGATE_ROWS], ids=[name for name, _ in CONJUGATE_ROWS])
 def test_the_bound_never_falls(factory, K, d):

@@ -50,7 +50,7 @@ def test_gradient_equals_differences(shape, rows, unconstrained):
         assert log_prior(problem.model, at, unconstrained) + (
             0.0 if problem.noise is None else problem.noise.log_prior(at.log_noise, unconstrained=unconstrained)[0]
         ) == pytest.approx(value - statistics.log_normaliser, abs=1e-9)
-        slope = derivative(lambda v: objective.value(coordinates.parameters(v))[0], u, 0.02)
+        slope = derivative(lambda v: objective.value(coordinates.parameters(v))[0], u, 0.005)
         np.testing.assert_allclose(gradient, slope, rtol=1e-7, atol=1e-7 * max(1.0, np.abs(slope).max()))
         np.testing.assert_allclose(coordinates.coordinates(at), u, atol=1e-8)
 

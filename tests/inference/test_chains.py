@@ -122,7 +122,12 @@ def test_a_file_is_enough(fit, tmp_path):
 def test_arviz_works_on_it(fit):
     whole = bg.add_posterior_predictive(bg.add_log_likelihood(fit), n_draws=20, random_seed=1)
     assert whole["posterior_predictive"]["x"].dims == ("chain", "draw", "obs", "feature")
-    assert np.isfinite(az.loo(whole).elpd)
+    with warnings.catch_warnings():
+        # One row far out has a Pareto k near ArviZ's limit, which is above it or not as the draws fall.
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto")
+        loo = az.loo(whole, pointwise=True)
+    assert np.isfinite(loo.elpd)
+    assert int((loo.pareto_k > loo.good_k).sum()) <= 1
     assert az.summary(whole, var_names=["weights", "means"])["r_hat"].astype(float).max() < 1.05
     az.plot_ppc_dist(whole, num_samples=10)
     az.plot_trace(whole, var_names=["weights"])

@@ -13,6 +13,7 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.inference import _visited, component_counts
 from bayesgmm.inference._assess import LeftOut, _at_the_optimum, _loo, _spread
 from bayesgmm.inference._loo_differences import loo_differences
+from bayesgmm.inference._readings import _posterior as _posterior_in_words
 from bayesgmm.inference._readings import choices
 from bayesgmm.inference.component_counts import _posterior
 from tests.inference.conftest import FLAT, fit, two_groups
@@ -432,6 +433,21 @@ def test_evidence_that_is_not_known_is_absent_and_said_first(monkeypatch):
     assert found.sel(n_components=1)["posterior_probability"] == 1.0
     first = found.attrs["reading"].splitlines()[0]
     assert first.startswith("There is no evidence for 7, and posterior probabilities are those without them")
+
+
+def test_reading_of_a_posterior_without_some_numbers(posterior):
+    """A width at which a number has no evidence says nothing about what the choice depends on."""
+    changed = posterior.copy(deep=True)
+    shares = np.array([[0.1, 0.1, 1.0], [0.2, 0.2, np.nan], [0.7, 0.7, np.nan]])
+    changed["posterior_probability"] = posterior["posterior_probability"].copy(data=shares)
+    line = _posterior_in_words(changed)
+    assert "3 has 0.70 at 1 times the width;" in line
+    assert "1 has 1.00 at 3 times the width (without 2, 3)" in line
+    assert "depends" not in line
+    changed["posterior_probability"][:, 0] = [0.7, 0.2, 0.1]
+    assert "The choice depends on that width" in _posterior_in_words(changed)
+    changed["posterior_probability"][:] = np.nan
+    assert _posterior_in_words(changed) == "There is no posterior over numbers of Gaussians."
 
 
 def test_reading_names_what_fit_does_otherwise():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import bayesgmm as bg
+from bayesgmm.inference.summaries import rows_needed
 from tests.inference.conftest import EM, VB, fit, two_groups
 
 
@@ -32,7 +33,8 @@ def test_table_of_vb(vb_fit):
         np.testing.assert_allclose(table[f"{column}_lower"], np.quantile(draws, 0.055, axis=0), rtol=1e-12)
         np.testing.assert_allclose(table[f"{column}_upper"], np.quantile(draws, 0.945, axis=0), rtol=1e-12)
         columns += [column, f"{column}_lower", f"{column}_upper"]
-    assert list(table.columns) == [*columns, "members", "uncertain"]
+    assert list(table.columns) == [*columns, "members", "uncertain", "note"]
+    assert (table["note"] == "intervals may be too narrow").all()
     assert table.index.tolist() == ["short", "long"]
     assert table.index.name == "component"
     assert table.attrs["interval"] == "89% eti"
@@ -42,8 +44,9 @@ def test_table_of_em(em_fit):
     table = bg.summary(em_fit)
     point = em_fit["point_estimate"].to_dataset()
     assert list(table.columns) == [
-        "weight", "mean[length]", "mean[width]", "sd[length]", "sd[width]", "members", "uncertain",
+        "weight", "mean[length]", "mean[width]", "sd[length]", "sd[width]", "members", "uncertain", "note",
     ]  # fmt: skip
+    assert (table["note"] == "").all()
     np.testing.assert_array_equal(table["weight"], point["weights"])
     np.testing.assert_array_equal(table["mean[width]"], point["means"].sel(feature="width"))
     np.testing.assert_array_equal(table["sd[length]"], np.sqrt(point["covariances"][:, 0, 0]))
@@ -92,7 +95,7 @@ def test_intervals_follow_the_settings_of_arviz(vb_fit):
 
 def test_one_column_and_no_names():
     table = bg.summary(fit(bg.GaussianMixture(2), two_groups(d=1)[:, 0], EM))
-    assert list(table.columns) == ["weight", "mean[x]", "sd[x]", "members", "uncertain"]
+    assert list(table.columns) == ["weight", "mean[x]", "sd[x]", "members", "uncertain", "note"]
     assert table.index.tolist() == [0, 1]
 
 
@@ -135,3 +138,26 @@ def test_under_em_the_number_is_certain(em_fit):
     out = bg.occupied_components(em_fit)
     assert out["probability"].to_numpy().tolist() == [0.0, 1.0]
     assert out["rows"]["component"].to_numpy().tolist() == ["short", "long"]
+
+
+@pytest.mark.parametrize(
+    ("model", "needed"),
+    [
+        (bg.GaussianMixture(3), 3),
+        (bg.GaussianMixture(3, covariances=bg.Diagonal()), 2),
+        (bg.GaussianMixture(3, covariances=bg.Tied()), 1),
+        (bg.GaussianMixture(3, covariances=bg.FixedCovariances(1.0)), 1),
+        (bg.GaussianMixture(3, means=bg.FixedMeans(np.eye(3, 2)), covariances=bg.FixedCovariances(1.0)), 0),
+        (bg.GaussianMixture(3, means=bg.FixedMeans(np.eye(3, 2)), covariances=bg.Diagonal()), 2),
+    ],
+    ids=["full", "diagonal", "tied", "known covariances", "known", "known means"],
+)
+def test_rows_without_which_a_component_rests_on_the_prior(model, needed):
+    assert rows_needed(model.filled(np.zeros(2), np.eye(2)), 2) == needed
+
+
+def test_components_that_hang_together_need_no_rows_of_their_own():
+    for covariances in (bg.ConstantCV(), bg.LinearVariance()):
+        model = bg.GaussianMixture(4, means=bg.EvenlySpacedMeans(), covariances=covariances)
+        assert rows_needed(model.filled(np.zeros(1), np.eye(1)), 1) == 0
+    assert rows_needed(bg.warped_normal().filled(np.zeros(1), np.eye(1)), 1) == 0

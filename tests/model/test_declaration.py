@@ -32,6 +32,7 @@ from bayesgmm.model import (
     Spherical,
     StickBreaking,
     Tied,
+    UniformComponents,
 )
 from bayesgmm.model._spec import Spec
 from tests import contract
@@ -144,7 +145,10 @@ def test_printing_contains_the_numbers(factory):
 @pytest.mark.parametrize(
     ("model", "wanted"),
     [
-        (GaussianMixture(1), ["1 component\n", "Dirichlet(1)", "data mean", "Sigma_k / 0.01", "d + 2", "(full)"]),
+        (
+            GaussianMixture(1),
+            ["1 component\n", "Dirichlet(1 + sqrt((d + 1) / 2))", "data mean", "/ 0.05", "d + 2, 2/3 df W)   (full)"],
+        ),
         (GaussianMixture(2, component_names=["low", "high"]), ["2 components (low, high)"]),
         (GaussianMixture(2, weights=Dirichlet([1.25, 4])), ["w ", "Dirichlet((1.25, 4))"]),
         (GaussianMixture(2, weights=StickBreaking(0.37)), ["StickBreaking(0.37)"]),
@@ -156,8 +160,8 @@ def test_printing_contains_the_numbers(factory):
         (GaussianMixture(2, covariances=LKJ(scale=LogNormal(-1, 0.5))), ["LKJ(2)", "LogNormal(-1, 0.5)"]),
         (GaussianMixture(2, covariances=LKJ(scale=Exponential(0.75))), ["Exponential(0.75)"]),
         (GaussianMixture(2, covariances=LKJ(scale=ScaledInverseChi(7, 0.5))), ["ScaledInverseChi(7, 0.5)"]),
-        (GaussianMixture(2, covariances=LKJ()), ["HalfNormal(sd(data)", "10 sd(data)"]),
-        (GaussianMixture(2, covariances=Tied(Diagonal())), ["diagonal, shared", "Normal(mu_k, Sigma)", "Sigma / 0.01"]),
+        (GaussianMixture(2, covariances=LKJ()), ["HalfNormal(sd(W))", "10 sd(data)"]),
+        (GaussianMixture(2, covariances=Tied(Diagonal())), ["diagonal, shared", "Normal(mu_k, Sigma)", "Sigma / 0.05"]),
         (GaussianMixture(2, covariances=Spherical(Flat())), ["Flat()   (spherical)"]),
         (GaussianMixture(2, covariances=FixedCovariances(0.625)), ["fixed at 0.625   (known)"]),
         (GaussianMixture(2, covariances=InverseWishart(7.5, [[2, 0.5], [0.5, 1]])), ["(7.5, [(2, 0.5), (0.5, 1)])"]),
@@ -354,12 +358,13 @@ def test_spherical_defaults_rotate_and_scale(structure, d):
 def test_defaults_are_the_documented_numbers():
     mean, covariance = np.array([1.0, -2.0]), np.array([[4.0, 1.0], [1.0, 9.0]])
     model = GaussianMixture(4).filled(mean, covariance)
-    assert model.weights == Dirichlet((1.0,) * 4)
-    assert model.means == ConjugateMeans(loc=mean, precision_scale=0.01)
+    assert model.weights == Dirichlet((1.0 + np.sqrt(1.5),) * 4)
+    assert model.means == ConjugateMeans(loc=mean, precision_scale=0.05)
     assert model.covariances.prior.df == 4.0
     np.testing.assert_allclose(model.covariances.prior.scale, covariance / 4)  # K^(-2/d)
     diagonal = GaussianMixture(4, covariances=Diagonal()).filled(mean, covariance).covariances.prior
     assert diagonal.df == 3.0
+    assert GaussianMixture(4, covariances=Diagonal()).filled(mean, covariance).weights == Dirichlet((2.0,) * 4)
     np.testing.assert_allclose(diagonal.scale, [1.0, 9 / 4])
     spherical = GaussianMixture(4, covariances=Spherical()).filled(mean, covariance).covariances.prior
     np.testing.assert_allclose(spherical.scale, [6.5 / 4])
@@ -369,6 +374,38 @@ def test_defaults_are_the_documented_numbers():
     np.testing.assert_allclose(lkj.means.sigma, np.tile([10.0, 15.0], (4, 1)))
     one = GaussianMixture(9, covariances=Spherical()).filled(mean[:1], covariance[:1, :1]).covariances.prior
     np.testing.assert_allclose(one.scale, [4 / 81])
+
+
+def test_defaults_from_the_covariance_that_a_component_is_expected_to_have():
+    mean, covariance, within = np.zeros(2), 50.0 * np.eye(2), np.array([[3.0, 1.0], [1.0, 6.0]])
+
+    def prior(structure):
+        return GaussianMixture(4, covariances=structure).filled(mean, covariance, within=within).covariances.prior
+
+    assert prior(None).df == 4.0
+    np.testing.assert_allclose(prior(None).scale, 2 / 3 * 4 * within)
+    np.testing.assert_allclose(prior(Diagonal()).scale, 2 / 3 * 3 * np.array([3.0, 6.0]))
+    np.testing.assert_allclose(prior(Spherical()).scale, [2 / 3 * 3 * 4.5])
+    np.testing.assert_allclose(prior(LKJ()).scale.sigma, np.sqrt([3.0, 6.0]))
+
+
+def test_defaults_for_evidence_are_the_same_for_every_number():
+    mean, covariance = np.array([1.0, -2.0]), np.array([[4.0, 1.0], [1.0, 9.0]])
+    for K in (1, 2, 6):
+        model = GaussianMixture(K).filled(mean, covariance, for_evidence=True)
+        assert model.weights == Dirichlet((1.0,) * K)
+        assert model.means == ConjugateMeans(loc=mean, precision_scale=0.01)
+        assert model.covariances.prior.df == 4.0
+        np.testing.assert_allclose(model.covariances.prior.scale, covariance / 3)
+
+
+def test_defaults_under_a_prior_on_the_number():
+    mean, covariance = np.array([1.0, -2.0]), np.array([[4.0, 1.0], [1.0, 9.0]])
+    declared = GaussianMixture(UniformComponents(7))
+    model = declared.filled(mean, covariance, within=np.eye(2))
+    assert model.means == ConjugateMeans(loc=mean, precision_scale=0.01)
+    assert "cov(data) K^(-2/d)" in str(declared)
+    assert "Sigma_k / 0.01" in str(declared)
 
 
 def test_given_numbers_are_kept():

@@ -87,7 +87,8 @@ def test_empty_components_are_counted_but_not_drawn(sparse):
 def test_narrow_peak_is_not_missed():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(0, 100, 300), rng.normal(3.21, 0.01, 100)])
-    model = bg.GaussianMixture(2, covariances=bg.InverseWishart(3, [[1e-4]]))
+    parts = {"weights": bg.Dirichlet(1.0), "means": bg.ConjugateMeans()}
+    model = bg.GaussianMixture(2, **parts, covariances=bg.InverseWishart(3, [[1e-4]]))
     fit = bg.fit(model, x, engine=bg.EM(n_init=8, n_polish=2), random_seed=1, progressbar=False)
     narrow = int(fit["point_estimate"]["sds"].to_numpy().argmin())
     weight, sd = (float(fit["point_estimate"][name].to_numpy()[narrow].item()) for name in ("weights", "sds"))

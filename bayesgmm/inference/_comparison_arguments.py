@@ -1,0 +1,118 @@
+"""What `compare_components` is asked for, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesgmm._errors import InputError
+from bayesgmm.data import Data
+from bayesgmm.engines._problem import build_problem
+from bayesgmm.inference._readings import CRITERIA
+from bayesgmm.model import Diagonal, FilledMixture, Full, GaussianMixture, InverseWishart, Spherical, Tied
+from bayesgmm.model._interfaces import Covariances
+
+if TYPE_CHECKING:
+    from bayesgmm.numerics.passes import Array
+
+STRUCTURES: dict[str, Any] = {
+    "full": Full,
+    "tied": lambda prior: Tied(Full(prior)),
+    "diagonal": Diagonal,
+    "spherical": Spherical,
+    "tied diagonal": lambda prior: Tied(Diagonal(prior)),
+    "tied spherical": lambda prior: Tied(Spherical(prior)),
+}
+NEEDS_PRIORS = ("elbo", "evidence", "loo")
+
+
+def checked_numbers(n_components: Any) -> list[int]:
+    """Numbers of components, in rising order and each once."""
+    try:
+        given = list(n_components)
+    except TypeError:
+        given = [n_components]
+    fine = [isinstance(K, (int, np.integer)) and not isinstance(K, bool) and K >= 1 for K in given]
+    if not given or not all(fine):
+        bad = "an empty sequence" if not given else repr(given[fine.index(False)])
+        raise InputError("n_components", f"got {bad}", "Give whole numbers of at least 1, such as range(1, 9)")
+    return sorted({int(K) for K in given})
+
+
+def checked_structures(model: Any, structures: Any) -> tuple[list[GaussianMixture], list[str] | None]:
+    """One declaration for each structure, and their names where some were given."""
+    if not isinstance(model, GaussianMixture):
+        raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    model.refuse("compare_components")
+    if structures is None:
+        return [model], None
+    if isinstance(structures, Mapping) and structures:
+        named = dict(structures)
+    else:
+        given = [structures] if isinstance(structures, str) else list(structures)
+        unknown = [each for each in given if not isinstance(each, str) or each not in STRUCTURES]
+        if unknown or not given:
+            got = repr(unknown[0]) if unknown else "an empty sequence"
+            raise InputError("structures", f"got {got}", f"Give some of {', '.join(map(repr, STRUCTURES))}, or a dict")
+        covariances = model.covariances
+        prior = covariances.innermost if isinstance(covariances, Covariances) else InverseWishart()
+        if prior is None:
+            raise InputError("structures", f"covariances={covariances}", "Give covariances with a prior, or a dict")
+        named = {name: STRUCTURES[name](prior) for name in given}
+    return [model._replace(covariances=each) for each in named.values()], [str(name) for name in named]
+
+
+def checked_criteria(criteria: Any) -> set[str]:
+    """Those of the criteria that need priors."""
+    if criteria is None:
+        return set(NEEDS_PRIORS)
+    given = [criteria] if isinstance(criteria, str) else list(criteria)
+    for each in given:
+        if each not in CRITERIA:
+            raise InputError("criteria", f"got {each!r}", f"Give some of {', '.join(map(repr, CRITERIA))}")
+    return set(given) & set(NEEDS_PRIORS)
+
+
+def checked_scales(mean_scales: Any) -> tuple[float, ...]:
+    """Widths of the prior of the means, each once."""
+    try:
+        given = np.atleast_1d(np.asarray(mean_scales, dtype=float))
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given > 0)).all():
+        raise InputError("mean_scales", f"got {mean_scales!r}", "Give positive numbers, such as (1/3, 1, 3)")
+    if 1.0 not in given:
+        raise InputError("mean_scales", f"got {mean_scales!r}", "1, the declared width, must be among them")
+    return tuple(dict.fromkeys(float(each) for each in given))
+
+
+def checked_prior(prior: Any, n: int) -> Array:
+    """Prior probabilities of the numbers of components."""
+    if prior is None:
+        return np.full(n, 1.0 / n)
+    try:
+        given = np.asarray(prior, dtype=float)
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.shape != (n,) or not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
+        hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
+        raise InputError("prior", f"got {prior!r}", hint)
+    return given / given.sum()
+
+
+def check_models(models: list[GaussianMixture], numbers: list[int], data: Data) -> list[FilledMixture]:
+    """Raise for declarations that cannot have every number of components; the filled ones."""
+    filled = []
+    for model in models:
+        for K in (numbers[0], numbers[-1]):
+            try:
+                declared = model._replace(n_components=K, component_names=None)
+                filled.append(build_problem(declared, data, for_evidence=True).declared)
+            except InputError as error:
+                if error.argument in ("data", "n_components"):
+                    raise
+                hint = "Its priors are for each component by itself; give priors that all share"
+                raise InputError("model", f"cannot have {K} components: {error}", hint) from error
+    return filled
