@@ -43,11 +43,15 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
         why = str(error).rstrip(".")
     sampler = _SAMPLER
     seconds = sampler.seconds(problem)
+    otherwise = f"NUTS would take about {seconds:.0f} s of a processor"
     if seconds <= _IF_NEED_BE:
-        return sampler, f"{why}, so the posterior was sampled.", sampler.run(problem, rng, progress)
+        try:
+            return sampler, f"{why}, so the posterior was sampled.", sampler.run(problem, rng, progress)
+        except UnsupportedError as error:  # a part of one's own that PyMC does not know
+            otherwise = str(error).rstrip(".")
     if outcome is None:
-        raise FitError(f"{why}. NUTS() takes it and would take about {seconds:.0f} s of a processor.")
-    return engine, f"{reason} {why}; NUTS would take about {seconds:.0f} s of a processor.", outcome
+        raise FitError(f"{why}. {otherwise}.")
+    return engine, f"{reason} {why}; {otherwise}.", outcome
 
 
 def choose_engine(problem: Problem) -> tuple[Engine, str]:
