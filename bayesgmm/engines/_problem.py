@@ -125,7 +125,7 @@ def build_problem(
         number=number,
         source=data,
     )
-    if for_evidence or number is not None or not _needs_scale(model):
+    if for_evidence or number is not None or model.empties or not _needs_scale(model):
         return problem
     within = within_covariance(problem) * np.outer(scale, scale)
     declared = model.filled(center, data_covariance, n_groups, within=within, keep_sparse=by_gibbs)

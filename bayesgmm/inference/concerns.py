@@ -12,8 +12,6 @@ from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._support import gain_of_last
 from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.inference.summaries import label_rows, rows_needed
-from bayesgmm.model import SparseDirichlet, StickBreaking
-from bayesgmm.model._weights_interface import Weights
 from bayesgmm.results.read import read_result
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
     fitted = read_result(fit)
     # With a prior on K nobody asked for so many components.
-    if names.ALL_DRAWS in fit.children or _empties(fitted.model.weights):
+    if names.ALL_DRAWS in fit.children or fitted.model.weights.empties:
         return ""
     K, needed = len(fitted.components), rows_needed(fitted.model, len(fitted.feature_names))
     if K == 1 or not needed:
@@ -68,7 +66,7 @@ def hardly_supported(problem: Problem, point: Parameters) -> str:
 
     There an interval holds what the prior and chance make of the rows, and which groups they are cut into is a guess.
     """
-    if _empties(problem.model.weights):
+    if problem.model.weights.empties:
         return ""
     found = gain_of_last(problem, problem.units.to_standard(point))
     if found is None or found[0] >= _A_NUMBER * found[1]:
@@ -94,11 +92,6 @@ def uncalibrated(fit: xr.DataTree) -> str:
         "is approximated by, and intervals may be too narrow. engine=NUTS() samples it and takes longer; fewer "
         "components or features, or stronger priors, make it simpler."
     )
-
-
-def _empties(weights: Weights) -> bool:
-    """Whether a prior is meant to leave components empty."""
-    return not weights.bounded() or isinstance(weights, (StickBreaking, SparseDirichlet))
 
 
 def _units(n: float) -> str:

@@ -74,6 +74,11 @@ class Weights(Spec):
         """Whether the density on the simplex is bounded, so that it has a mode."""
         return True
 
+    @property
+    def empties(self) -> bool:
+        """Whether this is meant to leave components empty, as a screen for how many are needed."""
+        return not self.bounded()
+
     def n_free(self, n_components: int) -> int:
         """Number of unconstrained coordinates."""
         return n_components - 1

@@ -124,10 +124,11 @@ class GaussianMixture(Spec):
         deviations; covariances InverseWishart(d + 2, 2/3 (d + 2) W), or its one-dimensional form with 3 degrees of
         freedom where the structure has separate variances. W is `within` (d, d), the covariance that one component is
         expected to have, which the caller has learnt from the rows; without it the scale is cov K^(-2/d) (Fraley &
-        Raftery 2007). Under a prior on K this is the model for as many components as are expected, rounded, with
-        Normal(mean, Sigma_k / 0.01) and cov K^(-2/d). Because defaults are centred and scaled by the data this is
-        empirical Bayes. With `n_groups` each group has weights of its own. `SparseDirichlet` with a number becomes a
-        `Dirichlet`, unless `keep_sparse`.
+        Raftery 2007). Under a prior on K this is the model for as many components as are expected, rounded. There, and
+        under weights that are meant to leave components empty (`SparseDirichlet`, `StickBreaking`, concentrations
+        below 1), means are Normal(mean, Sigma_k / 0.01) and the scale is cov K^(-2/d). Because defaults are centred
+        and scaled by the data this is empirical Bayes. With `n_groups` each group has weights of its own.
+        `SparseDirichlet` with a number becomes a `Dirichlet`, unless `keep_sparse`.
 
         `for_evidence` fills with one prior of a component for every number of them, so that evidences of different
         numbers differ by the number alone. Scales have to be multiples of the data's covariance, because nothing else
@@ -141,7 +142,8 @@ class GaussianMixture(Spec):
         assert isinstance(covariances, Covariances)
         means = self.means
         if means is None:
-            means = _default_means(covariances, known_number=not random and not for_evidence)
+            known_number = not (random or for_evidence or self.empties)
+            means = _default_means(covariances, known_number=known_number)
         weights = self.weights
         if weights is None:
             weights = Dirichlet(1.0) if for_evidence else _default_weights(random, covariances.fewest_rows(d))
@@ -177,7 +179,7 @@ class GaussianMixture(Spec):
         sigma = "Sigma" if shared else "Sigma_k"
         means = self.means
         if means is None:
-            means = _default_means(covariances, known_number=not random)
+            means = _default_means(covariances, known_number=not random and not self.empties)
         conditional = isinstance(means, ConjugateMeans)
         names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
         kind = type(getattr(covariances, "structure", covariances)).__name__
@@ -193,7 +195,7 @@ class GaussianMixture(Spec):
             of_weights = f"Dirichlet({'1 + sqrt((d + 1) / 2)' if covariances.fewest_rows(9) > 2 else '2'})"
         w = "w_g" if grouped else "w"
         of_covariances = covariances.describe()
-        if random:
+        if random or self.empties:
             of_covariances = of_covariances.replace(SCALE_WITHIN, "cov(data) K^(-2/d)")
         lines = [
             ("x_i | z_i = k", f"Normal(mu_k, {sigma})"),
@@ -208,6 +210,11 @@ class GaussianMixture(Spec):
         body = "\n".join(f"  {left:<{width}} ~ {right}" for left, right in lines)
         number = "K components" if random else counted(K, "component")
         return f"Gaussian mixture of {number}{names}\n{body}"
+
+    @property
+    def empties(self) -> bool:
+        """Whether the prior on the weights is meant to leave components empty."""
+        return isinstance(self.weights, Weights) and self.weights.empties
 
     @property
     def typical_number(self) -> int:

@@ -62,6 +62,7 @@ class SparseDirichlet(Weights):
     """
 
     concentration: float | Gamma | FDistribution = field(default_factory=FDistribution)
+    empties = True
 
     def __post_init__(self) -> None:
         prior = self.concentration

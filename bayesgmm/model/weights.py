@@ -108,6 +108,7 @@ class StickBreaking(Weights):
     """
 
     concentration: float = 1.0
+    empties = True
 
     def __post_init__(self) -> None:
         self._freeze("concentration", positive=True, most_axes=0)
