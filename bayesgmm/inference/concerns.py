@@ -44,9 +44,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
     if K == 1 or not needed:
         return ""
     rows = label_rows(fit)
-    without = [
-        f"{name} ({_units(n)})" for name, n in zip(fitted.components, rows, strict=True) if n < needed
-    ]
+    without = [f"{name} ({_units(n)})" for name, n in zip(fitted.components, rows, strict=True) if n < needed]
     said = []
     if without:
         few = f"fewer than the {needed} that a covariance is estimated from" if needed > 1 else "none"
