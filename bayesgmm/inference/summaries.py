@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesgmm.model import GaussianMixture
+    from bayesgmm.model import FilledMixture
 
 
 def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
@@ -96,10 +96,10 @@ def _notes(fit: xr.DataTree, members: NDArray[Any]) -> NDArray[np.str_]:
     return np.array(["; ".join(filter(None, (each, doubt))) for each in few])
 
 
-def rows_needed(model: GaussianMixture, n_features: int) -> int:
+def rows_needed(model: FilledMixture, n_features: int) -> int:
     """Rows of its own without which what is said of a component rests on the prior.
 
-    None where a component has neither a mean nor a covariance of its own.
+    0 where a component has neither a mean nor a covariance of its own.
     """
     covariances = model.covariances
     if covariances.n_free(3, n_features) > covariances.n_free(2, n_features):
