@@ -176,12 +176,15 @@ def test_per_draw_and_its_summary(name, request):
     )
 
 
-def test_labels_are_names_of_the_most_probable_component(overlapping_fit, vb_fit):
+def test_labels_are_names_of_the_most_probable_component_at_the_point_estimate(overlapping_fit, vb_fit):
     for result, rows in ((overlapping_fit, np.linspace(-3, 6, 40)), (vb_fit, NEW_ROWS)):
-        got = bg.predict(result, rows)
-        np.testing.assert_array_equal(
-            got["label"], got["component"].to_numpy()[got["responsibilities"].to_numpy().argmax(axis=1)]
-        )
+        got, point = bg.predict(result, rows), result["point_estimate"].to_dataset()
+        parts = (point[name].to_numpy() for name in ("weights", "means", "covariances"))
+        heights = [w * stats.multivariate_normal.pdf(rows, mean, cov) for w, mean, cov in zip(*parts, strict=True)]
+        which = np.argmax(heights, axis=0)
+        np.testing.assert_array_equal(got["label"], got["component"].to_numpy()[which])
+        r = got["responsibilities"].to_numpy()
+        np.testing.assert_allclose(got["label_probability"], r[np.arange(len(r)), which], rtol=1e-12)
 
 
 def test_names_of_new_rows(vb_fit):
