@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
@@ -132,13 +131,15 @@ def _shaped(matrices: Array, kind: object) -> Array:
 
 def _partitions(places: Array, K: int, units: Array) -> Iterator[NDArray[np.intp]]:
     """Partitions of rows (n, d) to begin with."""
+    from scipy.spatial import KDTree
+
     yield _k_means(places, K, units)
     # A narrow group within a wide one is where rows are densest, and no partition into far apart groups shows it.
     n, d = places.shape
     size = min(_DENSE * (d + 1), n // (2 * K))
     if size < 2:
         return
-    distances, neighbours = cKDTree(places).query(places, size)
+    distances, neighbours = KDTree(places).query(places, size)
     radius = distances[:, -1].copy()
     for _ in range(_PLACES):
         dense = neighbours[int(radius.argmin())]
