@@ -139,7 +139,7 @@ def _partitions(places: Array, K: int, units: Array) -> Iterator[NDArray[np.intp
     size = min(_DENSE * (d + 1), n // (2 * K))
     if size < 2:
         return
-    distances, neighbours = KDTree(places).query(places, size)
+    distances, neighbours = (np.asarray(each) for each in KDTree(places).query(places, size))
     radius = distances[:, -1].copy()
     for _ in range(_PLACES):
         dense = neighbours[int(radius.argmin())]

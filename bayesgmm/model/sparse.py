@@ -62,7 +62,6 @@ class SparseDirichlet(Weights):
     """
 
     concentration: float | Gamma | FDistribution = field(default_factory=FDistribution)
-    empties = True
 
     def __post_init__(self) -> None:
         prior = self.concentration
@@ -72,6 +71,10 @@ class SparseDirichlet(Weights):
         elif not isinstance(prior, FDistribution):
             self._freeze("concentration", positive=True, most_axes=0)
         self._set("only_by_gibbs", self.random)
+
+    @property
+    def empties(self) -> bool:
+        return True
 
     @property
     def random(self) -> bool:

@@ -108,10 +108,13 @@ class StickBreaking(Weights):
     """
 
     concentration: float = 1.0
-    empties = True
 
     def __post_init__(self) -> None:
         self._freeze("concentration", positive=True, most_axes=0)
+
+    @property
+    def empties(self) -> bool:
+        return True
 
     def describe(self) -> str:
         return f"StickBreaking({show(self.concentration)})"
