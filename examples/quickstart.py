@@ -33,7 +33,7 @@ print(f"\n{model}")
 # %%
 fit = bg.fit(model, eruptions, random_seed=1)
 print(f"\nWith its numbers:\n{bg.GaussianMixture.from_json(fit.attrs['model'])}")
-print(f"\nEngine: {fit.attrs['engine']}, because {fit.attrs['engine_reason']}.")
+print(f"\nEngine: {fit.attrs['engine']}. {fit.attrs['engine_reason']}")
 
 # %% [markdown]
 # The table, on its side to fit a narrow page. `members` are the rows with that label; `uncertain` counts those among
