@@ -145,7 +145,8 @@ print(pd.DataFrame(counts).T.to_string(float_format="{:.3f}".format))
 # ## Narrower components
 #
 # An astronomer who is sure that clusters are narrow says so: a half-normal prior on the standard deviations, on the
-# scale of 1000 km/s. Its density is positive at 0: narrow components are not excluded.
+# scale of 1000 km/s. Its density is positive at 0: narrow components are not excluded. `fit` warns that the rows hardly
+# tell four components from three.
 
 # %%
 declared = one._replace(n_components=4, covariances=bg.LKJ(scale=bg.HalfNormal(1.0)))

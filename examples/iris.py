@@ -97,11 +97,10 @@ table = bg.compare_components(
     random_seed=SEED,
 )
 evidence = table["log_evidence"]
-print("Log evidence, and whether it is more than a guess")
+print("Log evidence, and the estimator at the declared width")
 for structure in table["structure"].to_numpy():
     columns = evidence.sel(structure=structure).to_pandas().add_prefix("width ")
-    columns["Pareto k"] = table["pareto_k"].sel(structure=structure).to_pandas()
-    columns["reliable"] = table["reliable"].sel(structure=structure).all("mean_scale").to_pandas()
+    columns["from"] = table["evidence_from"].sel(structure=structure, mean_scale=1.0).to_pandas()
     print(f"\n{structure}\n{columns.to_string(float_format='{:.2f}'.format)}")
 print()
 for sentence in table.attrs["reading"].splitlines():

@@ -60,7 +60,8 @@ for check in bg.diagnose(fits["NUTS"])["message"].values:
 # How sure is each assignment? The individuals with the widest intervals.
 
 # %%
-assigned = fits["NUTS"]["assignments"].to_dataset().sel(component="long", drop=True).to_dataframe()
+assigned = fits["NUTS"]["assignments"].to_dataset().sel(component="long", drop=True)
+assigned = assigned.drop_vars(["label_probability", "expected_rows"]).to_dataframe()
 assigned["width"] = assigned["responsibilities_upper"] - assigned["responsibilities_lower"]
 print(f"\nResponsibility of the long ones ({fits['NUTS']['assignments'].attrs['interval']}):")
 print(assigned.nlargest(5, "width").round(2).to_string())

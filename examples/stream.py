@@ -69,7 +69,8 @@ denoised = bg.denoise(fit)
 rms = [np.sqrt(np.mean((x - true)[in_stream, 0] ** 2)) for x in (data.values, denoised["x"].to_numpy())]
 print(f"Distance of the members' velocities from the truth: {rms[0]:.1f} km/s measured, {rms[1]:.1f} denoised.\n")
 few = [*np.argsort(-p)[:2], *np.argsort(np.abs(p - 0.5))[:2], np.argmin(p)]
-table = member.iloc[few].drop(columns="label").set_axis(["p(stream)", "lower", "upper"], axis=1)
+table = member.iloc[few][["responsibilities", "responsibilities_lower", "responsibilities_upper"]]
+table = table.set_axis(["p(stream)", "lower", "upper"], axis=1)
 x, sd = (denoised[name].sel(feature=V)[few] for name in ("x", "x_sd"))
 table = table.assign(measured=measured[V][few], error=errors[few, 0], denoised=x, sd=sd, truth=true[few, 0])
 print(table.rename_axis("star").round(2).to_string())

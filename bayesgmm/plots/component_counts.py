@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Nats; what is further behind the best is drawn at the edge.
 _DEPTH = 12.0
+_UNKNOWN = "$?$"
 # Criteria as losses in nats: the factor, and the name in the legend. BIC, AIC and ICL are twice as large.
 _LOSSES = {
     "bic": (0.5, "BIC / 2 (Gaussians)"),
@@ -46,8 +47,8 @@ def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None
     matplotlib.figure.Figure
         On the left each criterion's distance from its best number of components in nats, with errors where it has
         some; numbers that a criterion chooses are ringed. On the right, if there is evidence, the posterior
-        probability of every number, given the structure, for each width of the prior on means; hatched where it rests
-        on a guess.
+        probability of every number, given the structure, for each width of the prior on means; a question mark where
+        the evidence is not known, and the others are what they are without that number.
 
     Raises
     ------
@@ -142,6 +143,7 @@ def _shares(table: xr.Dataset, scale: float) -> np.ndarray:
 
 
 def _posterior(ax: Axes, table: xr.Dataset, title: str) -> None:
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     numbers, scales = table["n_components"].to_numpy(), table["mean_scale"].to_numpy()
@@ -153,15 +155,12 @@ def _posterior(ax: Axes, table: xr.Dataset, title: str) -> None:
         y = _shares(table, scale)
         color = PALETTE[i % len(PALETTE)]
         handles.append(Patch(facecolor=color, label=f"{scale:.3g} × the declared width"))
-        bars = ax.bar(x, y, width, color=color)
-        for bar, fine in zip(bars, reliable[:, i], strict=True):
-            if not fine:
-                bar.set(hatch="////", edgecolor=ink(), linewidth=0.5)
+        ax.bar(x, y, width, color=color)
+        missing = x[~reliable[:, i]]
+        ax.plot(missing, np.full(missing.size, 0.03), linestyle="none", marker=_UNKNOWN, color=ink(), markersize=7)
     if not reliable.all():
-        # The handle of a bar that is not drawn would have neither its colour nor its hatch.
-        handles.append(
-            Patch(facecolor="none", edgecolor=ink(), hatch="////", linewidth=0.5, label="evidence is a guess")
-        )
+        label = "evidence not known; the others without it"
+        handles.append(Line2D([], [], linestyle="none", marker=_UNKNOWN, color=ink(), markersize=7, label=label))
     ax.set_xticks(numbers)
     ax.set_ylim(0.0, 1.02)
     ax.set_xlabel("number of components")

@@ -36,14 +36,26 @@ def test_bars_are_probabilities_within_the_structure_that_is_drawn(comparison, s
     plt.close(figure)
 
 
-def test_bars_that_rest_on_a_guess_are_hatched_and_named(comparison):
-    doubtful = comparison.assign(reliable=comparison["reliable"] & False)
-    figure = bg.plots.plot_component_count(doubtful, structure="full")
+def test_a_number_without_evidence_is_marked_and_named(comparison):
+    known = comparison["log_evidence"]
+    missing = known.where((known["n_components"] != 2) | (known["mean_scale"] != 1.0))
+    figure = bg.plots.plot_component_count(
+        comparison.assign(log_evidence=missing, reliable=np.isfinite(missing)), structure="full"
+    )
     ax = figure.axes[1]
-    assert {bar.get_hatch() for bar in ax.patches} == {"////"}
-    handle = {each.get_label(): each for each in ax.get_legend().legend_handles}["evidence is a guess"]
-    assert handle.get_hatch() == "////"
+    (marks,) = [line for line in ax.lines if len(line.get_xdata())]
+    assert marks.get_marker() == "$?$"
+    np.testing.assert_allclose(marks.get_xdata(), [2.0], atol=1e-12)  # the second of three widths
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels[-1] == "evidence not known; the others without it"
     plt.close(figure)
+
+
+def test_where_all_evidence_is_known_nothing_is_marked(comparison):
+    assert comparison["reliable"].sel(structure="full").all()
+    ax = bg.plots.plot_component_count(comparison, structure="full").figure.axes[1]
+    assert not any(len(line.get_xdata()) for line in ax.lines)
+    assert len(ax.get_legend().get_texts()) == comparison.sizes["mean_scale"]
 
 
 def test_the_lower_edge_says_that_it_stands_for_more(comparison):
