@@ -99,10 +99,6 @@ def fit(
         If no engine was named and the intervals of the one that was taken may not hold.
     NotConvergedWarning
         If the best start ended before its optimum, or chains disagree.
-    FewerGroupsWarning
-        If the rows hold fewer groups than the components asked for, or hardly tell them from fewer.
-    UncalibratedWarning
-        If no engine was named and intervals of the one that was chosen may not hold.
 
     Examples
     --------
