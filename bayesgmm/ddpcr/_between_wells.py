@@ -58,7 +58,7 @@ class Counted:
         return cls(positive=max(mean * total - _SHAPE, 0.0), negative=max((1.0 - mean) * total, _LEAST))
 
     def log_likelihood(self, log_rate: Array) -> Array:
-        """Of log lambda."""
+        """Log-likelihood of log lambda, up to a constant."""
         rate = np.exp(np.minimum(log_rate, _MOST_LOG_RATE))
         return self.positive * np.log(-np.expm1(-rate)) - self.negative * rate
 
@@ -94,7 +94,7 @@ class Concentration:
     shares: Array
 
     def quantiles(self, probabilities: Sequence[float]) -> Array:
-        """Of the concentration."""
+        """Quantiles of the concentration."""
         passed = np.cumsum(self.shares) - 0.5 * self.shares
         return np.exp(np.interp(probabilities, passed, self.log_values))
 
@@ -120,7 +120,7 @@ class BetweenWells:
 
     @property
     def median(self) -> float:
-        """Of tau."""
+        """Median of tau."""
         return float(np.interp(0.5, np.cumsum(self.shares) - 0.5 * self.shares, _TAUS))
 
     def interval(self, probability: float) -> tuple[float, float]:
@@ -131,7 +131,7 @@ class BetweenWells:
         return float(_TAUS[kept].min()), float(_TAUS[kept].max())
 
     def concentration(self, wells: Sequence[Counted], offsets: Sequence[float], *, total: bool) -> Concentration:
-        """Of what wells are drawn from; without variation between wells unless `total`."""
+        """The concentration that wells are drawn from; without variation between wells unless `total`."""
         grid = _grid(wells, offsets, _TAUS[-1] if total else 0.0)
         if total:
             tables = np.array([_log_posterior(wells, offsets, grid, tau) for tau in _TAUS])
@@ -188,6 +188,6 @@ def _grid(wells: Sequence[Counted], offsets: Sequence[float], tau: float) -> Arr
 
 
 def _widths(grid: Array) -> Array:
-    """Of the cells round the points of a grid."""
+    """Widths of the cells round the points of a grid."""
     edges = np.concatenate([grid[:1], 0.5 * (grid[1:] + grid[:-1]), grid[-1:]])
     return np.diff(edges)

@@ -117,7 +117,7 @@ class CrossTalkMeans(Means):
         return base[..., None, :] + signals + (signals * spill[..., None, :])[..., ::-1]
 
     def slopes(self, own: Array) -> Array:
-        """Of the means (4, 2) in the own parameters (8,), shape (4, 2, 8)."""
+        """Slopes of the means (4, 2) in the own parameters (8,), shape (4, 2, 8)."""
         gaps, spill, left = np.exp(own[2:4]), own[4:6], np.exp(own[6:])
         out = np.zeros((4, 2, 8))
         out[:, [0, 1], [0, 1]] = 1.0

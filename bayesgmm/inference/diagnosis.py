@@ -36,8 +36,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
         ``intervals``, where they are known to be too narrow; ``starts`` (how many starts from scratch reached the best
         optimum, and how likely one more would find a better one: upper limit from none in so many, and the estimate of
         Good 1953 that it finds a new one; Finch, Mendell & Thode 1989); ``improper_ends``;
-        ``smallest_component`` (expected rows);
-        ``uncertain_rows``; ``clusters``, where there are several components (see `merge_components`);
+        ``smallest_component`` (expected rows); ``uncertain_rows``; ``groups``, where `fit` warned that the rows hold
+        fewer of them; ``clusters``, where there are several components (see `merge_components`);
         ``partitions``, where optima of nearly equal standing put the rows into different groups; where there are
         importance weights, ``k_hat`` (Pareto k of PSIS); and for chains ``modes``,
         ``divergences``, ``r_hat_invariant``, ``r_hat``, ``effective_draws`` and ``label_switching``.
@@ -64,6 +64,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     checks.append(_starts(fit, search))
     checks.append(_improper_ends(search))
     checks += _components(fit)
+    if names.FEWER_GROUPS in fit.attrs:
+        checks.append(("groups", np.nan, False, fit.attrs[names.FEWER_GROUPS]))
     if (clusters := clusters_check(fit)) is not None:
         checks.append(clusters)
     if (apart := resolution_check(fit)) is not None:

@@ -164,7 +164,7 @@ def fit(
             outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
             result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
         fewer = fewer_groups(result)
-        # Who names an engine wants its answer; `diagnose` says the same of it.
+        # Who names an engine wants its answer, and is told of components without rows alone.
         if not fewer and not named and outcome.draws is not None:
             fewer = hardly_supported(outcome.problem or problem, outcome.point)
         if fewer:

@@ -297,3 +297,13 @@ def test_partitions_of_the_banknotes_have_their_posterior_masses(banknotes):
 def test_one_partition_is_not_spoken_of(engine):
     out = bg.diagnose(fit(bg.GaussianMixture(2), two_groups(), engine))
     assert "partitions" not in out["check"]
+
+
+def test_what_fit_said_of_fewer_groups_is_said_again():
+    x = np.random.default_rng(3).normal(size=(60, 2))
+    with pytest.warns(bg.FewerGroupsWarning) as told:
+        found = bg.fit(bg.GaussianMixture(3), x, random_seed=1, progressbar=False)
+    check = bg.diagnose(found).sel(check="groups")
+    assert not check["ok"]
+    assert str(check["message"].item()) in {str(each.message) for each in told}
+    assert bg.summary(found).attrs["fewer_groups"] == str(check["message"].item())
