@@ -134,7 +134,9 @@ GRIDS = {
 }
 
 
+# The grids go on to numbers where the best optimum leaves a component without rows, which `fit` says.
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
 @pytest.mark.parametrize("data_set", GRIDS)
 def test_no_cell_of_the_grids_is_below_other_programs(data_set):
     where, most = GRIDS[data_set]

@@ -558,17 +558,6 @@ def test_plot_of_structures(faithful):
     close()
 
 
-def test_plot_of_guesses(posterior):
-    table = posterior.copy(deep=True)
-    table["reliable"][:] = True
-    table["reliable"][2, 0] = False
-    axes = bg.plots.plot_component_count(table).axes
-    hatched = [bar for bar in axes[1].patches if bar.get_hatch()]
-    assert len(hatched) == 1  # one number at one width
-    assert "evidence is a guess" in [text.get_text() for text in axes[1].get_legend().get_texts()]
-    close()
-
-
 def close():
     from matplotlib import pyplot as plt
 
