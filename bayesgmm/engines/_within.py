@@ -24,11 +24,12 @@ _MOST_ROWS = 2000
 _PARTITIONS, _LLOYD_STEPS = 8, 20
 # A dense group to begin with has so many rows for each that a covariance needs; so many places are tried.
 _DENSE, _PLACES = 5, 3
-# Nats for each number of a covariance by which another place to begin has to end higher than k-means.
-_BETTER = 0.5
+# Nats for each number of a component by which another place to begin has to end higher than k-means.
+_BETTER = 0.75
 # Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
-# and where it begins counts like so many components in the mean of precisions.
-_SHARE, _WORTH = 0.5, 0.25
+# and where it begins counts like so many components in the mean of precisions. A dense group begins as narrow as it is
+# but for so many rows of that width.
+_SHARE, _WORTH, _WIDER = 0.5, 0.25, 1.0
 # Steps of EM for each place to begin, and for the one that is taken. They are small where they turn round, too, so that
 # only very small ones are an end.
 _FIRST_STEPS, _MOST_STEPS, _STEADY = 20, 80, 1e-6
@@ -63,22 +64,25 @@ def within_covariance(problem: Problem) -> Array:
         places = places_of(problem)
     units = problem.rows.units_by_row()
     ordered = places[order]
-    tied, best, taken = isinstance(structure, Tied), -np.inf, np.zeros(order.size, dtype=np.intp)
-    for partition in _partitions(ordered, K, units[order]):
+    tied, best, taken = isinstance(structure, Tied), -np.inf, (np.zeros(order.size, dtype=np.intp), False)
+    better = _BETTER * (1 + problem.n_features + structure.n_free(1, problem.n_features))
+    for partition, dense in _partitions(ordered, K, units[order]):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
-        log_likelihood, _ = _likeliest(problem, labels, units, kind, tied=tied, steps=_FIRST_STEPS)
+        narrow = dense and not tied
+        log_likelihood, _ = _likeliest(problem, labels, units, kind, tied=tied, narrow=narrow, steps=_FIRST_STEPS)
         # Of several looks at rows without groups one is always a little likelier, and too narrow.
-        if log_likelihood > best + _BETTER * structure.n_free(1, problem.n_features):
-            best, taken = log_likelihood, labels
-    _, W = _likeliest(problem, taken, units, kind, tied=tied, steps=_MOST_STEPS)
+        if log_likelihood > best + better:
+            best, taken = log_likelihood, (labels, narrow)
+    labels, narrow = taken
+    _, W = _likeliest(problem, labels, units, kind, tied=tied, narrow=narrow, steps=_MOST_STEPS)
     return 0.5 * (W + W.T)
 
 
 def _likeliest(
-    problem: Problem, labels: NDArray[np.intp], units: Array, kind: object, *, tied: bool, steps: int
+    problem: Problem, labels: NDArray[np.intp], units: Array, kind: object, *, tied: bool, narrow: bool, steps: int
 ) -> tuple[float, Array]:
-    """Empirical Bayes from a partition: the log-likelihood where it ends, and W."""
+    """Empirical Bayes from a partition, in which the last group may be narrow: the log-likelihood at its end, and W."""
     K, d = problem.K, problem.n_features
     total = outer(problem.data_cholesky)
     shares = np.eye(K)[labels] * units[:, None]
@@ -89,13 +93,18 @@ def _likeliest(
     if problem.noise is not None:
         pooled = pooled + problem.noise.typical
     W = _shaped(_SHARE * pooled + (1.0 - _SHARE) * total * K ** (-2.0 / d), kind)
-    first_precision = np.linalg.inv(W)
     least = _NARROWEST * _shaped(total, kind)
     to_unit = inverse_lower(problem.data_cholesky)
     covariances = np.repeat(W[None], K, axis=0)
     df = 3.0 if isinstance(kind, (Diagonal, Spherical)) else d + 2.0
     # A spherical variance is estimated from all features of a row.
     worth = float(d) if isinstance(kind, Spherical) else 1.0
+    if narrow:
+        # As wide as the others it would take in their rows at once, and be lost.
+        own = _shaped((residuals * units * (labels == K - 1)) @ residuals.T, kind)
+        covariances[-1] = (worth * own + _WIDER * W) / (worth * counts[-1] + _WIDER)
+        W = np.linalg.inv(np.linalg.inv(covariances).mean(axis=0))
+    first_precision = np.linalg.inv(W)
     log_likelihood = -np.inf
     for _ in range(steps):
         log_weights = np.log((counts + 1.0) / (counts.sum() + K))
@@ -129,11 +138,11 @@ def _shaped(matrices: Array, kind: object) -> Array:
     return variances[..., None] * np.eye(d)
 
 
-def _partitions(places: Array, K: int, units: Array) -> Iterator[NDArray[np.intp]]:
-    """Partitions of rows (n, d) to begin with."""
+def _partitions(places: Array, K: int, units: Array) -> Iterator[tuple[NDArray[np.intp], bool]]:
+    """Partitions of rows (n, d) to begin with, and whether the last group is where rows are dense."""
     from scipy.spatial import KDTree
 
-    yield _k_means(places, K, units)
+    yield _k_means(places, K, units), False
     # A narrow group within a wide one is where rows are densest, and no partition into far apart groups shows it.
     n, d = places.shape
     size = min(_DENSE * (d + 1), n // (2 * K))
@@ -148,7 +157,7 @@ def _partitions(places: Array, K: int, units: Array) -> Iterator[NDArray[np.intp
         if K > 2:
             labels[rest] = _k_means(places[rest], K - 1, units[rest])
         labels[dense] = K - 1
-        yield labels
+        yield labels, True
         radius[np.isin(neighbours, dense).any(axis=1)] = np.inf
         if not np.isfinite(radius).any():
             return
