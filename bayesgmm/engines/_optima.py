@@ -12,6 +12,7 @@ from bayesgmm._errors import FitError
 from bayesgmm._status import Status
 from bayesgmm.engines._boundary import SMALLEST
 from bayesgmm.engines._moves import moves
+from bayesgmm.engines._newton import Point
 from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._polish import Climb, approach, climbed, finish
 from bayesgmm.engines._progress import Progress
@@ -27,6 +28,8 @@ _MOVES = 16
 _MOVES_APPROACHED = 5
 _NEARLY_AS_GOOD = 2.0  # nats
 _SAME_OPTIMUM = 1e-2  # nats
+# A short run stops further below the optimum that it stands beside.
+_SAME_TO_SHORT_RUNS = 0.1  # nats
 # Further rounds, among at most so many rows: each has a share of `n_init` of starts from scratch and as many moves
 # from some of the best optima. They end when so many were in vain, or after so many passes (of so many numbers).
 _SMALL = 2_000
@@ -128,15 +131,18 @@ class Search:
         return Optima(reports=reports, screening_passes=screening, search_rows=part.n_obs)
 
     def _follow(self, objective: Objective, starts: list[Start], progress: Progress) -> list[StartReport]:
-        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
         left = [start for start in starts if start.status is not Status.SINGULAR]
         reports = [_not_followed(start) for start in starts if start.status is Status.SINGULAR]
         climbs: list[Climb] = []
         n_proper = 0
+        if left:
+            # Where groups are easy to see all others have come to the same place already.
+            reports.append(self._finished(objective, self._approached(objective, left.pop(0), reports), reports))
+            n_proper += reports[-1].status.usable
         # Short runs do not rank overlapping components well, so more starts than are finished come near their ends.
         while left and n_proper < self.n_polish:
             while left and len(climbs) < self.approached * self.n_polish:
-                climbs.append(approach(objective, left.pop(0), em_steps=_BURN_IN, **limits))
+                climbs.append(self._approached(objective, left.pop(0), reports))
                 progress.step("climbing", len(climbs), self.approached * self.n_polish)
             climbs.sort(key=lambda climb: (climb.collapsed, -climb.point.value))
             while climbs and n_proper < self.n_polish:
@@ -151,7 +157,6 @@ class Search:
         self, objective: Objective, reports: list[StartReport], rng: np.random.Generator, progress: Progress
     ) -> list[StartReport]:
         """Split-and-merge moves from the best optimum, again from every better one that they find."""
-        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
         for done in range(self.rounds if self.n_init > 1 else 0):
             best = reports[0]
             if not best.status.usable or best.end is None:
@@ -162,7 +167,7 @@ class Search:
                 break
             runs = [short_run(objective, at, MOVED, self.short_steps, self.eigenvalue_floor) for at in proposals]
             runs = sorted((run for run in runs if run.status is not Status.SINGULAR), key=lambda run: -run.value)
-            climbs = [approach(objective, run, em_steps=_BURN_IN, **limits) for run in runs[:_MOVES_APPROACHED]]
+            climbs = [self._approached(objective, run, reports) for run in runs[:_MOVES_APPROACHED]]
             # A climb stops short of its optimum, so one that is a little below the best may still end above it.
             near = best.end_value - _NEARLY_AS_GOOD
             better = [climb for climb in climbs if not climb.collapsed and climb.point.value > near]
@@ -172,16 +177,29 @@ class Search:
                 break
         return reports
 
+    def _approached(self, objective: Objective, start: Start, known: Sequence[StartReport]) -> Climb:
+        """A start on its way up, near its optimum: at once where its short run ended beside a certified one."""
+        if start.statistics is not None:
+            here = Climb(
+                trace=[start.value],
+                start=start,
+                point=Point(at=start.at, value=start.value, statistics=start.statistics),
+            )
+            there = _there_already(objective, here, known, _SAME_TO_SHORT_RUNS)
+            if there is not None:
+                return replace(here, known=there)
+        return approach(objective, start, em_steps=_BURN_IN, max_steps=self.max_steps, floor=self.eigenvalue_floor)
+
     def _finished(self, objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport:
         """The end of a climb: a known optimum that it stands beside, or one that is followed and certified."""
-        if (there := _there_already(objective, climb, known)) is not None:
+        if (there := climb.known or _there_already(objective, climb, known)) is not None:
             return there
         limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
         return finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
 
     def _left(self, objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport:
         """A climb that is not followed any more; it may have come to a known optimum all the same."""
-        there = _there_already(objective, climb, known)
+        there = climb.known or _there_already(objective, climb, known)
         return _not_finished(climb) if there is None else there
 
     def _go_on(self, objective: Objective, reports: list[StartReport], progress: Progress) -> list[StartReport]:
@@ -194,7 +212,6 @@ class Search:
         end = objective.passes + min(_MOST_PASSES, _MOST_NUMBERS // size)
         if not self.further or self.n_init == 1 or problem.K == 1 or problem.rows.units() > _SMALL:
             return reports
-        limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
         short = {"short_steps": self.short_steps, "floor": self.eigenvalue_floor}
         # A stream of their own, so that fits with different seeds more often end alike.
         rng = np.random.default_rng([problem.n_obs, problem.K])
@@ -211,7 +228,7 @@ class Search:
                     starts.append(short_run(objective, at, MOVED, self.short_steps, self.eigenvalue_floor))
             alive = [start for start in starts if start.status is not Status.SINGULAR]
             reports = reports + [_not_followed(start) for start in starts if start.status is Status.SINGULAR]
-            climbs = [approach(objective, start, em_steps=_BURN_IN, **limits) for start in alive]
+            climbs = [self._approached(objective, start, reports) for start in alive]
             for climb in sorted(climbs, key=lambda climb: (climb.collapsed, -climb.point.value)):
                 near = not climb.collapsed and climb.point.value > best_value(reports) - _NEARLY_THERE
                 reports.append((self._finished if near else self._left)(objective, climb, reports))
@@ -258,10 +275,10 @@ def distinct(reports: Sequence[StartReport], most: int) -> list[StartReport]:
     return out[:most]
 
 
-def _beside(objective: Objective, climb: Climb, report: StartReport) -> bool:
+def _beside(objective: Objective, climb: Climb, report: StartReport, within: float) -> bool:
     """Whether a climb stopped in the same place as a certified optimum, whatever the order of its components."""
     end, at = report.end, climb.point.at
-    if climb.collapsed or end is None or not 0.0 <= report.end_value - climb.point.value < _SAME_OPTIMUM:
+    if climb.collapsed or end is None or not 0.0 <= report.end_value - climb.point.value < within:
         return False
     pulled = np.linalg.solve(end.choleskys[:, None], (at.means - end.means[:, None])[..., None])[..., 0]
     order = np.square(pulled).sum(axis=-1).argmin(axis=1)
@@ -273,10 +290,12 @@ def _beside(objective: Objective, climb: Climb, report: StartReport) -> bool:
     return bool(u @ u < _SAME_PLACE**2)
 
 
-def _there_already(objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport | None:
+def _there_already(
+    objective: Objective, climb: Climb, known: Sequence[StartReport], within: float = _SAME_OPTIMUM
+) -> StartReport | None:
     """The report of a climb that stands beside a certified optimum; None if it stands beside none."""
     for report in known:
-        if report.status is Status.CONVERGED and _beside(objective, climb, report):
+        if report.status is Status.CONVERGED and _beside(objective, climb, report, within):
             return replace(
                 report,
                 method=climb.start.method,

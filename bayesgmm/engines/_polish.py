@@ -49,13 +49,17 @@ class _OutOfPasses(Exception):
 
 @dataclass(kw_only=True)
 class Climb:
-    """A start on its way up: where it is, what it saw, how many passes it took and whether it fell off."""
+    """A start on its way up: where it is, what it saw, how many passes it took and whether it fell off.
+
+    `known` is the report of the certified optimum that it was found to stand beside, if it was.
+    """
 
     start: Start
     point: Point
     trace: list[float]
     passes: int = 0
     collapsed: bool = False
+    known: StartReport | None = None
 
 
 def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: int, floor: float) -> Climb:

@@ -135,7 +135,8 @@ def build_result(
         attrs[names.PARETO_K] = float(outcome.notes[names.PARETO_K])
     tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
     tree.attrs.update(attrs)
-    tree.attrs[names.ORDER_STABLE] = int(order_is_stable(tree))
+    if not (outcome.sampling is not None or outcome.mixed_labels):
+        tree.attrs[names.ORDER_STABLE] = int(order_is_stable(tree))
     return tree
 
 

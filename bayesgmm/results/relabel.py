@@ -86,6 +86,7 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
     orders = found.orders.reshape(n_chains, n_draws, -1)
     before = fit[names.POSTERIOR].to_dataset() if names.UNRELABELLED not in fit.children else _with_sds(as_sampled)
     posterior = _permuted(fit, draws, found.orders, (n_chains, n_draws))
+    r_hat_before, same = _worst_r_hat(before), np.array_equal(as_sampled["weights"], posterior["weights"])
     coords = {dim: source[dim].to_numpy() for dim in (names.CHAIN, names.DRAW, names.COMPONENT)}
     record = dataset(
         {"order": orders, "margin": found.margins.reshape(n_chains, n_draws)},
@@ -99,8 +100,8 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
             "switched_draws": found.n_switched,
             "ambiguous_draws": found.n_ambiguous,
             "ambiguous_below_nats": AMBIGUOUS,
-            "r_hat_before": _worst_r_hat(before),
-            "r_hat_after": _worst_r_hat(posterior),
+            "r_hat_before": r_hat_before,
+            "r_hat_after": r_hat_before if same else _worst_r_hat(posterior),
             "r_hat_invariant": _invariant_r_hat(fit),
         },
     )
@@ -173,9 +174,12 @@ def _permuted(fit: xr.DataTree, draws: Mixtures, orders: NDArray[np.intp], shape
     values = parameters(
         permuted(draws.weights, orders, axis=-1), permuted(draws.means, orders), permuted(draws.covariances, orders)
     )
-    for name, value in values.items():
-        posterior[name] = posterior[name].copy(data=value.reshape(*shape, *value.shape[1:]))
-    return posterior
+    # In one go: one by one xarray aligns all variables again for each of them.
+    moved = {
+        name: (posterior[name].dims, value.reshape(*shape, *value.shape[1:]), posterior[name].attrs)
+        for name, value in values.items()
+    }
+    return posterior.assign(moved)
 
 
 def _with_sds(posterior: xr.Dataset) -> xr.Dataset:
