@@ -14,7 +14,7 @@ from bayesgmm.inference.clustering import best_partition, coclustering
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.component_counts import compare_components
 from bayesgmm.inference.component_posterior import component_posterior
-from bayesgmm.inference.concerns import FewerGroupsWarning, UncalibratedWarning
+from bayesgmm.inference.concerns import FewerGroupsWarning, NotGaussianWarning, UncalibratedWarning
 from bayesgmm.inference.diagnosis import diagnose
 from bayesgmm.inference.evidence import Bridge, Enumeration, LaplaceEvidence, Telescoping, VBBound, log_evidence
 from bayesgmm.inference.fitting import NotConvergedWarning, fit
@@ -110,6 +110,7 @@ __all__ = [
     "LogNormal",
     "NormalMeans",
     "NotConvergedWarning",
+    "NotGaussianWarning",
     "Poisson",
     "PoissonProductWeights",
     "PoissonWeights",

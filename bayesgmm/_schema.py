@@ -121,6 +121,8 @@ NOISE_SCALE = "noise_scale"
 CAVEAT = "caveat"
 # What there is to say where not every component holds rows.
 FEWER_GROUPS = "fewer_groups"
+# What there is to say where the rows of a component are not like a Gaussian's.
+NOT_GAUSSIAN = "not_gaussian"
 # Whether neighbours in the order of components are far enough apart for the order to be no matter of chance: 1 or 0.
 ORDER_STABLE = "order_stable"
 # Of importance weights, where draws were corrected by them (or were not, and why).

@@ -11,6 +11,8 @@ _ROW, _ROW_BY_SQUARE, _PAIR = 5e-9, 0.28e-9, 2.4e-9
 # Rows with errors, holes or bins take more; so does a density in Python, once for each evaluation.
 _NOT_EXACT, _IN_PYTHON = 6.0, 4e-4
 _FEWEST = 3e-6
+# Seconds of a sweep of Gibbs for each row and component, and the same times d^2.
+_SWEEP, _SWEEP_BY_SQUARE, _FEWEST_SWEEP = 12e-9, 0.25e-9, 1e-5
 
 
 def nuts_seconds(problem: Problem, draws: int, *, in_python: bool) -> float:
@@ -27,3 +29,9 @@ def evaluation_seconds(problem: Problem, *, in_python: bool) -> float:
     K, d, p = problem.K, problem.n_features, problem.n_parameters
     a_pass = problem.n_obs * K * (_ROW + _ROW_BY_SQUARE * d * d) * (1.0 if problem.rows.exact else _NOT_EXACT)
     return _FEWEST + a_pass + _PAIR * p * p + (_IN_PYTHON if in_python else 0.0)
+
+
+def gibbs_seconds(problem: Problem, sweeps: int) -> float:
+    """Processor seconds that `Gibbs` takes for so many sweeps in all, of a known number of components."""
+    by_row = _SWEEP + _SWEEP_BY_SQUARE * problem.n_features**2
+    return sweeps * (_FEWEST_SWEEP + problem.n_obs * problem.K * by_row)

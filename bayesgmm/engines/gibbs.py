@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm.engines._cost import gibbs_seconds
 from bayesgmm.engines._gibbs_chains import Chains, Trace, compile_ahead
 from bayesgmm.engines._gibbs_conditionals import Conditionals, conditionals
 from bayesgmm.engines._gibbs_number import hyperparameters, together, unknown_number, unmixed_numbers
@@ -169,6 +170,10 @@ class Gibbs(Engine):
             message=message,
         )
         return judged.outcome(model, outcome)
+
+    def seconds(self, problem: Problem) -> float:
+        """Processor seconds that the sweeps asked for take, roughly, of a known number of components."""
+        return gibbs_seconds(problem, self.chains * (self.sweeps + self.burn_in))
 
     def _most_sweeps(self, problem: Problem, chains: Chains) -> int:
         """How far chains may go."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._words import counted
 from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._support import gain_of_last
+from bayesgmm.engines._tails import heavy_tails
 from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.inference.summaries import label_rows, rows_needed
+from bayesgmm.results.order import canonical_order
 from bayesgmm.results.read import read_result
 
 if TYPE_CHECKING:
@@ -26,6 +29,10 @@ _LIKELY = 0.5
 
 class FewerGroupsWarning(UserWarning):
     """The rows hold fewer groups than there are components; the message says which are without, and what to try."""
+
+
+class NotGaussianWarning(UserWarning):
+    """The rows of a component have far heavier tails than a Gaussian's; the message says whose, and what to try."""
 
 
 class UncalibratedWarning(UserWarning):
@@ -78,6 +85,23 @@ def hardly_supported(problem: Problem, point: Parameters) -> str:
         f"numbers more, and {_A_NUMBER * free:.1f} would speak for them (AIC3). Where the groups lie, how large they "
         "are and which rows belong to them rests on the prior and on chance: try fewer components, or look at "
         "`compare_components`."
+    )
+
+
+def not_gaussian(problem: Problem, point: Parameters, components: NDArray[Any]) -> str:
+    """A sentence where the rows of a component have far heavier tails than a Gaussian's, and nothing elsewhere.
+
+    The best mixture of Gaussians then spends components on shapes, and need not find the groups that are looked for.
+    """
+    in_order = point.reordered(canonical_order(problem, point))
+    found = heavy_tails(problem, problem.units.to_standard(in_order))
+    if found is None:
+        return ""
+    return (
+        f"The rows of component {components[found.component]} are not like a Gaussian's: their tails are heavier "
+        f"(Mardia's kurtosis is {found.ratio:.2f} times as large, by {found.errors:.0f} standard errors). Components "
+        "may stand for the shape of a group and not for a group: transform skewed columns, look for outliers, or give "
+        "more components and join them with `merge_components`."
     )
 
 

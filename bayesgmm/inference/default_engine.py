@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesgmm._errors import FitError, UnsupportedError
+from bayesgmm._status import Status
 from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._native_density import check_native
 from bayesgmm.engines._progress import Progress
@@ -17,8 +18,11 @@ from bayesgmm.engines.nuts import NUTS
 # What the default samples with. Draws of each chain are those that it begins with; the search need not find the best
 # optimum, only places for chains to begin.
 _SAMPLER = NUTS(draws=500, n_init=16, n_polish=3)
-# Processor seconds up to which sampling comes first, and up to which it comes where Laplace's check fails.
-_AT_ONCE, _IF_NEED_BE = 10.0, 60.0
+# Processor seconds up to which sampling comes first; up to which Gibbs then goes on; and up to which NUTS comes where
+# Laplace's check fails.
+_AT_ONCE, _GOES_ON, _IF_NEED_BE = 10.0, 30.0, 60.0
+# Gibbs goes on to so many times its sweeps at most, as by itself.
+_MOST_TIMES = 16
 
 
 def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) -> tuple[Engine, str, Outcome]:
@@ -31,7 +35,12 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
     """
     engine, reason = choose_engine(problem)
     if not isinstance(engine, Laplace):
-        return engine, reason, engine.run(problem, rng, progress)
+        outcome = engine.run(problem, rng, progress)
+        # Where nothing else takes the declaration it was no choice, and a way out there is none.
+        chosen = isinstance(engine, Gibbs) and problem.number is None and not problem.declared.only_by_gibbs()
+        if not chosen or outcome.status in (Status.SAMPLED, Status.INTERRUPTED):
+            return engine, reason, outcome
+        engine, reason = Laplace(), f"Gibbs did not mix in {outcome.notes['sweeps']} sweeps."
     outcome, why = None, ""
     try:
         outcome = engine.run(problem, rng, progress)
@@ -41,12 +50,11 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
         why = f"Laplace's importance weights say that its intervals may not hold (Pareto k {k:.2f})"
     except FitError as error:
         why = str(error).rstrip(".")
-    sampler = _SAMPLER
-    seconds = sampler.seconds(problem)
+    seconds = _SAMPLER.seconds(problem)
     otherwise = f"NUTS would take about {seconds:.0f} s of a processor"
     if seconds <= _IF_NEED_BE:
         try:
-            return sampler, f"{why}, so the posterior was sampled.", sampler.run(problem, rng, progress)
+            return _SAMPLER, f"{why}, so the posterior was sampled.", _SAMPLER.run(problem, rng, progress)
         except UnsupportedError as error:  # a part of one's own that PyMC does not know
             otherwise = str(error).rstrip(".")
     if outcome is None:
@@ -75,9 +83,24 @@ def choose_engine(problem: Problem) -> tuple[Engine, str]:
     took = f"about {seconds:.1g} s" if seconds < 10 else f"about {seconds:.0f} s"
     if problem.rows.exact and native and seconds <= _AT_ONCE:
         return sampler, f"Sampling the posterior takes {took} of a processor, so nothing has to be approximated."
+    if (gibbs := _quick_gibbs(problem)) is not None:
+        return gibbs, f"NUTS would take {took} of a processor, Gibbs about {gibbs.seconds(problem):.1g} s."
     if not problem.rows.exact:
         return Laplace(), "Values are missing, have errors or are in bins, where sampling takes long."
     return Laplace(), f"Sampling the posterior would take {took} of a processor."
+
+
+def _quick_gibbs(problem: Problem) -> Gibbs | None:
+    """Gibbs with as many sweeps as there is time for, where it takes the declaration and the rows and is quick."""
+    gibbs = Gibbs()
+    if problem.rows.whole is None or problem.n_groups is not None or gibbs.seconds(problem) > _AT_ONCE:
+        return None
+    try:
+        gibbs.check(problem.declared, problem.n_features)
+    except UnsupportedError:
+        return None
+    times = min(int(_GOES_ON / gibbs.seconds(problem)), _MOST_TIMES)
+    return Gibbs(max_sweeps=times * gibbs.sweeps)
 
 
 def _by_mode(problem: Problem, why: str) -> tuple[Engine, str]:

@@ -66,6 +66,8 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     checks += _components(fit)
     if names.FEWER_GROUPS in fit.attrs:
         checks.append(("groups", np.nan, False, fit.attrs[names.FEWER_GROUPS]))
+    if names.NOT_GAUSSIAN in fit.attrs:
+        checks.append(("shapes", np.nan, False, fit.attrs[names.NOT_GAUSSIAN]))
     if (clusters := clusters_check(fit)) is not None:
         checks.append(clusters)
     if (apart := resolution_check(fit)) is not None:

@@ -19,9 +19,11 @@ from bayesgmm.engines.base import Engine
 from bayesgmm.engines.gibbs import Gibbs
 from bayesgmm.inference.concerns import (
     FewerGroupsWarning,
+    NotGaussianWarning,
     UncalibratedWarning,
     fewer_groups,
     hardly_supported,
+    not_gaussian,
     uncalibrated,
 )
 from bayesgmm.inference.default_engine import run_default
@@ -95,6 +97,8 @@ def fit(
     FewerGroupsWarning
         If a component holds fewer rows than a covariance is estimated from, or, where no engine was named, if one
         component less describes the rows nearly as well.
+    NotGaussianWarning
+        If no engine was named and the rows of a component have far heavier tails than a Gaussian's.
     UncalibratedWarning
         If no engine was named and the intervals of the one that was taken may not hold.
     NotConvergedWarning
@@ -169,8 +173,17 @@ def fit(
             fewer = hardly_supported(outcome.problem or problem, outcome.point)
         if fewer:
             result.attrs[names.FEWER_GROUPS] = fewer
+        odd = ""
+        if not named:
+            odd = not_gaussian(
+                outcome.problem or problem, outcome.point, result[names.POINT][names.COMPONENT].to_numpy()
+            )
+        if odd:
+            result.attrs[names.NOT_GAUSSIAN] = odd
     if fewer:
         warnings.warn(fewer, FewerGroupsWarning, stacklevel=2)
+    if odd:
+        warnings.warn(odd, NotGaussianWarning, stacklevel=2)
     if not named and (doubt := uncalibrated(result)):
         warnings.warn(doubt, UncalibratedWarning, stacklevel=2)
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):

@@ -8,7 +8,9 @@ import pytest
 
 import bayesgmm as bg
 from bayesgmm.engines._problem import build_problem
+from bayesgmm.engines._tails import heavy_tails
 from bayesgmm.engines._within import within_covariance
+from bayesgmm.engines.base import Parameters
 from bayesgmm.inference.concerns import fewer_groups, hardly_supported, uncalibrated
 from bayesgmm.inference.default_engine import choose_engine
 from bayesgmm.model.scale_priors import ScalePrior
@@ -126,7 +128,12 @@ def test_the_engine_goes_by_what_sampling_costs():
     assert engine is bg.Laplace
     assert "would take about" in reason
     # Many numbers cost as much as many rows.
-    assert chosen(bg.GaussianMixture(3), rng.normal(size=(200, 20)))[0] is bg.Laplace
+    engine, reason = chosen(bg.GaussianMixture(3), rng.normal(size=(200, 20)))
+    assert engine is bg.Gibbs
+    assert "Gibbs about" in reason
+    # Only conjugate parts have conditionals.
+    assert chosen(bg.GaussianMixture(3, covariances=bg.LKJ()), rng.normal(size=(200, 20)))[0] is bg.Laplace
+    assert chosen(bg.GaussianMixture(3), rng.normal(size=(20_000, 20)))[0] is bg.Laplace
     assert chosen(bg.GaussianMixture(3, covariances=bg.Diagonal()), rng.normal(size=(200, 20)))[0] is bg.NUTS
 
 
@@ -182,17 +189,73 @@ def test_rows_with_errors_are_fitted_by_laplace_and_its_check_is_told():
 def test_what_laplace_cannot_do_is_sampled_within_a_minute_and_doubted_beyond():
     x = np.random.default_rng(0).normal(size=(100, 16))
     x[:50, 0] += 8.0
-    found, told = told_by(bg.GaussianMixture(2), x)
+    found, told = told_by(bg.GaussianMixture(2, covariances=bg.LKJ()), x)
     assert found.attrs["engine"] == "NUTS"
     assert "may not hold (Pareto k" in found.attrs["engine_reason"]
     assert "so the posterior was sampled" in found.attrs["engine_reason"]
     assert bg.UncalibratedWarning not in told
     x = np.random.default_rng(0).normal(size=(60, 26))
     x[:30] += 1.5
-    found, told = told_by(bg.GaussianMixture(2), x)
+    found, told = told_by(bg.GaussianMixture(2, covariances=bg.LKJ()), x)
     assert found.attrs["engine"] == "Laplace"
     assert "NUTS would take about" in found.attrs["engine_reason"]
     assert bg.UncalibratedWarning in told
+
+
+def test_few_rows_of_many_features_are_sampled_by_gibbs():
+    x, labels = groups(3, 150, 14, 6.0, [0.4, 0.6])
+    found, told = told_by(bg.GaussianMixture(2), x)
+    assert not told
+    assert found.attrs["engine"] == "Gibbs"
+    assert found.attrs["status"] == "SAMPLED"
+    assert (found["assignments"]["label"].values == labels).all()
+
+
+def test_where_gibbs_does_not_mix_the_next_engine_follows(monkeypatch):
+    few = bg.Gibbs(sweeps=40, burn_in=0, max_sweeps=40)
+    monkeypatch.setattr("bayesgmm.inference.default_engine._quick_gibbs", lambda problem: few)
+    monkeypatch.setattr("bayesgmm.inference.default_engine._AT_ONCE", 0.0)
+    x, _ = groups(3, 150, 2, 1.5, [0.4, 0.6])
+    found, _ = told_by(bg.GaussianMixture(2), x)
+    assert found.attrs["engine"] in ("Laplace", "NUTS")
+    x, _ = groups(3, 150, 2, 8.0, [0.4, 0.6])
+    found, _ = told_by(bg.GaussianMixture(2), x)
+    assert found.attrs["engine"] == "Laplace"
+    assert "Gibbs did not mix in 40 sweeps" in found.attrs["engine_reason"]
+
+
+@pytest.mark.parametrize(("d", "engine"), [(1, None), (3, None), (3, bg.EM())])
+def test_tails_that_are_far_heavier_than_a_gaussians_are_told(d, engine):
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(1500, d))
+    x[:500] = 30.0 + rng.standard_t(3, size=(500, d))
+    model = bg.GaussianMixture(2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = bg.fit(model, x, engine=engine, random_seed=1, progressbar=False)
+    told = [str(each.message) for each in caught if each.category is bg.NotGaussianWarning]
+    if engine is not None:  # who names an engine wants its answer
+        assert not told
+        return
+    # Components are in the order of their means.
+    assert len(told) == 1
+    assert told[0].startswith("The rows of component 1 are not like a Gaussian's")
+    assert found.attrs["not_gaussian"] == told[0]
+    assert told[0] in bg.diagnose(found)["message"].values
+
+
+def test_kurtosis_is_that_of_the_rows():
+    x = np.random.default_rng(0).standard_t(4, size=(4000, 2))
+    problem = build_problem(bg.GaussianMixture(1), bg.as_data(x))
+    at = problem.units.to_standard(
+        Parameters(log_weights=np.zeros(1), means=np.zeros((1, 2)), choleskys=np.eye(2)[None])
+    )
+    found = heavy_tails(problem, at)
+    z = np.linalg.solve(np.linalg.cholesky(np.cov(x.T, ddof=0)), (x - x.mean(axis=0)).T)
+    expected = np.square(np.square(z).sum(axis=0)).mean() / (8 * 3999 / 4001)
+    assert found.component == 0
+    assert found.ratio == pytest.approx(expected, rel=1e-9)
+    assert heavy_tails(build_problem(bg.GaussianMixture(1), bg.as_data(np.tanh(x))), at) is None
 
 
 def test_many_rows_are_fitted_by_laplace():
