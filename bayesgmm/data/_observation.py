@@ -11,9 +11,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import LARGEST_MAGNITUDE, RESCALE, check_values
 from bayesgmm.data._labels import describe_row, label_array
-
-# Relative to the largest entry or eigenvalue: what rounding leaves of a covariance that was computed.
-_ROUNDING = 1e-10
+from bayesgmm.numerics.linalg import covariance_fault, symmetrised
 
 _MARK_MISSING = "Set the value itself to NaN if it was not observed, or drop the row."
 
@@ -130,39 +128,33 @@ def _check_sds(
 def _check_covariances(
     noise: np.ndarray, missing: np.ndarray, feature_names: Sequence[str], obs_names: np.ndarray | None
 ) -> np.ndarray:
-    def complain(bad: np.ndarray, problem: str, remedy: str) -> None:
+    def where(row: int, i: int, j: int) -> str:
+        entry = f"entry ({feature_names[i]!r}, {feature_names[j]!r}) of the covariance"
+        return f"{entry} in {describe_row(row, obs_names)}"
+
+    def complain(bad: np.ndarray, remedy: str) -> None:
         if bad.any():
             row, i, j = np.argwhere(bad)[0]
-            entry = f"entry ({feature_names[i]!r}, {feature_names[j]!r}) of the covariance"
-            shown = problem.format(noise[row, i, j], noise[row, j, i])
-            raise InputError("noise", f"{entry} in {describe_row(row, obs_names)} is {shown}", remedy)
+            raise InputError("noise", f"{where(row, i, j)} is {noise[row, i, j]:g}", remedy)
 
-    complain(np.isinf(noise), "{:g}", _MARK_MISSING)
+    complain(np.isinf(noise), _MARK_MISSING)
     unseen = missing[:, :, None] | missing[:, None, :]
-    complain(np.isnan(noise) & ~unseen, "{:g}", f"Give 0 for what is known exactly. {_MARK_MISSING}")
+    complain(np.isnan(noise) & ~unseen, f"Give 0 for what is known exactly. {_MARK_MISSING}")
     clean = np.where(unseen, 0.0, noise)
-    magnitude = np.abs(clean)
-    complain(magnitude > LARGEST_MAGNITUDE**2, "{:g}", f"It nearly overflows double precision. {RESCALE}")
-    turned = np.swapaxes(clean, 1, 2)
-    complain(
-        np.abs(clean - turned) > _ROUNDING * magnitude.max(axis=(1, 2), keepdims=True),
-        "{:g}, but {:g} with the two exchanged",
-        "Give symmetric matrices, for example (noise + noise.swapaxes(-1, -2)) / 2.",
-    )
-    clean = np.where(clean == turned, clean, clean / 2 + turned / 2)
+    complain(np.abs(clean) > LARGEST_MAGNITUDE**2, f"It nearly overflows double precision. {RESCALE}")
     # One matrix for all rows is the usual case and need not be decomposed for each of them.
-    distinct = clean[:1] if (clean == clean[0]).all() else clean
-    eigenvalues = np.linalg.eigvalsh(distinct)
-    bad = np.flatnonzero(eigenvalues[:, 0] < -_ROUNDING * np.abs(eigenvalues).max(axis=1))
-    if bad.size:
+    fault = covariance_fault(clean[:1] if (clean == clean[0]).all() else clean, singular=True)
+    if fault is not None:
+        row = fault.matrix
+        what = where(row, *fault.entry) if fault.entry else f"the covariance in {describe_row(row, obs_names)}"
         raise InputError(
             "noise",
-            f"the covariance in {describe_row(bad[0], obs_names)} is not positive semi-definite: its smallest "
-            f"eigenvalue is {eigenvalues[bad[0], 0]:.3g}",
-            "Give covariances of errors (variances on the diagonal, correlations between -1 and 1); for standard "
-            "deviations pass an array with one column for each feature.",
+            f"{what} {fault.problem}",
+            "Give symmetric covariances of errors (variances on the diagonal, correlations between -1 and 1), for "
+            "example (noise + noise.swapaxes(-1, -2)) / 2; for standard deviations pass an array with one column for "
+            "each feature.",
         )
-    return clean
+    return symmetrised(clean)
 
 
 def check_noise_scale(noise_scale: Any, noise: np.ndarray | None) -> None:

@@ -69,7 +69,8 @@ class Search:
     tolerance: float = 1e-4
     eigenvalue_floor: float = 1e-6
     unconstrained: bool = False
-    # Whether components need more than d + 1 rows. Those of a proper posterior that is sampled from there need not.
+    # Whether components need more rows than their covariances can be estimated from. Those of a proper posterior that
+    # is sampled from there need not.
     supported: bool = True
     # How many starts are followed near their ends for each one that is finished, rounds of split-and-merge moves, and
     # whether there are starts from hierarchical clustering: less of each makes a search quick.

@@ -22,7 +22,7 @@ from bayesgmm.model import (
     Tied,
     WarpedMeans,
 )
-from bayesgmm.numerics.linalg import inverse_lower, outer
+from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
 from bayesgmm.numerics.rows import Rows, make_rows
 
 # Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
@@ -90,6 +90,8 @@ def build_problem(
         shift, correlation = _one_gaussian(z, counts)
     else:
         shift, correlation = _by_em(rows_in_units(data, center, scale), _FEW_STEPS, _ROUGHLY)
+    # Products of matrices are symmetric up to rounding, and priors that are filled from them are checked.
+    correlation = symmetrised(correlation)
     if typical is not None:
         correlation = correlation + typical / np.outer(scale, scale)
     _check_scale(model, names, correlation, constant, n)

@@ -48,11 +48,11 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
 
 
 def too_few_rows(problem: Problem, counts: Array) -> bool:
-    """Whether a component with an unbounded covariance of its own holds at most d + 1 effective rows."""
+    """Whether a component with an unbounded covariance of its own holds no more effective rows than that needs."""
     covariances = problem.model.covariances
     if covariances.bounded() or covariances.tied or covariances.linked or problem.rows.blurred:
         return False
-    return bool(counts.min() <= problem.n_features + 1)
+    return bool(counts.min() <= covariances.fewest_rows(problem.n_features))
 
 
 def sample(problem: Problem, rng: np.random.Generator) -> Problem:
@@ -125,9 +125,10 @@ def short_run(objective: Objective, at: Parameters, method: str, steps: int, flo
 
 
 def _from_partition(problem: Problem, labels: Labels) -> Parameters:
-    """First parameters from a partition; each covariance is shrunk towards the pooled one by d + 2 rows.
+    """First parameters from a partition; each covariance is shrunk towards the pooled one.
 
-    A group of a few rows would otherwise start singular. The shrinkage is affine-equivariant and only acts here.
+    By one row more than it needs: a group of a few rows would otherwise start singular. The shrinkage is
+    affine-equivariant and only acts here.
     """
     K, (d, n) = problem.K, problem.x.shape
     counts = np.bincount(labels, minlength=K).astype(float)
@@ -140,7 +141,8 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     scatter = np.stack([(residuals * (labels == k)) @ residuals.T for k in range(K)])
     pooled = scatter.sum(axis=0) / n + 1e-6 * problem.data_cholesky @ problem.data_cholesky.T
     # The model's own update wants statistics, so the pseudo-rows are mixed in without changing the counts.
-    weight = (d + 2.0) / (counts + d + 2.0)
+    shrunk_by = 1.0 + problem.model.covariances.fewest_rows(d)
+    weight = shrunk_by / (counts + shrunk_by)
     scatter = (1.0 - weight)[:, None, None] * scatter + (weight * np.maximum(counts, 1.0))[:, None, None] * pooled
     statistics = Statistics(
         log_normaliser=np.nan, counts=np.maximum(counts, 1.0), first=np.zeros((K, d)), second=scatter

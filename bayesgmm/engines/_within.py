@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
-from bayesgmm.numerics.linalg import inverse_lower, outer
+from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
 
 # A scale needs no more rows than this.
 _MOST_ROWS = 2000
@@ -64,7 +64,7 @@ def within_covariance(problem: Problem) -> Array:
     units = problem.rows.units_by_row()
     ordered = places[order]
     tied, best, taken = isinstance(structure, Tied), -np.inf, np.zeros(order.size, dtype=np.intp)
-    for partition in _partitions(ordered, K, units[order]):
+    for partition in _partitions(ordered, K, units[order], kind.fewest_rows(problem.n_features)):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
         log_likelihood, _ = _likeliest(problem, labels, units, kind, tied=tied, steps=_FIRST_STEPS)
@@ -72,7 +72,7 @@ def within_covariance(problem: Problem) -> Array:
         if log_likelihood > best + _BETTER * structure.n_free(1, problem.n_features):
             best, taken = log_likelihood, labels
     _, W = _likeliest(problem, taken, units, kind, tied=tied, steps=_MOST_STEPS)
-    return 0.5 * (W + W.T)
+    return symmetrised(W)
 
 
 def _likeliest(
@@ -121,7 +121,7 @@ def _likeliest(
 def _shaped(matrices: Array, kind: object) -> Array:
     """Matrices (..., d, d) with what a structure leaves free."""
     if not isinstance(kind, (Diagonal, Spherical)):
-        return 0.5 * (matrices + np.swapaxes(matrices, -1, -2))
+        return symmetrised(matrices)
     d = matrices.shape[-1]
     variances = np.diagonal(matrices, axis1=-2, axis2=-1)
     if isinstance(kind, Spherical):
@@ -129,14 +129,14 @@ def _shaped(matrices: Array, kind: object) -> Array:
     return variances[..., None] * np.eye(d)
 
 
-def _partitions(places: Array, K: int, units: Array) -> Iterator[NDArray[np.intp]]:
-    """Partitions of rows (n, d) to begin with."""
+def _partitions(places: Array, K: int, units: Array, fewest_rows: int) -> Iterator[NDArray[np.intp]]:
+    """Partitions of rows (n, d) to begin with; a covariance needs `fewest_rows`."""
     from scipy.spatial import KDTree
 
     yield _k_means(places, K, units)
     # A narrow group within a wide one is where rows are densest, and no partition into far apart groups shows it.
-    n, d = places.shape
-    size = min(_DENSE * (d + 1), n // (2 * K))
+    n = len(places)
+    size = min(_DENSE * fewest_rows, n // (2 * K))
     if size < 2:
         return
     distances, neighbours = (np.asarray(each) for each in KDTree(places).query(places, size))

@@ -231,7 +231,7 @@ def _plain(problem: Problem) -> Problem:
     """What the search for starts looks at: a number of components, and hyperparameters held."""
     model, declared, d = problem.model, problem.declared, problem.n_features
     if problem.number is not None:
-        K = max(1, min(_FIRST_NUMBER, problem.n_obs // (_ROWS_EACH * (d + 1))))
+        K = max(1, min(_FIRST_NUMBER, problem.n_obs // (_ROWS_EACH * model.covariances.fewest_rows(d))))
         model, declared = model.of_size(K, d), declared.of_size(K, d)
     return replace(problem, model=model.plain(), declared=declared.plain(), number=None)
 

@@ -349,6 +349,16 @@ class FilledMixture(GaussianMixture):
         """Log of the number of permutations of components that leave the prior unchanged."""
         return sum(math.lgamma(count + 1) for count in Counter(self.keys()).values())
 
+    def rows_needed(self, n_features: int) -> int:
+        """Rows of its own without which what is said of a component rests on the prior.
+
+        0 where a component has neither a mean nor a covariance of its own.
+        """
+        covariances = self.covariances
+        if covariances.n_free(3, n_features) > covariances.n_free(2, n_features):
+            return covariances.fewest_rows(n_features)
+        return int(self.means.free and not self.means.ordered)
+
     def n_parameters(self, n_features: int) -> int:
         """Free numbers in the model, as BIC counts them."""
         K = self.n_components
