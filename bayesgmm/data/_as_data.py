@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from bayesgmm._errors import InputError
+from bayesgmm.data._align import RowsBeside, read_column
 from bayesgmm.data._convert import to_float64
 from bayesgmm.data._data import Data
-from bayesgmm.data._observation import check_counts
+from bayesgmm.data._observation import check_counts, check_groups
 from bayesgmm.data._read import read
-from bayesgmm.data._read_observation import check_alignment, has_index, read_bins, read_noise
+from bayesgmm.data._read_bins import bin_centres, read_bins
+from bayesgmm.data._read_noise import read_noise
 
 
 def as_data(
@@ -131,10 +131,12 @@ def as_data(
                 f"got {type(values).__name__} together with bins",
                 "Give bins and counts without values: what was counted is known by its bin only.",
             )
-        edges, centres, counts, feature = read_bins(bins, weights if counts is None else counts, groups)
-        name = "counts" if weights is None else "weights"
-        counts = _units(name, counts, len(edges), None, True)
-        data = Data(values=centres, feature_names=(feature,), bins=edges, counts=counts, groups=groups)
+        edges, counts_of_series, feature, beside = read_bins(bins, weights if counts is None else counts)
+        found = _units("counts" if weights is None else "weights", counts_of_series, beside)
+        if groups is not None:
+            found["groups"] = check_groups(read_column("groups", groups, beside, numeric=False), beside.n, None)
+        centres = bin_centres(edges, found.get("groups"))
+        data = Data(values=centres, feature_names=(feature,), bins=edges, **found)
         counts = weights = groups = None
     elif values is None:
         raise InputError(
@@ -142,36 +144,33 @@ def as_data(
             "got None, no measurements",
             "Pass an array or table with one row for each observation, or bins with counts.",
         )
+    elif isinstance(values, Data):
+        data, beside = values, RowsBeside(n=values.n_obs, obs_names=values.obs_names, known=False)
     else:
-        data = values if isinstance(values, Data) else _measured(values)
+        data, beside = _measured(values)
 
-    labels = data.obs_names
-    if labels is None and has_index(values):
-        labels = np.arange(data.n_obs)
-    found: dict[str, Any] = {}
-    for name, given in {"counts": counts, "weights": weights}.items():
-        if given is not None:
-            found["counts"] = _units(name, given, data.n_obs, labels, data.bins is not None)
+    changes = _units("counts", counts, beside) | _units("weights", weights, beside)
     if noise is not None:
-        check_alignment("noise", noise, labels)
-        found["noise"] = read_noise(noise, data.values.shape, data.feature_names, data.obs_names)
+        changes["noise"] = read_noise(noise, beside, data.feature_names)
     if noise_scale is not None:
-        found["noise_scale"] = noise_scale
+        changes["noise_scale"] = noise_scale
     if groups is not None:
-        check_alignment("groups", groups, labels)
-        found["groups"] = groups
-    return replace(data, **found) if found else data
+        changes["groups"] = check_groups(
+            read_column("groups", groups, beside, numeric=False), beside.n, beside.obs_names
+        )
+    return replace(data, **changes) if changes else data
 
 
-def _units(name: str, given: Any, n_obs: int, obs_names: np.ndarray | None, zero: bool) -> np.ndarray | None:
+def _units(name: str, given: Any, beside: RowsBeside) -> dict[str, Any]:
     """Checked counts or weights; here, because `Data` does not know which of both they are."""
     if given is None:
-        return None
-    check_alignment(name, given, obs_names)
-    return check_counts(given, n_obs, obs_names, argument=name, whole=name == "counts", zero=zero)
+        return {}
+    column = read_column(name, given, beside)
+    numbers = to_float64([column[:, None]], [name], beside.obs_names, name)[:, 0]
+    return {"counts": check_counts(numbers, beside.n, beside.obs_names, argument=name, whole=name == "counts")}
 
 
-def _measured(values: Any) -> Data:
+def _measured(values: Any) -> tuple[Data, RowsBeside]:
     table = read(values)
     shape = (len(table.blocks[0]), len(table.feature_names))
     if 0 in shape:
@@ -182,4 +181,5 @@ def _measured(values: Any) -> Data:
         )
     converted = to_float64(table.blocks, table.feature_names, table.obs_names)
     converted.flags.writeable = False  # nobody else holds it, so Data keeps it without a second copy
-    return Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names)
+    data = Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names)
+    return data, RowsBeside.of(table)

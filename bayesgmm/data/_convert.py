@@ -93,7 +93,7 @@ def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None, 
     if type(value) is int and abs(value) < 2**53:  # the common cases first: columns may have millions of entries
         return float(value)
     # pandas' markers are known by name so that pandas need not be loaded to look at a list.
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return math.nan
     # numpy registers timedelta64 as an integer, and Python makes bool one.
     if not isinstance(value, (numbers.Real, Decimal)) or isinstance(value, (bool, np.timedelta64)):

@@ -32,7 +32,7 @@ class Data:
         Labels of the rows (integers, float64, strings or datetime64, which netCDF can hold); repeats are allowed.
         None, also where the labels are 0, 1, ..., n_obs - 1, means the positions.
     counts : ndarray of float64, shape (n_obs,), optional
-        How many units each row stands for, or its weight; positive, for bins also 0. None means one.
+        How many units each row stands for, or its weight, at least 0 and not all 0. None means one.
     noise : ndarray of float64, shape (n_obs, n_features) or (n_obs, n_features, n_features), optional
         Measurement errors in the units of the values: standard deviations, or covariances. 0 is an exact value, and
         0 stands where a standard deviation is NaN because the value is missing, and in the rows and columns of a
@@ -107,7 +107,7 @@ class Data:
             bins = check_bins(self.bins, self.values, self.counts, self.groups)
             object.__setattr__(self, "bins", _private(bins))
         if self.counts is not None:
-            counts = check_counts(self.counts, n_obs, labels, zero=self.bins is not None)
+            counts = check_counts(self.counts, n_obs, labels)
             object.__setattr__(self, "counts", _private(counts))
         if self.noise is not None:
             object.__setattr__(self, "noise", _private(check_noise(self.noise, self.values, names, labels)))

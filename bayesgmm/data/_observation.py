@@ -4,62 +4,45 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import LARGEST_MAGNITUDE, RESCALE, check_values
-from bayesgmm.data._labels import describe_row, label_array
+from bayesgmm.data._labels import describe_row, is_missing, label_array
 from bayesgmm.numerics.linalg import covariance_fault, symmetrised
 
 _MARK_MISSING = "Set the value itself to NaN if it was not observed, or drop the row."
 
 
 def check_counts(
-    counts: Any,
-    n_obs: int,
-    obs_names: np.ndarray | None,
-    *,
-    argument: str = "counts",
-    whole: bool = False,
-    zero: bool = False,
+    counts: Any, n_obs: int, obs_names: np.ndarray | None, *, argument: str = "counts", whole: bool = False
 ) -> np.ndarray:
     """Numbers of units (n_obs,) as float64, or `InputError` for the first thing that is wrong with them.
 
     Parameters
     ----------
-    counts : (n_obs,) array_like of integers or floats
+    counts : (n_obs,) ndarray of integers or floats
     n_obs : int
     obs_names : ndarray, shape (n_obs,), or None
     argument : str
         What messages call the counts.
     whole : bool
         Whether fractions are errors.
-    zero : bool
-        Whether 0 is allowed, as for bins that nothing fell into.
     """
-    try:
-        given = np.asarray(counts)
-        array = given.astype(float) if given.dtype.kind in "iuf" else None
-    except (TypeError, ValueError):
-        array = None
-    rows = "bins" if zero else "rows"
-    if array is None or array.shape != (n_obs,):
-        raise InputError(
-            argument,
-            f"has shape {array.shape}" if array is not None else f"got {type(counts).__name__} without numbers",
-            f"Give one number for each of the {n_obs} {rows}.",
-        )
+    if not isinstance(counts, np.ndarray) or counts.dtype.kind not in "iuf" or counts.shape != (n_obs,):
+        shown = f"has shape {counts.shape}" if isinstance(counts, np.ndarray) else f"got {type(counts).__name__}"
+        raise InputError(argument, shown, f"Give one number for each of the {n_obs} rows.")
+    array = counts.astype(float)
     each = argument.removesuffix("s")
-    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0 if zero else array > 0)))
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if bad.size:
         raise InputError(
             argument,
             f"got {array[bad[0]]:g} in {describe_row(bad[0], obs_names)}",
-            f"Every {each} of a bin must be 0 or positive, and finite."
-            if zero
-            else f"Every {each} must be positive and finite; drop rows that count 0.",
+            f"Every {each} must be finite and positive, or 0 for a row that takes no part.",
         )
     if whole:
         bad = np.flatnonzero(array != np.round(array))
@@ -70,7 +53,7 @@ def check_counts(
                 "Counts say how often a row occurred; if these are weights, pass weights= instead.",
             )
     if not array.any():
-        raise InputError(argument, f"all {n_obs} are 0", "At least one bin must hold something.")
+        raise InputError(argument, f"all {n_obs} are 0", "At least one row must count.")
     return array
 
 
@@ -250,26 +233,63 @@ def _check_edges(all_bins: np.ndarray, numbers: np.ndarray) -> None:
     check_values(edges[:, None], ("x",), None, "bins")
 
 
-def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None) -> np.ndarray:
-    """Labels of groups (n_obs,) with a dtype that netCDF can hold, or `InputError`."""
-    # As objects, because numpy turns the NaN in ["a", nan] into text.
-    objects = np.asarray(groups, dtype=object)
-    if isinstance(groups, (str, bytes)) or objects.shape != (n_obs,):
+def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None, argument: str = "groups") -> np.ndarray:
+    """Labels of groups (n_obs,) with a dtype that netCDF can hold, or `InputError`.
+
+    Labels that are equal (1 and 1.0) are one group, and different ones stay different: an error names two that would
+    be stored as the same, such as 1 and "1".
+    """
+    array = groups if isinstance(groups, np.ndarray) else np.array(groups, dtype=object)
+    if array.shape != (n_obs,):
+        raise InputError(argument, f"has shape {array.shape}", f"Give one label for each of the {n_obs} rows.")
+    if array.dtype.kind == "O":
+        distinct, places = _distinct_objects(array, obs_names, argument)
+    else:
+        if array.dtype.kind in "fcMm":
+            missing = np.isnat(array) if array.dtype.kind in "Mm" else np.isnan(array)
+            if missing.any():
+                _raise_missing(array[missing][0], int(missing.argmax()), obs_names, argument)
+        distinct, places = np.unique(array, return_inverse=True)
+    stored = label_array(distinct)
+    kept, first = np.unique(stored, return_index=True)
+    if len(kept) < len(distinct):
+        one = next(i for i in range(len(distinct)) if i not in set(first.tolist()))
+        other = int(first[np.flatnonzero(kept == stored[one])[0]])
+        alike = f"{_shown(distinct[other])} and {_shown(distinct[one])}"
         raise InputError(
-            "groups",
-            f"has shape {objects.shape}" if objects.ndim else f"got {reprlib.repr(groups)}",
-            f"Give one label for each of the {n_obs} rows.",
+            argument,
+            f"{alike} are different labels, and would both be stored as {stored[one]!s:.60}",
+            "Give labels of one type that differ as text, for example by mapping them to names first.",
         )
-    for row, label in enumerate(objects):
-        # NaN and NaT differ from themselves; pandas' NA is known by name so that pandas need not be loaded.
-        missing = label is None or type(label).__name__ == "NAType" or not isinstance(label, Hashable)
-        if missing or label != label:
-            raise InputError(
-                "groups",
-                f"got {reprlib.repr(label)} in {describe_row(row, obs_names)}",
-                "Every row belongs to a group: give it a label, such as 'unknown', or drop the row.",
-            )
-    return label_array(groups)
+    return stored[places]
+
+
+def _distinct_objects(
+    array: np.ndarray, obs_names: np.ndarray | None, argument: str
+) -> tuple[list[Any], NDArray[np.intp]]:
+    """Labels that differ in the order of their first row, and the place of each row's among them."""
+    found: dict[Any, int] = {}
+    places = np.empty(len(array), dtype=np.intp)
+    for row, label in enumerate(array.tolist()):
+        if is_missing(label) or not isinstance(label, Hashable):
+            _raise_missing(label, row, obs_names, argument)
+        try:
+            places[row] = found.setdefault(label, len(found))
+        except TypeError:  # a tuple of lists
+            _raise_missing(label, row, obs_names, argument)
+    return list(found), places
+
+
+def _raise_missing(label: Any, row: int, obs_names: np.ndarray | None, argument: str) -> NoReturn:
+    raise InputError(
+        argument,
+        f"got {_shown(label)} in {describe_row(row, obs_names)}",
+        "Every row belongs to a group: give it a label, such as 'unknown', or drop the row.",
+    )
+
+
+def _shown(label: Any) -> str:
+    return reprlib.repr(label.item() if isinstance(label, np.generic) and label.itemsize <= 8 else label)
 
 
 def _bin(bins: np.ndarray, i: Any) -> str:

@@ -72,6 +72,8 @@ class Search:
     # Whether components need more rows than their covariances can be estimated from. Those of a proper posterior that
     # is sampled from there need not.
     supported: bool = True
+    # Or than so many.
+    fewest_rows: int = 0
     # How many starts are followed near their ends for each one that is finished, rounds of split-and-merge moves, and
     # whether there are starts from hierarchical clustering: less of each makes a search quick.
     approached: int = 3
@@ -178,7 +180,8 @@ class Search:
         if (there := _there_already(objective, climb, known)) is not None:
             return there
         limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
-        return finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
+        how = {"tolerance": self.tolerance, "supported": self.supported, "fewest_rows": self.fewest_rows}
+        return finish(objective, climb, **how, **limits)  # type: ignore[arg-type]
 
     def _left(self, objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport:
         """A climb that is not followed any more; it may have come to a known optimum all the same."""
@@ -239,8 +242,8 @@ class Search:
                 continue
             last = report.end_value
             start = Start.given(report.end, report.method)
-            how = {**limits, "tolerance": self.tolerance, "supported": self.supported}
-            finished.append(climbed(objective, start, em_steps=_BURN_IN, **how))
+            how = {"tolerance": self.tolerance, "supported": self.supported, "fewest_rows": self.fewest_rows}
+            finished.append(climbed(objective, start, em_steps=_BURN_IN, **limits, **how))  # type: ignore[arg-type]
             proper += finished[-1].status.usable
             progress.step("all rows", proper, self.n_polish)
         return sorted(finished + rest, key=by_rank)

@@ -47,12 +47,15 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
     return any_below(choleskys, problem.data_cholesky, floor)
 
 
-def too_few_rows(problem: Problem, counts: Array) -> bool:
-    """Whether a component with an unbounded covariance of its own holds no more effective rows than that needs."""
+def too_few_rows(problem: Problem, counts: Array, fewest_rows: int = 0) -> bool:
+    """Whether a component with an unbounded covariance of its own holds no more effective rows than that needs.
+
+    Or no more than `fewest_rows`, if that is larger.
+    """
     covariances = problem.model.covariances
     if covariances.bounded() or covariances.tied or covariances.linked or problem.rows.blurred:
         return False
-    return bool(counts.min() <= covariances.fewest_rows(problem.n_features))
+    return bool(counts.min() <= max(fewest_rows, covariances.fewest_rows(problem.n_features)))
 
 
 def sample(problem: Problem, rng: np.random.Generator) -> Problem:

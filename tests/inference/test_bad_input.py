@@ -478,6 +478,7 @@ def test_variances_need_two_rows_however_many_features_there_are(structure):
     model = bg.GaussianMixture(3, weights=flat, means=flat, covariances=structure(flat))
     fit = bg.fit(model, x, engine=bg.EM(), random_seed=1, progressbar=False)
     labels = fit["assignments"]["label"].to_numpy()
-    assert sorted(np.bincount(labels)) == [8, 8, 8] and all(np.ptp(labels[z == k]) == 0 for k in range(3))
+    assert sorted(np.bincount(labels)) == [8, 8, 8]
+    assert all(np.ptp(labels[z == k]) == 0 for k in range(3))
     found = bg.diagnose(fit)
     assert bool(found["ok"].sel(check="smallest_component"))

@@ -86,7 +86,9 @@ def test_rounding_is_no_fault_whatever_the_units(scale):
 )
 def test_what_is_no_covariance(matrix, kind, entry, words):
     found = fault(matrix, **kind)
-    assert found is not None and found.entry == entry and words in found.problem
+    assert found is not None
+    assert found.entry == entry
+    assert words in found.problem
 
 
 @pytest.mark.parametrize("matrix", [[[0, 0], [0, 1]], [[1, 1], [1, 1]], [[0.0]]])
@@ -98,4 +100,5 @@ def test_the_faulty_one_of_several_is_named():
     sigma = np.repeat(np.eye(2)[None], 3, axis=0)
     sigma[1, 0, 1] = 0.5
     found = linalg.covariance_fault(sigma)
-    assert found is not None and found.matrix == 1
+    assert found is not None
+    assert found.matrix == 1
