@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from bayesgmm._errors import InputError
+from bayesgmm.data._convert import to_float64
+from bayesgmm.data._data import Data
 from bayesgmm.data._labels import describe_row, index_labels, is_missing
+from bayesgmm.data._observation import check_groups
 from bayesgmm.data._read import Table, read
 
 
@@ -45,6 +48,13 @@ class RowsBeside:
         return cls(
             n=len(table.blocks[0]), obs_names=table.obs_names, index=table.index, rows=table.rows, columns=table.columns
         )
+
+    @classmethod
+    def of_values(cls, values: Any) -> RowsBeside:
+        """Those of anything that `as_data` takes."""
+        if isinstance(values, Data):
+            return cls(n=values.n_obs, obs_names=values.obs_names, known=False)
+        return cls.of(read(values, numeric=False))
 
     def order(self, argument: str, index: Any) -> np.ndarray | None:
         """Where the entry for each row stands among entries with this index (n,); None where they stand in order.
@@ -130,3 +140,32 @@ def _keys(index: Any) -> list[Any]:
 
 def _texts(labels: np.ndarray | None, n: int) -> Sequence[str]:
     return (np.arange(n) if labels is None else labels).astype(str).tolist()
+
+
+def read_numbers(argument: str, given: Any, beside: RowsBeside) -> np.ndarray:
+    """One number for each row (n,) in the order of the rows, as `read_column`; NaN where it is missing."""
+    column = read_column(argument, given, beside)
+    return to_float64([column[:, None]], [argument], beside.obs_names, argument)[:, 0]
+
+
+def read_labels(argument: str, given: Any, beside: RowsBeside) -> np.ndarray:
+    """One label for each row (n,) in the order of the rows; equal ones are equal and different ones differ."""
+    return check_groups(read_column(argument, given, beside, numeric=False), beside.n, beside.obs_names, argument)
+
+
+def read_matrix(argument: str, given: Any, names: Sequence[str]) -> tuple[np.ndarray, RowsBeside]:
+    """Numbers (n, d) with the columns in the order of `names`, NaN where they are missing, and their rows.
+
+    Columns that have names of their own are those of `names`, in any order; others are taken in their order.
+    """
+    table = read(given, argument)
+    values = to_float64(table.blocks, table.feature_names, table.obs_names, argument)
+    if table.named and values.shape[1] == len(names) and sorted(table.feature_names) == sorted(names):
+        values = np.ascontiguousarray(values[:, [table.feature_names.index(name) for name in names]])
+    elif table.named or values.shape[1] != len(names):
+        raise InputError(
+            argument,
+            f"has the columns {', '.join(table.feature_names[:5])}" if table.named else f"has the shape {values.shape}",
+            f"Give the columns {', '.join(names[:5])}, or an array with {len(names)} columns.",
+        )
+    return values, RowsBeside.of(table)

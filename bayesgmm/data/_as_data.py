@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from bayesgmm._errors import InputError
-from bayesgmm.data._align import RowsBeside, read_column
+from bayesgmm.data._align import RowsBeside, read_labels, read_numbers
 from bayesgmm.data._convert import to_float64
 from bayesgmm.data._data import Data
-from bayesgmm.data._observation import check_counts, check_groups
+from bayesgmm.data._observation import check_counts
 from bayesgmm.data._read import read
 from bayesgmm.data._read_bins import bin_centres, read_bins
 from bayesgmm.data._read_noise import read_noise
@@ -55,9 +55,10 @@ def as_data(
     noise_scale : LogNormal, HalfNormal, Exponential or Gamma, optional
         Prior of an unknown factor that multiplies all standard deviations of `noise`.
     counts : (n_obs,) array_like of whole numbers, optional
-        How many units each row stands for, as in a frequency table. The likelihood is that of the repeated rows. With
-        `bins` how many values fell into each, which may be 0.
-    weights : (n_obs,) array_like of positive numbers, optional
+        How many units each row stands for, as in a frequency table. The likelihood is that of the repeated rows. A row
+        that counts 0 takes no part and has its place in the results all the same. With `bins` how many values fell
+        into each.
+    weights : (n_obs,) array_like of numbers of at least 0, optional
         Like `counts`, but not whole: the log likelihood of each row is multiplied by its weight.
     bins : (M + 1,) or (M, 2) array_like, or pandas IntervalIndex, optional
         Edges in increasing order, or lower and upper edges of bins that do not overlap, in the units of the one feature
@@ -134,7 +135,7 @@ def as_data(
         edges, counts_of_series, feature, beside = read_bins(bins, weights if counts is None else counts)
         found = _units("counts" if weights is None else "weights", counts_of_series, beside)
         if groups is not None:
-            found["groups"] = check_groups(read_column("groups", groups, beside, numeric=False), beside.n, None)
+            found["groups"] = read_labels("groups", groups, beside)
         centres = bin_centres(edges, found.get("groups"))
         data = Data(values=centres, feature_names=(feature,), bins=edges, **found)
         counts = weights = groups = None
@@ -145,7 +146,7 @@ def as_data(
             "Pass an array or table with one row for each observation, or bins with counts.",
         )
     elif isinstance(values, Data):
-        data, beside = values, RowsBeside(n=values.n_obs, obs_names=values.obs_names, known=False)
+        data, beside = values, RowsBeside.of_values(values)
     else:
         data, beside = _measured(values)
 
@@ -155,9 +156,7 @@ def as_data(
     if noise_scale is not None:
         changes["noise_scale"] = noise_scale
     if groups is not None:
-        changes["groups"] = check_groups(
-            read_column("groups", groups, beside, numeric=False), beside.n, beside.obs_names
-        )
+        changes["groups"] = read_labels("groups", groups, beside)
     return replace(data, **changes) if changes else data
 
 
@@ -165,8 +164,7 @@ def _units(name: str, given: Any, beside: RowsBeside) -> dict[str, Any]:
     """Checked counts or weights; here, because `Data` does not know which of both they are."""
     if given is None:
         return {}
-    column = read_column(name, given, beside)
-    numbers = to_float64([column[:, None]], [name], beside.obs_names, name)[:, 0]
+    numbers = read_numbers(name, given, beside)
     return {"counts": check_counts(numbers, beside.n, beside.obs_names, argument=name, whole=name == "counts")}
 
 

@@ -136,6 +136,8 @@ def _check_overflow(
 
 def _check_distinct(block: np.ndarray, out: np.ndarray, names: Sequence[str], argument: str) -> None:
     """Raise where different numbers became one double: the column would look constant and its spread be lost."""
+    if not len(out):
+        return
     for j in np.flatnonzero(out.min(axis=0) == out.max(axis=0)).tolist():
         if np.any(block[:, j] != block[0, j]):
             raise InputError(

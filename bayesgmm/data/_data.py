@@ -12,7 +12,14 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import check_values
 from bayesgmm.data._labels import are_positions, describe_columns, label_array
-from bayesgmm.data._observation import check_bins, check_counts, check_groups, check_noise, check_noise_scale
+from bayesgmm.data._observation import (
+    check_bins,
+    check_counts,
+    check_group_counts,
+    check_groups,
+    check_noise,
+    check_noise_scale,
+)
 
 _SHOWN_NAMES = 6
 
@@ -109,6 +116,8 @@ class Data:
         if self.counts is not None:
             counts = check_counts(self.counts, n_obs, labels)
             object.__setattr__(self, "counts", _private(counts))
+            if self.groups is not None:
+                check_group_counts(self.groups, counts)
         if self.noise is not None:
             object.__setattr__(self, "noise", _private(check_noise(self.noise, self.values, names, labels)))
         if self.noise_scale is not None:
@@ -145,6 +154,17 @@ class Data:
     def group_labels(self) -> np.ndarray:
         """Labels of the groups, each once and sorted; none where rows belong to no groups."""
         return np.empty(0) if self.groups is None else np.unique(self.groups)
+
+    def taking_part(self) -> Data:
+        """The rows that count for something. Bins that nothing fell into say where nothing was seen, and stay."""
+        if self.counts is None or self.bins is not None or self.counts.all():
+            return self
+        rows = np.flatnonzero(self.counts)
+        by_row = {name: getattr(self, name) for name in ("values", "obs_names", "counts", "noise", "groups")}
+        changes = {name: None if array is None else array[rows] for name, array in by_row.items()}
+        if self.obs_names is None:
+            changes["obs_names"] = rows
+        return replace(self, **changes)
 
     def with_columns(self, order: Sequence[int]) -> Data:
         """The same rows with these columns, in this order; errors follow their columns."""

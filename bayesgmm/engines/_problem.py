@@ -57,6 +57,7 @@ def build_problem(
     """
     if not by_gibbs:
         model.refuse(who)
+    source, data = data, data.taking_part()
     number = model.n_components if isinstance(model.n_components, NumberPrior) else None
     values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
     n = int((~np.isnan(values)).any(axis=1).sum())
@@ -125,7 +126,7 @@ def build_problem(
         n_threads=n_threads or os.cpu_count() or 1,
         noise=noise,
         number=number,
-        source=data,
+        source=source,
     )
     if for_evidence or number is not None or model.empties or not _needs_scale(model):
         return problem

@@ -146,7 +146,7 @@ def compare_components(
         raise InputError("engine", f"got {engine!r}", "Give NUTS(...), or leave it out for importance sampling")
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 100:
         raise InputError("draws", f"got {draws!r}", "Give a whole number of at least 100")
-    prior_of_numbers = checked_prior(prior, len(numbers))
+    prior_of_numbers = checked_prior(prior, numbers)
     cores = check_cores(cores)
     filled = check_models(own, numbers, table)
     proper = all(each.proper for each in filled)
