@@ -138,10 +138,12 @@ def _check_distinct(block: np.ndarray, out: np.ndarray, names: Sequence[str], ar
     """Raise where different numbers became one double: the column would look constant and its spread be lost."""
     if not len(out):
         return
-    for j in np.flatnonzero(out.min(axis=0) == out.max(axis=0)).tolist():
-        if np.any(block[:, j] != block[0, j]):
+    for j in np.flatnonzero(np.fmin.reduce(out) == np.fmax.reduce(out)).tolist():
+        seen = ~np.isnan(out[:, j])
+        given = block[seen, j]
+        if np.any(given != given[0]):
             raise InputError(
                 argument,
-                f"column {names[j]!r} has different values that all become {out[0, j]!s} in double precision",
+                f"column {names[j]!r} has different values that all become {out[seen, j][0]!s} in double precision",
                 SUBTRACT_FIRST,
             )

@@ -15,7 +15,6 @@ from bayesgmm.data._labels import are_positions, describe_columns, label_array
 from bayesgmm.data._observation import (
     check_bins,
     check_counts,
-    check_group_counts,
     check_groups,
     check_noise,
     check_noise_scale,
@@ -116,8 +115,6 @@ class Data:
         if self.counts is not None:
             counts = check_counts(self.counts, n_obs, labels)
             object.__setattr__(self, "counts", _private(counts))
-            if self.groups is not None:
-                check_group_counts(self.groups, counts)
         if self.noise is not None:
             object.__setattr__(self, "noise", _private(check_noise(self.noise, self.values, names, labels)))
         if self.noise_scale is not None:

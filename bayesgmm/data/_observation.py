@@ -264,15 +264,6 @@ def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None, argument
     return stored[places]
 
 
-def check_group_counts(groups: np.ndarray, counts: np.ndarray) -> None:
-    """Raise if all rows of a group count 0: nothing is known of its weights."""
-    missing = np.setdiff1d(groups, groups[counts > 0])
-    if missing.size:
-        raise InputError(
-            "groups", f"all rows of group {_shown(missing[0])} count 0", "Drop the rows of such groups, or count one."
-        )
-
-
 def _distinct_objects(
     array: np.ndarray, obs_names: np.ndarray | None, argument: str
 ) -> tuple[list[Any], NDArray[np.intp]]:

@@ -57,6 +57,7 @@ def build_problem(
     """
     if not by_gibbs:
         model.refuse(who)
+    _check_groups(data)
     source, data = data, data.taking_part()
     number = model.n_components if isinstance(model.n_components, NumberPrior) else None
     values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
@@ -133,6 +134,16 @@ def build_problem(
     within = within_covariance(problem) * np.outer(scale, scale)
     declared = model.filled(center, data_covariance, n_groups, within=within, keep_sparse=by_gibbs)
     return replace(problem, model=declared.rescaled(center, scale), declared=declared)
+
+
+def _check_groups(data: Data) -> None:
+    """Raise if all rows of a group count 0: nothing is known of its weights."""
+    if data.groups is None or data.counts is None:
+        return
+    missing = np.setdiff1d(data.groups, data.groups[data.counts > 0])
+    if missing.size:
+        hint = "Drop the rows of such groups, or give them counts"
+        raise InputError("groups", f"all rows of group {missing[0].item()!r} count 0", hint)
 
 
 def _needs_scale(model: GaussianMixture) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -200,7 +201,7 @@ def _table(
         if labels.size < who.size:
             label = labels[np.bincount(places).argmax()]
             hint = "Errors by row go with one row for each individual; leave error out where there are repeats"
-            raise InputError("error", f"individual {label!r} has several rows", hint)
+            raise InputError("error", f"individual {label.item()!r} has several rows", hint)
         return values, who, trait, errors
     # Rows of one individual side by side.
     numbers = np.zeros(len(places), dtype=int)
@@ -226,7 +227,7 @@ def _array(data: Any, value: Any, individual: Any, error: Any) -> tuple[Array, N
 
 def _is_column(error: Any) -> bool:
     """Whether there is an error for each row, and not one number for all."""
-    return error is not None and not isinstance(error, str) and np.ndim(error) > 0
+    return error is not None and not isinstance(error, (str, numbers.Number))
 
 
 def _shared_name(columns: list[str]) -> str:
