@@ -299,8 +299,8 @@ def make_case(rng: np.random.Generator) -> Case:
         known = False
         if own is None:
             own = list(range(n))
-    for name in ("counts", "weights", "groups", "noise"):
-        if rng.random() < 0.35 and not (name == "weights" and "counts" in case.arguments):
+    for name in ("counts", "weights", "groups", "noise", "known_labels"):
+        if rng.random() < 0.3 and not (name == "weights" and "counts" in case.arguments):
             put_beside(case, name, rng, n, names, own, known)
     return case
 
@@ -314,6 +314,8 @@ def put_beside(
         entries: list[Any] = [str(rng.choice(["u", "v", "w"])) for _ in range(n)]
         if rng.random() < 0.4:
             entries = rng.integers(0, 3, n).tolist()
+    elif name == "known_labels":
+        entries = [None if rng.random() < 0.3 else int(rng.integers(-1, 3)) for _ in range(n)]
     elif name == "counts":
         entries = rng.integers(0, 4, n).tolist()
         entries[int(rng.integers(n))] = 2
@@ -326,10 +328,8 @@ def put_beside(
     kind = str(rng.choice(COLUMN_KINDS))
     if rng.random() < 0.2:
         entries = spoil_entries(case, name, entries, rng)
-    if case.wrong and case.wrong[-1] in (
-        f"{name}: mixed",
-        "groups: NaN",
-    ):  # other containers make one type of several themselves
+    # Other containers make one type of several by themselves, or have none for such numbers.
+    if case.wrong and case.wrong[-1] in (f"{name}: mixed", f"{name}: huge", "groups: NaN"):
         kind = str(rng.choice(["list", "Series", "frame"]))
     try:
         made = column(kind, entries, given, rng)
@@ -345,7 +345,16 @@ def put_beside(
         case.wrong.append(f"{name}: labels")
         return
     ordered = entries if places is None else [entries[i] for i in places]
-    case.expected["groups" if name == "groups" else "counts"] = ordered
+    if case.wrong and case.wrong[-1].startswith(name):
+        return
+    if name == "known_labels":
+        known = [-1 if v is None else v for v in ordered]
+        seen = ~np.isnan(case.expected["values"]).all(axis=1)
+        if any(v >= 0 and not row for v, row in zip(known, seen, strict=True)):
+            case.wrong.append("known_labels: of a row without values")
+            return
+        ordered = known if any(v >= 0 for v in known) else None
+    case.expected["counts" if name == "weights" else name] = ordered
 
 
 def labels_kept(kind: str, given: list[Any] | None, n: int) -> list[Any] | None:
@@ -466,6 +475,8 @@ def spoil_entries(case: Case, name: str, entries: list[Any], rng: np.random.Gene
             bad[at] = None
     else:
         wrong = {"missing": None, "NaN": NAN, "kind": "text", "sign": -1, "infinite": float("inf"), "huge": 10**400}
+        if name == "known_labels":  # missing is unknown
+            wrong = {"missing": 0.5, "NaN": -2, "kind": "text", "sign": -3, "infinite": float("inf"), "huge": 10**400}
         bad[at] = (wrong | {"mixed": True})[how]
     case.wrong.append(f"{name}: {how}")
     return bad
@@ -532,11 +543,13 @@ def outcome(case: Case) -> str:
             unseen = missing if found.ndim == 2 else missing[:, :, None] | missing[:, None, :]
             close = found.shape == np.shape(expected) and np.isclose(found, expected, rtol=1e-12, atol=0)
             same = bool(np.all(close | unseen))
+        elif expected is None:
+            same = found is None
         else:
             same = found is not None and np.array_equal(found, np.array(expected, dtype=float), equal_nan=True)
         if not same:
             return f"SILENT {name}: {found!r} instead of {expected!r}"
-    for name in ("counts", "groups", "noise"):
+    for name in ("counts", "groups", "noise", "known_labels"):
         if name not in case.expected and getattr(data, name) is not None:
             return f"SILENT {name} out of nothing"
     return "right"

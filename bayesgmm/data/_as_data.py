@@ -24,6 +24,7 @@ def as_data(
     weights: Any = None,
     bins: Any = None,
     groups: Any = None,
+    known_labels: Any = None,
 ) -> Data:
     """Read measurements from any container into validated double precision.
 
@@ -36,13 +37,19 @@ def as_data(
         * DataFrame or Series of pandas, polars (also lazy), pyarrow or another package that narwhals reads; a pandas
           index is kept as `Data.obs_names` unless it is 0, 1, ..., n_obs - 1, and a MultiIndex as ``"a, 1"``;
         * mapping of names to columns of equal length;
-        * xarray DataArray whose first dimension is the rows, names from its coordinates; or a Dataset whose
-          variables share one dimension;
+        * xarray DataArray, whose rows are told by the names of its dimensions (``obs``, ``sample``, ``time`` and the
+          like beside ``feature``, ``gene``, ``channel`` ...); where these say nothing the first one is the rows,
+          provided that it is the longer one. Names of columns from its coordinates. Or a Dataset whose variables share
+          one dimension;
         * `Data`, which is returned as it is, or with what else is given in place of what it had;
         * None where `bins` are given.
 
         Integers, decimals and floats of any width become float64. NaN (and the missing values of tables) mean that
-        an entry was not observed. The argument is never changed or shared.
+        an entry was not observed; so do masks. The argument is never changed or shared.
+
+        What is given beside the values may be in any of these containers, too. Where both have labels of rows (an
+        index, a coordinate) it is put in the order of the values, and refused if the labels are not the same ones, each
+        once. Entries without labels stand in the order of the rows.
     noise : float, array_like, table or mapping, optional
         Measurement errors in the units of the values, d being n_features. A row is then a draw from the mixture plus an
         error with mean 0. 0 is an exact value; NaN is allowed where the value itself is missing.
@@ -69,6 +76,10 @@ def as_data(
         Label of the group of each row (batch, well, site): strings, integers, categories. In `fit` every group has
         weights of its own, and all share the means and covariances of the components. With `bins` each group has bins
         of its own, which may overlap those of others.
+    known_labels : (n_obs,) array_like of integers, optional
+        The component that some rows are known to come from: 0 to K - 1; -1, NaN, None or masked where it is unknown.
+        Such a row says log(w_k N(x | k)) instead of the log of the sum over components, exactly; components with known
+        rows keep their numbers, and none of them changes places with another.
 
     Returns
     -------
@@ -82,9 +93,9 @@ def as_data(
         If there are no values; the shape is not (n_obs, n_features) or (n_obs,); entries are infinite or not real
         numbers (booleans, text, categories, times); names of columns repeat; or a column is so large, or varies
         so little, that variances would not be representable in double precision.
-        Also if noise, counts, weights, bins or groups have another length than the values, can be read in two ways or
-        hold what they cannot: negative or infinite numbers, matrices that are no covariances, bins that overlap,
-        missing labels.
+        Also if another argument has another length or other labels of rows than the values, can be read in two ways or
+        holds what it cannot: negative or infinite numbers, matrices that are no covariances, bins that overlap, groups
+        without a label or with different labels that would be stored as the same (1 and "1").
 
     Examples
     --------
@@ -111,6 +122,11 @@ def as_data(
     >>> as_data([4.9, 5.1, 6.3], groups=["a", "b", "a"])
     Data(n_obs=3, n_features=1, feature_names=('x'), groups)
 
+    Rows of which the component is known:
+
+    >>> as_data([4.9, 5.1, 6.3], known_labels=[0, None, 1]).known_labels
+    array([ 0, -1,  1])
+
     Bins, the last one open:
 
     >>> binned = as_data(bins=[0, 1, 2, float("inf")], counts=[3, 0, 4])
@@ -136,9 +152,11 @@ def as_data(
         found = _units("counts" if weights is None else "weights", counts_of_series, beside)
         if groups is not None:
             found["groups"] = read_labels("groups", groups, beside)
+        if known_labels is not None:
+            found["known_labels"] = read_numbers("known_labels", known_labels, beside)
         centres = bin_centres(edges, found.get("groups"))
         data = Data(values=centres, feature_names=(feature,), bins=edges, **found)
-        counts = weights = groups = None
+        counts = weights = groups = known_labels = None
     elif values is None:
         raise InputError(
             "values",
@@ -157,6 +175,8 @@ def as_data(
         changes["noise_scale"] = noise_scale
     if groups is not None:
         changes["groups"] = read_labels("groups", groups, beside)
+    if known_labels is not None:
+        changes["known_labels"] = read_numbers("known_labels", known_labels, beside)
     return replace(data, **changes) if changes else data
 
 

@@ -16,11 +16,14 @@ from bayesgmm.data._observation import (
     check_bins,
     check_counts,
     check_groups,
+    check_known_labels,
     check_noise,
     check_noise_scale,
 )
 
 _SHOWN_NAMES = 6
+# Fields with an entry for each row, but for bins.
+_BY_ROW = ("values", "obs_names", "counts", "noise", "groups", "known_labels")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -52,6 +55,8 @@ class Data:
         in.
     groups : ndarray, shape (n_obs,), optional
         Label of the group of each row (integers, float64, strings or datetime64).
+    known_labels : ndarray of int, shape (n_obs,), optional
+        Number of the component that each row is known to come from, -1 where it is unknown; None where all are.
 
     Raises
     ------
@@ -72,6 +77,7 @@ class Data:
     noise_scale: Any = None
     bins: np.ndarray | None = None
     groups: np.ndarray | None = None
+    known_labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, np.ndarray) or self.values.dtype != np.float64 or self.values.ndim != 2:
@@ -117,6 +123,9 @@ class Data:
             object.__setattr__(self, "counts", _private(counts))
         if self.noise is not None:
             object.__setattr__(self, "noise", _private(check_noise(self.noise, self.values, names, labels)))
+        if self.known_labels is not None:
+            known = check_known_labels(self.known_labels, self.values, labels)
+            object.__setattr__(self, "known_labels", None if known is None else _private(known))
         if self.noise_scale is not None:
             check_noise_scale(self.noise_scale, self.noise)
 
@@ -127,7 +136,8 @@ class Data:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickle and deepcopy give arrays back writeable; a copy in a worker must be as read-only as the original.
         self.__dict__.update(state)
-        for array in (self.values, self.obs_names, self.counts, self.noise, self.bins, self.groups):
+        arrays = (self.values, self.obs_names, self.counts, self.noise, self.bins, self.groups, self.known_labels)
+        for array in arrays:
             if array is not None:
                 array.flags.writeable = False
 
@@ -157,7 +167,7 @@ class Data:
         if self.counts is None or self.bins is not None or self.counts.all():
             return self
         rows = np.flatnonzero(self.counts)
-        by_row = {name: getattr(self, name) for name in ("values", "obs_names", "counts", "noise", "groups")}
+        by_row = {name: getattr(self, name) for name in _BY_ROW}
         changes = {name: None if array is None else array[rows] for name, array in by_row.items()}
         if self.obs_names is None:
             changes["obs_names"] = rows
@@ -176,7 +186,7 @@ class Data:
         shown = ", ".join(repr(name) for name in self.feature_names[:_SHOWN_NAMES])
         more = ", ..." if self.n_features > _SHOWN_NAMES else ""
         parts = [f"n_obs={self.n_obs}, n_features={self.n_features}, feature_names=({shown}{more})"]
-        parts += [name for name in ("counts", "bins", "groups") if getattr(self, name) is not None]
+        parts += [name for name in ("counts", "bins", "groups", "known_labels") if getattr(self, name) is not None]
         if self.noise is not None:
             parts.append("noise=sd" if self.noise.ndim == 2 else "noise=covariance")
         if self.noise_scale is not None:

@@ -14,6 +14,8 @@ from bayesgmm.data._check import LARGEST_MAGNITUDE, RESCALE, check_values
 from bayesgmm.data._labels import describe_row, is_missing, label_array
 from bayesgmm.numerics.linalg import covariance_fault, symmetrised
 
+# More components than anybody has.
+_MOST_COMPONENTS = 1_000_000
 _MARK_MISSING = "Set the value itself to NaN if it was not observed, or drop the row."
 
 
@@ -262,6 +264,38 @@ def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None, argument
             "Give labels of one type that differ as text, for example by mapping them to names first.",
         )
     return stored[places]
+
+
+def check_known_labels(known: Any, values: np.ndarray, obs_names: np.ndarray | None) -> np.ndarray | None:
+    """Numbers of components (n_obs,), -1 where unknown; None if all are, and `InputError` for what is no number.
+
+    Parameters
+    ----------
+    known : ndarray, shape (n_obs,)
+        Whole numbers; -1 or NaN where the component is unknown.
+    values : ndarray of float64, shape (n_obs, n_features)
+    obs_names : ndarray, shape (n_obs,), or None
+    """
+    n = len(values)
+    if not isinstance(known, np.ndarray) or known.dtype.kind not in "iuf" or known.shape != (n,):
+        shown = f"has shape {known.shape}" if isinstance(known, np.ndarray) else f"got {type(known).__name__}"
+        raise InputError("known_labels", shown, f"Give one number for each of the {n} rows, -1 where it is unknown.")
+    numbers = np.where(np.isnan(known), -1.0, known)
+    bad = np.flatnonzero((numbers != np.round(numbers)) | (numbers < -1) | (numbers > _MOST_COMPONENTS))
+    if bad.size:
+        raise InputError(
+            "known_labels",
+            f"got {numbers[bad[0]]:g} in {describe_row(bad[0], obs_names)}",
+            "Give the numbers of components, 0 to K - 1; -1, NaN or None where a row's is unknown.",
+        )
+    empty = np.flatnonzero((numbers >= 0) & np.isnan(values).all(axis=1))
+    if empty.size:
+        raise InputError(
+            "known_labels",
+            f"got {numbers[empty[0]]:g} in {describe_row(empty[0], obs_names)}, in which no value was observed",
+            "Drop such rows, or set their label to -1.",
+        )
+    return numbers.astype(np.intp) if (numbers >= 0).any() else None
 
 
 def _distinct_objects(

@@ -126,6 +126,8 @@ def is_nested(problem: Problem) -> bool:
     covariances = model.covariances
     structure = covariances.structure if isinstance(covariances, Tied) else covariances
     free = model.means.free and not model.means.ordered and isinstance(structure, (Full, Diagonal, Spherical))
+    if problem.rows.known is not None:  # fewer components have none for some of the labels
+        return False
     return free and len(problem.declared.improper_parts()) == 3 and problem.source is not None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayesgmm._errors import InputError
+from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.data import Data, rows_in_units
 from bayesgmm.engines._within import within_covariance
 from bayesgmm.engines.base import Array, Noise, Problem, Units
@@ -59,6 +59,7 @@ def build_problem(
         model.refuse(who)
     _check_groups(data)
     source, data = data, data.taking_part()
+    known = _known_components(model, data)
     number = model.n_components if isinstance(model.n_components, NumberPrior) else None
     values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
     n = int((~np.isnan(values)).any(axis=1).sum())
@@ -109,6 +110,7 @@ def build_problem(
     _check_origin(model, names, center)
     n_groups = None if data.groups is None else len(data.group_labels)
     declared = model.filled(center, data_covariance, n_groups, keep_sparse=by_gibbs, for_evidence=for_evidence)
+    declared = declared._replace(known=known)
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)
@@ -133,6 +135,7 @@ def build_problem(
         return problem
     within = within_covariance(problem) * np.outer(scale, scale)
     declared = model.filled(center, data_covariance, n_groups, within=within, keep_sparse=by_gibbs)
+    declared = declared._replace(known=known)
     return replace(problem, model=declared.rescaled(center, scale), declared=declared)
 
 
@@ -144,6 +147,22 @@ def _check_groups(data: Data) -> None:
     if missing.size:
         hint = "Drop the rows of such groups, or give them counts"
         raise InputError("groups", f"all rows of group {missing[0].item()!r} count 0", hint)
+
+
+def _known_components(model: GaussianMixture, data: Data) -> tuple[int, ...]:
+    """Components that some rows are known to come from."""
+    if data.known_labels is None:
+        return ()
+    if isinstance(model.n_components, NumberPrior):
+        raise UnsupportedError("as_data(known_labels=...)", f"n_components={model.n_components}", "Give a number.")
+    known = np.unique(data.known_labels[data.known_labels >= 0])
+    if known.max() >= model.n_components:
+        raise InputError(
+            "known_labels",
+            f"has component {known.max()}, and the model has {model.n_components}",
+            f"Components are numbered 0 to {model.n_components - 1}",
+        )
+    return tuple(known.tolist())
 
 
 def _needs_scale(model: GaussianMixture) -> bool:

@@ -14,7 +14,7 @@ from bayesgmm.engines._sureness import GIVEN
 from bayesgmm.engines.base import Array, Parameters, Problem
 from bayesgmm.numerics.linalg import any_below
 from bayesgmm.numerics.passes import Statistics
-from bayesgmm.numerics.starts import Labels, partitions, random_partitions
+from bayesgmm.numerics.starts import Labels, agreeing, partitions, random_partitions
 
 # The search only has to find and rank basins, so it sees at most so many rows, or so many for each free parameter.
 _MOST_TRIES = 4
@@ -134,6 +134,8 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     affine-equivariant and only acts here.
     """
     K, (d, n) = problem.K, problem.x.shape
+    if problem.rows.known is not None:
+        labels = agreeing(labels, problem.rows.known, K)
     counts = np.bincount(labels, minlength=K).astype(float)
     sums = np.stack([np.bincount(labels, row, K) for row in problem.x], axis=1)
     centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1.0)[:, None], 0.0)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
 from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
+from bayesgmm.numerics.starts import agreeing
 
 # A scale needs no more rows than this.
 _MOST_ROWS = 2000
@@ -80,6 +81,8 @@ def _likeliest(
 ) -> tuple[float, Array]:
     """Empirical Bayes from a partition: the log-likelihood where it ends, and W."""
     K, d = problem.K, problem.n_features
+    if problem.rows.known is not None:
+        labels = agreeing(labels, problem.rows.known, K)
     total = outer(problem.data_cholesky)
     shares = np.eye(K)[labels] * units[:, None]
     counts = shares.sum(axis=0)

@@ -112,7 +112,7 @@ class Gibbs(Engine):
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         x = problem.rows.whole
         if x is None:
-            what = "missing values, counts, errors, bins or groups"
+            what = "missing values, counts, errors, bins, groups or known labels"
             raise UnsupportedError("Gibbs", what, "Use NUTS, Laplace or VB, or give whole rows.")
         model = conditionals(problem.model, problem.n_features, problem.number, self.most_components, self.splits)
         several = problem.number is not None or isinstance(problem.model.weights, SparseDirichlet)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm._errors import InputError
+from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.data import Data, RowsBeside, read_numbers
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.inference._readings import CRITERIA
@@ -98,6 +98,13 @@ def checked_prior(prior: Any, numbers: Sequence[int]) -> Array:
         hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
         raise InputError("prior", f"got {prior!r}", hint)
     return given / given.sum()
+
+
+def refuse_known_labels(verb: str, data: Data) -> None:
+    """Raise where components of some rows are known: with fewer components there is none for some of them."""
+    if data.known_labels is not None:
+        hint = "Fit one number of components, or compare without known labels."
+        raise UnsupportedError(verb, "as_data(known_labels=...)", hint)
 
 
 def check_models(models: list[GaussianMixture], numbers: list[int], data: Data) -> list[FilledMixture]:

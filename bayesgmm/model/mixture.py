@@ -288,6 +288,8 @@ class FilledMixture(GaussianMixture):
     weights: Weights  # type: ignore[assignment]
     means: Means  # type: ignore[assignment]
     covariances: Covariances  # type: ignore[assignment]
+    # Components that some rows are known to come from, so that they keep their numbers.
+    known: tuple[int, ...] = ()
 
     @property
     def proper(self) -> bool:
@@ -333,9 +335,10 @@ class FilledMixture(GaussianMixture):
         return self._replace(weights=weights, covariances=covariances)
 
     def keys(self) -> list[Hashable]:
-        """One key a component; the prior does not change when components with equal keys swap places."""
+        """One key a component; the posterior does not change when components with equal keys swap places."""
         K = self.n_components
-        return list(zip(self.weights.keys(K), self.means.keys(K), self.covariances.keys(K), strict=True))
+        own = [k if k in self.known else -1 for k in range(K)]
+        return list(zip(self.weights.keys(K), self.means.keys(K), self.covariances.keys(K), own, strict=True))
 
     def cut(self, n_components: int) -> FilledMixture | None:
         """The first components only, each with the prior that it has here; None where that has no meaning."""
