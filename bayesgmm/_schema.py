@@ -61,6 +61,7 @@ DIMS: dict[str, tuple[str, ...]] = {
     "noise_covariance": (OBS, FEATURE, FEATURE_BIS),
     "bins": (OBS, BOUND),
     "groups": (OBS,),
+    "known_labels": (OBS,),
     "lp": (),
     "n_components": (),
     "concentration": (),

@@ -27,7 +27,8 @@ class Status(Enum):
         "this end is not used. Use a proper covariance prior such as InverseWishart, or Tied covariances."
     )
     TOO_FEW_ROWS = (
-        "Spurious: a component holds at most d + 1 effective rows, so its covariance is not supported by the data; "
+        "Spurious: a component holds no more effective rows than its covariance needs (d + 1, for Diagonal and "
+        "Spherical 2), so the data do not support it; "
         "this end is not used. Use a proper covariance prior such as InverseWishart, or fewer components."
     )
     COINCIDING = (

@@ -93,7 +93,7 @@ def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None, 
     if type(value) is int and abs(value) < 2**53:  # the common cases first: columns may have millions of entries
         return float(value)
     # pandas' markers are known by name so that pandas need not be loaded to look at a list.
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return math.nan
     # numpy registers timedelta64 as an integer, and Python makes bool one.
     if not isinstance(value, (numbers.Real, Decimal)) or isinstance(value, (bool, np.timedelta64)):
@@ -136,10 +136,14 @@ def _check_overflow(
 
 def _check_distinct(block: np.ndarray, out: np.ndarray, names: Sequence[str], argument: str) -> None:
     """Raise where different numbers became one double: the column would look constant and its spread be lost."""
-    for j in np.flatnonzero(out.min(axis=0) == out.max(axis=0)).tolist():
-        if np.any(block[:, j] != block[0, j]):
+    if not len(out):
+        return
+    for j in np.flatnonzero(np.fmin.reduce(out) == np.fmax.reduce(out)).tolist():
+        seen = ~np.isnan(out[:, j])
+        given = block[seen, j]
+        if np.any(given != given[0]):
             raise InputError(
                 argument,
-                f"column {names[j]!r} has different values that all become {out[0, j]!s} in double precision",
+                f"column {names[j]!r} has different values that all become {out[seen, j][0]!s} in double precision",
                 SUBTRACT_FIRST,
             )

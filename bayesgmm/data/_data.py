@@ -12,9 +12,18 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import check_values
 from bayesgmm.data._labels import are_positions, describe_columns, label_array
-from bayesgmm.data._observation import check_bins, check_counts, check_groups, check_noise, check_noise_scale
+from bayesgmm.data._observation import (
+    check_bins,
+    check_counts,
+    check_groups,
+    check_known_labels,
+    check_noise,
+    check_noise_scale,
+)
 
 _SHOWN_NAMES = 6
+# Fields with an entry for each row, but for bins.
+_BY_ROW = ("values", "obs_names", "counts", "noise", "groups", "known_labels")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -32,7 +41,7 @@ class Data:
         Labels of the rows (integers, float64, strings or datetime64, which netCDF can hold); repeats are allowed.
         None, also where the labels are 0, 1, ..., n_obs - 1, means the positions.
     counts : ndarray of float64, shape (n_obs,), optional
-        How many units each row stands for, or its weight; positive, for bins also 0. None means one.
+        How many units each row stands for, or its weight, at least 0 and not all 0. None means one.
     noise : ndarray of float64, shape (n_obs, n_features) or (n_obs, n_features, n_features), optional
         Measurement errors in the units of the values: standard deviations, or covariances. 0 is an exact value, and
         0 stands where a standard deviation is NaN because the value is missing, and in the rows and columns of a
@@ -46,6 +55,8 @@ class Data:
         in.
     groups : ndarray, shape (n_obs,), optional
         Label of the group of each row (integers, float64, strings or datetime64).
+    known_labels : ndarray of int, shape (n_obs,), optional
+        Number of the component that each row is known to come from, -1 where it is unknown; None where all are.
 
     Raises
     ------
@@ -66,6 +77,7 @@ class Data:
     noise_scale: Any = None
     bins: np.ndarray | None = None
     groups: np.ndarray | None = None
+    known_labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, np.ndarray) or self.values.dtype != np.float64 or self.values.ndim != 2:
@@ -107,10 +119,13 @@ class Data:
             bins = check_bins(self.bins, self.values, self.counts, self.groups)
             object.__setattr__(self, "bins", _private(bins))
         if self.counts is not None:
-            counts = check_counts(self.counts, n_obs, labels, zero=self.bins is not None)
+            counts = check_counts(self.counts, n_obs, labels)
             object.__setattr__(self, "counts", _private(counts))
         if self.noise is not None:
             object.__setattr__(self, "noise", _private(check_noise(self.noise, self.values, names, labels)))
+        if self.known_labels is not None:
+            known = check_known_labels(self.known_labels, self.values, labels)
+            object.__setattr__(self, "known_labels", None if known is None else _private(known))
         if self.noise_scale is not None:
             check_noise_scale(self.noise_scale, self.noise)
 
@@ -121,7 +136,8 @@ class Data:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickle and deepcopy give arrays back writeable; a copy in a worker must be as read-only as the original.
         self.__dict__.update(state)
-        for array in (self.values, self.obs_names, self.counts, self.noise, self.bins, self.groups):
+        arrays = (self.values, self.obs_names, self.counts, self.noise, self.bins, self.groups, self.known_labels)
+        for array in arrays:
             if array is not None:
                 array.flags.writeable = False
 
@@ -146,6 +162,17 @@ class Data:
         """Labels of the groups, each once and sorted; none where rows belong to no groups."""
         return np.empty(0) if self.groups is None else np.unique(self.groups)
 
+    def taking_part(self) -> Data:
+        """The rows that count for something. Bins that nothing fell into say where nothing was seen, and stay."""
+        if self.counts is None or self.bins is not None or self.counts.all():
+            return self
+        rows = np.flatnonzero(self.counts)
+        by_row = {name: getattr(self, name) for name in _BY_ROW}
+        changes = {name: None if array is None else array[rows] for name, array in by_row.items()}
+        if self.obs_names is None:
+            changes["obs_names"] = rows
+        return replace(self, **changes)
+
     def with_columns(self, order: Sequence[int]) -> Data:
         """The same rows with these columns, in this order; errors follow their columns."""
         columns = list(order)
@@ -159,7 +186,7 @@ class Data:
         shown = ", ".join(repr(name) for name in self.feature_names[:_SHOWN_NAMES])
         more = ", ..." if self.n_features > _SHOWN_NAMES else ""
         parts = [f"n_obs={self.n_obs}, n_features={self.n_features}, feature_names=({shown}{more})"]
-        parts += [name for name in ("counts", "bins", "groups") if getattr(self, name) is not None]
+        parts += [name for name in ("counts", "bins", "groups", "known_labels") if getattr(self, name) is not None]
         if self.noise is not None:
             parts.append("noise=sd" if self.noise.ndim == 2 else "noise=covariance")
         if self.noise_scale is not None:

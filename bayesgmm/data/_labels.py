@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 _SHOWN_COLUMNS = 5
+
+
+def is_missing(label: object) -> bool:
+    """Whether a label is None, NaN, NaT, NA or masked."""
+    # pandas' NA is known by name so that pandas need not be loaded; NaN and NaT differ from themselves.
+    if label is None or label is np.ma.masked or type(label).__name__ == "NAType":
+        return True
+    if type(label).__name__ == "NaTType":
+        return True
+    if isinstance(label, Decimal):  # a signalling NaN cannot be compared
+        return label.is_nan()
+    return isinstance(label, (float, complex, np.generic)) and bool(label != label)
 
 
 def label_text(label: object) -> str:
@@ -25,7 +38,8 @@ def label_array(labels: Any) -> np.ndarray:
     Everything else (booleans, durations, time zones, mixtures) becomes strings, which lose nothing that identifies
     a row.
     """
-    labels = np.asarray(labels)
+    if not isinstance(labels, np.ndarray):
+        labels = _one_dimensional(list(labels))
     if labels.dtype.kind in "iuMU":
         return labels
     if labels.dtype.kind == "f":
@@ -33,6 +47,15 @@ def label_array(labels: Any) -> np.ndarray:
     if labels.dtype.kind == "m":
         return labels.astype(np.str_)
     return np.array([label_text(label) for label in labels.tolist()], dtype=np.str_)
+
+
+def _one_dimensional(labels: list[Any]) -> np.ndarray:
+    """An array of labels in their own type, each of which may be a tuple."""
+    if not any(isinstance(label, tuple) for label in labels):
+        return np.asarray(labels)
+    array = np.empty(len(labels), dtype=object)
+    array[:] = labels
+    return array
 
 
 def are_positions(labels: np.ndarray) -> bool:

@@ -4,64 +4,47 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import LARGEST_MAGNITUDE, RESCALE, check_values
-from bayesgmm.data._labels import describe_row, label_array
+from bayesgmm.data._labels import describe_row, is_missing, label_array
+from bayesgmm.numerics.linalg import covariance_fault, symmetrised
 
-# Relative to the largest entry or eigenvalue: what rounding leaves of a covariance that was computed.
-_ROUNDING = 1e-10
-
+# More components than anybody has.
+_MOST_COMPONENTS = 1_000_000
 _MARK_MISSING = "Set the value itself to NaN if it was not observed, or drop the row."
 
 
 def check_counts(
-    counts: Any,
-    n_obs: int,
-    obs_names: np.ndarray | None,
-    *,
-    argument: str = "counts",
-    whole: bool = False,
-    zero: bool = False,
+    counts: Any, n_obs: int, obs_names: np.ndarray | None, *, argument: str = "counts", whole: bool = False
 ) -> np.ndarray:
     """Numbers of units (n_obs,) as float64, or `InputError` for the first thing that is wrong with them.
 
     Parameters
     ----------
-    counts : (n_obs,) array_like of integers or floats
+    counts : (n_obs,) ndarray of integers or floats
     n_obs : int
     obs_names : ndarray, shape (n_obs,), or None
     argument : str
         What messages call the counts.
     whole : bool
         Whether fractions are errors.
-    zero : bool
-        Whether 0 is allowed, as for bins that nothing fell into.
     """
-    try:
-        given = np.asarray(counts)
-        array = given.astype(float) if given.dtype.kind in "iuf" else None
-    except (TypeError, ValueError):
-        array = None
-    rows = "bins" if zero else "rows"
-    if array is None or array.shape != (n_obs,):
-        raise InputError(
-            argument,
-            f"has shape {array.shape}" if array is not None else f"got {type(counts).__name__} without numbers",
-            f"Give one number for each of the {n_obs} {rows}.",
-        )
+    if not isinstance(counts, np.ndarray) or counts.dtype.kind not in "iuf" or counts.shape != (n_obs,):
+        shown = f"has shape {counts.shape}" if isinstance(counts, np.ndarray) else f"got {type(counts).__name__}"
+        raise InputError(argument, shown, f"Give one number for each of the {n_obs} rows.")
+    array = counts.astype(float)
     each = argument.removesuffix("s")
-    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0 if zero else array > 0)))
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if bad.size:
         raise InputError(
             argument,
             f"got {array[bad[0]]:g} in {describe_row(bad[0], obs_names)}",
-            f"Every {each} of a bin must be 0 or positive, and finite."
-            if zero
-            else f"Every {each} must be positive and finite; drop rows that count 0.",
+            f"Every {each} must be finite and positive, or 0 for a row that takes no part.",
         )
     if whole:
         bad = np.flatnonzero(array != np.round(array))
@@ -72,7 +55,7 @@ def check_counts(
                 "Counts say how often a row occurred; if these are weights, pass weights= instead.",
             )
     if not array.any():
-        raise InputError(argument, f"all {n_obs} are 0", "At least one bin must hold something.")
+        raise InputError(argument, f"all {n_obs} are 0", "At least one row must count.")
     return array
 
 
@@ -130,39 +113,33 @@ def _check_sds(
 def _check_covariances(
     noise: np.ndarray, missing: np.ndarray, feature_names: Sequence[str], obs_names: np.ndarray | None
 ) -> np.ndarray:
-    def complain(bad: np.ndarray, problem: str, remedy: str) -> None:
+    def where(row: int, i: int, j: int) -> str:
+        entry = f"entry ({feature_names[i]!r}, {feature_names[j]!r}) of the covariance"
+        return f"{entry} in {describe_row(row, obs_names)}"
+
+    def complain(bad: np.ndarray, remedy: str) -> None:
         if bad.any():
             row, i, j = np.argwhere(bad)[0]
-            entry = f"entry ({feature_names[i]!r}, {feature_names[j]!r}) of the covariance"
-            shown = problem.format(noise[row, i, j], noise[row, j, i])
-            raise InputError("noise", f"{entry} in {describe_row(row, obs_names)} is {shown}", remedy)
+            raise InputError("noise", f"{where(row, i, j)} is {noise[row, i, j]:g}", remedy)
 
-    complain(np.isinf(noise), "{:g}", _MARK_MISSING)
+    complain(np.isinf(noise), _MARK_MISSING)
     unseen = missing[:, :, None] | missing[:, None, :]
-    complain(np.isnan(noise) & ~unseen, "{:g}", f"Give 0 for what is known exactly. {_MARK_MISSING}")
+    complain(np.isnan(noise) & ~unseen, f"Give 0 for what is known exactly. {_MARK_MISSING}")
     clean = np.where(unseen, 0.0, noise)
-    magnitude = np.abs(clean)
-    complain(magnitude > LARGEST_MAGNITUDE**2, "{:g}", f"It nearly overflows double precision. {RESCALE}")
-    turned = np.swapaxes(clean, 1, 2)
-    complain(
-        np.abs(clean - turned) > _ROUNDING * magnitude.max(axis=(1, 2), keepdims=True),
-        "{:g}, but {:g} with the two exchanged",
-        "Give symmetric matrices, for example (noise + noise.swapaxes(-1, -2)) / 2.",
-    )
-    clean = np.where(clean == turned, clean, clean / 2 + turned / 2)
+    complain(np.abs(clean) > LARGEST_MAGNITUDE**2, f"It nearly overflows double precision. {RESCALE}")
     # One matrix for all rows is the usual case and need not be decomposed for each of them.
-    distinct = clean[:1] if (clean == clean[0]).all() else clean
-    eigenvalues = np.linalg.eigvalsh(distinct)
-    bad = np.flatnonzero(eigenvalues[:, 0] < -_ROUNDING * np.abs(eigenvalues).max(axis=1))
-    if bad.size:
+    fault = covariance_fault(clean[:1] if (clean == clean[0]).all() else clean, singular=True)
+    if fault is not None:
+        row = fault.matrix
+        what = where(row, *fault.entry) if fault.entry else f"the covariance in {describe_row(row, obs_names)}"
         raise InputError(
             "noise",
-            f"the covariance in {describe_row(bad[0], obs_names)} is not positive semi-definite: its smallest "
-            f"eigenvalue is {eigenvalues[bad[0], 0]:.3g}",
-            "Give covariances of errors (variances on the diagonal, correlations between -1 and 1); for standard "
-            "deviations pass an array with one column for each feature.",
+            f"{what} {fault.problem}",
+            "Give symmetric covariances of errors (variances on the diagonal, correlations between -1 and 1), for "
+            "example (noise + noise.swapaxes(-1, -2)) / 2; for standard deviations pass an array with one column for "
+            "each feature.",
         )
-    return clean
+    return symmetrised(clean)
 
 
 def check_noise_scale(noise_scale: Any, noise: np.ndarray | None) -> None:
@@ -258,26 +235,95 @@ def _check_edges(all_bins: np.ndarray, numbers: np.ndarray) -> None:
     check_values(edges[:, None], ("x",), None, "bins")
 
 
-def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None) -> np.ndarray:
-    """Labels of groups (n_obs,) with a dtype that netCDF can hold, or `InputError`."""
-    # As objects, because numpy turns the NaN in ["a", nan] into text.
-    objects = np.asarray(groups, dtype=object)
-    if isinstance(groups, (str, bytes)) or objects.shape != (n_obs,):
+def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None, argument: str = "groups") -> np.ndarray:
+    """Labels of groups (n_obs,) with a dtype that netCDF can hold, or `InputError`.
+
+    Labels that are equal (1 and 1.0) are one group, and different ones stay different: an error names two that would
+    be stored as the same, such as 1 and "1".
+    """
+    array = groups if isinstance(groups, np.ndarray) else np.array(groups, dtype=object)
+    if array.shape != (n_obs,):
+        raise InputError(argument, f"has shape {array.shape}", f"Give one label for each of the {n_obs} rows.")
+    if array.dtype.kind == "O":
+        distinct, places = _distinct_objects(array, obs_names, argument)
+    else:
+        if array.dtype.kind in "fcMm":
+            missing = np.isnat(array) if array.dtype.kind in "Mm" else np.isnan(array)
+            if missing.any():
+                _raise_missing(array[missing][0], int(missing.argmax()), obs_names, argument)
+        distinct, places = np.unique(array, return_inverse=True)
+    stored = label_array(distinct)
+    kept, first = np.unique(stored, return_index=True)
+    if len(kept) < len(distinct):
+        one = next(i for i in range(len(distinct)) if i not in set(first.tolist()))
+        other = int(first[np.flatnonzero(kept == stored[one])[0]])
+        alike = f"{_shown(distinct[other])} and {_shown(distinct[one])}"
         raise InputError(
-            "groups",
-            f"has shape {objects.shape}" if objects.ndim else f"got {reprlib.repr(groups)}",
-            f"Give one label for each of the {n_obs} rows.",
+            argument,
+            f"{alike} are different labels, and would both be stored as {stored[one]!s:.60}",
+            "Give labels of one type that differ as text, for example by mapping them to names first.",
         )
-    for row, label in enumerate(objects):
-        # NaN and NaT differ from themselves; pandas' NA is known by name so that pandas need not be loaded.
-        missing = label is None or type(label).__name__ == "NAType" or not isinstance(label, Hashable)
-        if missing or label != label:
-            raise InputError(
-                "groups",
-                f"got {reprlib.repr(label)} in {describe_row(row, obs_names)}",
-                "Every row belongs to a group: give it a label, such as 'unknown', or drop the row.",
-            )
-    return label_array(groups)
+    return stored[places]
+
+
+def check_known_labels(known: Any, values: np.ndarray, obs_names: np.ndarray | None) -> np.ndarray | None:
+    """Numbers of components (n_obs,), -1 where unknown; None if all are, and `InputError` for what is no number.
+
+    Parameters
+    ----------
+    known : ndarray, shape (n_obs,)
+        Whole numbers; -1 or NaN where the component is unknown.
+    values : ndarray of float64, shape (n_obs, n_features)
+    obs_names : ndarray, shape (n_obs,), or None
+    """
+    n = len(values)
+    if not isinstance(known, np.ndarray) or known.dtype.kind not in "iuf" or known.shape != (n,):
+        shown = f"has shape {known.shape}" if isinstance(known, np.ndarray) else f"got {type(known).__name__}"
+        raise InputError("known_labels", shown, f"Give one number for each of the {n} rows, -1 where it is unknown.")
+    numbers = np.where(np.isnan(known), -1.0, known)
+    bad = np.flatnonzero((numbers != np.round(numbers)) | (numbers < -1) | (numbers > _MOST_COMPONENTS))
+    if bad.size:
+        raise InputError(
+            "known_labels",
+            f"got {numbers[bad[0]]:g} in {describe_row(bad[0], obs_names)}",
+            "Give the numbers of components, 0 to K - 1; -1, NaN or None where a row's is unknown.",
+        )
+    empty = np.flatnonzero((numbers >= 0) & np.isnan(values).all(axis=1))
+    if empty.size:
+        raise InputError(
+            "known_labels",
+            f"got {numbers[empty[0]]:g} in {describe_row(empty[0], obs_names)}, in which no value was observed",
+            "Drop such rows, or set their label to -1.",
+        )
+    return numbers.astype(np.intp) if (numbers >= 0).any() else None
+
+
+def _distinct_objects(
+    array: np.ndarray, obs_names: np.ndarray | None, argument: str
+) -> tuple[list[Any], NDArray[np.intp]]:
+    """Labels that differ in the order of their first row, and the place of each row's among them."""
+    found: dict[Any, int] = {}
+    places = np.empty(len(array), dtype=np.intp)
+    for row, label in enumerate(array.tolist()):
+        if is_missing(label) or not isinstance(label, Hashable):
+            _raise_missing(label, row, obs_names, argument)
+        try:
+            places[row] = found.setdefault(label, len(found))
+        except TypeError:  # a tuple of lists
+            _raise_missing(label, row, obs_names, argument)
+    return list(found), places
+
+
+def _raise_missing(label: Any, row: int, obs_names: np.ndarray | None, argument: str) -> NoReturn:
+    raise InputError(
+        argument,
+        f"got {_shown(label)} in {describe_row(row, obs_names)}",
+        "Every row belongs to a group: give it a label, such as 'unknown', or drop the row.",
+    )
+
+
+def _shown(label: Any) -> str:
+    return reprlib.repr(label.item() if isinstance(label, np.generic) and label.itemsize <= 8 else label)
 
 
 def _bin(bins: np.ndarray, i: Any) -> str:

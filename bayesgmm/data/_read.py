@@ -6,13 +6,17 @@ import reprlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.data._convert import check_kinds
+from bayesgmm.data._dimensions import refuse_columns, rows_last
 from bayesgmm.data._labels import index_labels, label_text
+
+if TYPE_CHECKING:
+    from bayesgmm.data._align import RowsBeside
 
 _ACCEPTED = (
     "Pass a numpy array or nested list of shape (n_obs, n_features), a DataFrame or Series, a dict of columns, "
@@ -31,15 +35,37 @@ class Table:
     feature_names : list of str
         One for each column of the blocks.
     obs_names : ndarray, shape (n_obs,), or None
+    index : pandas-like Index or None
+        The labels of rows as the container has them; None where it has none.
+    rows, columns : hashable, optional
+        Names of the dimensions of a DataArray.
+    axes : int
+        1 for a single column that is no table.
+    named : bool
+        Whether the columns have names of their own.
     """
 
     blocks: list[np.ndarray]
     feature_names: list[str]
     obs_names: np.ndarray | None = None
+    index: Any = None
+    rows: Any = None
+    columns: Any = None
+    axes: int = 2
+    named: bool = True
 
 
-def read(values: Any, argument: str = "values") -> Table:
+def read(values: Any, argument: str = "values", beside: RowsBeside | None = None, *, numeric: bool = True) -> Table:
     """Read one container; `argument` is what messages call it.
+
+    Parameters
+    ----------
+    values : any container that `as_data` takes
+    argument : str
+    beside : RowsBeside, optional
+        What it is put beside: says which dimension of a DataArray is which.
+    numeric : bool
+        Whether columns of a table that are not numbers are errors.
 
     Raises
     ------
@@ -56,16 +82,21 @@ def read(values: Any, argument: str = "values") -> Table:
             "A Gaussian mixture has a density in every entry: pass values.toarray() (dense).",
         )
     xarray = sys.modules.get("xarray")  # an object of xarray cannot exist before the package was imported
+    if xarray is not None and isinstance(values, xarray.Variable):
+        values = xarray.DataArray(values)
     if xarray is not None and isinstance(values, xarray.DataArray):
-        return _from_dataarray(values, argument)
+        return _from_dataarray(values, argument, beside)
     if xarray is not None and isinstance(values, xarray.Dataset):
-        return _from_dataset(values, argument)
+        return _from_dataset(values, argument, beside, numeric)
     if isinstance(values, Mapping):
-        return _from_columns(values, argument)
+        return _from_columns(values, argument, beside, numeric)
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray)):
         return _from_array(sequence_to_array(values, argument), argument)
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is not None and isinstance(values, pyarrow.Array):  # numpy would turn missing integers into floats
+        values = pyarrow.chunked_array([values])
     if values is not None and not isinstance(values, (str, bytes, bytearray, int, float, complex)):
-        table = _from_dataframe(values, argument)
+        table = _from_dataframe(values, argument, numeric)
         if table is not None:
             return table
         # A stream of named columns also has __array__, which would lose the names.
@@ -88,17 +119,34 @@ def _from_array(array: np.ndarray, argument: str) -> Table:
             f"the array has {array.ndim} dimensions, shape {array.shape}",
             "Reshape it to (n_obs, n_features), or to (n_obs,) for one feature.",
         )
-    if isinstance(array, np.ma.MaskedArray):
-        mask, array = np.ma.getmaskarray(array), np.ma.getdata(array)
-        if mask.any():
-            array = array.astype(object)
-            array[mask] = None
+    array = unmasked(array)
     if array.ndim == 1:
-        return Table(blocks=[np.asarray(array)[:, None]], feature_names=["x"])
-    return Table(blocks=[np.asarray(array)], feature_names=[f"x{j}" for j in range(array.shape[1])])
+        return Table(blocks=[np.asarray(array)[:, None]], feature_names=["x"], axes=1, named=False)
+    return Table(blocks=[np.asarray(array)], feature_names=[f"x{j}" for j in range(array.shape[1])], named=False)
+
+
+def unmasked(array: np.ndarray) -> np.ndarray:
+    """The plain array, with None where entries are masked."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    mask, array = np.ma.getmaskarray(array), np.ma.getdata(array)
+    if mask.any():
+        array = array.astype(object)
+        array[mask] = None
+    return array
 
 
 def sequence_to_array(rows: Sequence[Any], argument: str) -> np.ndarray:
+    """An array of objects from a list; its entries may be lists or arrays, also masked ones."""
+    for i, row in enumerate(rows):
+        # numpy would put such entries side by side by position, whatever their labels say.
+        if getattr(row, "ndim", 0) and (hasattr(row, "dims") or has_index(row)):
+            raise InputError(
+                argument,
+                f"entry {i} of the {type(rows).__name__} is a {type(row).__name__}, whose labels a list does not keep",
+                "Pass one table of them, such as pandas.DataFrame(list_of_series), or arrays without labels.",
+            )
+    rows = [unmasked(row) if isinstance(row, np.ma.MaskedArray) and row.ndim else row for row in rows]
     # Objects keep every entry as it was written: numpy alone would turn [1.5, True] and [1.5, "2"] into one type.
     try:
         array = np.array(rows, dtype=object)
@@ -120,7 +168,12 @@ def _is_row(entry: object) -> bool:
     return isinstance(entry, Sequence) and not isinstance(entry, (str, bytes, bytearray))
 
 
-def _from_dataframe(values: Any, argument: str) -> Table | None:
+def has_index(table: Any) -> bool:
+    """Whether something has row labels of pandas."""
+    return hasattr(getattr(table, "index", None), "nlevels")
+
+
+def _from_dataframe(values: Any, argument: str, numeric: bool) -> Table | None:
     """Read any eager or lazy DataFrame or Series that narwhals knows; None for anything else."""
     import narwhals as nw
 
@@ -128,8 +181,10 @@ def _from_dataframe(values: Any, argument: str) -> Table | None:
         frame: Any = nw.from_native(values, pass_through=True, allow_series=True)
         if isinstance(frame, nw.LazyFrame):
             frame = frame.collect()
+        axes, named = 2, True
         if isinstance(frame, nw.Series):
-            series, names = [frame], ["x" if frame.name in (None, "") else label_text(frame.name)]
+            axes, named = 1, frame.name not in (None, "")
+            series, names = [frame], [label_text(frame.name) if named else "x"]
         elif isinstance(frame, nw.DataFrame):
             series, names = list(frame.iter_columns()), [label_text(name) for name in frame.columns]
         else:
@@ -141,14 +196,28 @@ def _from_dataframe(values: Any, argument: str) -> Table | None:
             "Rename or drop columns so that all names differ.",
         ) from None
 
-    # By the table's own types, since numpy shows the codes of categories and the objects of strings.
-    dtypes = [column.dtype for column in series]
-    check_kinds(names, [_kind(column) for column in series], dtypes, argument)
-    wide = (nw.Int128, nw.UInt128)  # which numpy does not have
-    blocks = [(c.cast(nw.Float64) if isinstance(c.dtype, wide) else c).to_numpy()[:, None] for c in series]
+    if numeric:
+        # By the table's own types, since numpy shows the codes of categories and the objects of strings.
+        dtypes = [column.dtype for column in series]
+        check_kinds(names, [_kind(column) for column in series], dtypes, argument)
+    blocks = [_column(column)[:, None] for column in series]
     if not blocks:
         blocks = [np.empty((len(frame), 0))]
-    return Table(blocks=blocks, feature_names=names, obs_names=index_labels(nw.maybe_get_index(frame)))
+    index = nw.maybe_get_index(frame)
+    return Table(blocks=blocks, feature_names=names, obs_names=index_labels(index), index=index, axes=axes, named=named)
+
+
+def _column(series: Any) -> np.ndarray:
+    """The entries (n,) of a narwhals Series, different ones as different ones."""
+    import narwhals as nw
+
+    wide = (nw.Int128, nw.UInt128, nw.Decimal)  # which numpy does not have
+    if isinstance(series.dtype, wide) or (series.dtype.is_integer() and series.null_count()):
+        # numpy makes floats of them, which have fewer digits.
+        array = np.empty(len(series), dtype=object)
+        array[:] = series.to_list()
+        return array
+    return series.to_numpy()
 
 
 def _kind(column: Any) -> str:
@@ -168,14 +237,16 @@ def _kind(column: Any) -> str:
     return "M" if dtype.is_temporal() else "V"
 
 
-def _from_columns(columns: Mapping[Any, Any], argument: str) -> Table:
+def _from_columns(
+    columns: Mapping[Any, Any], argument: str, beside: RowsBeside | None = None, numeric: bool = True
+) -> Table:
     """Read a mapping of names to one-dimensional columns; row labels are kept where all columns have the same."""
     if not columns:
         raise InputError(argument, "there are no columns in it", _ACCEPTED)
-    blocks, names, labels = [], [], []
+    blocks, names, tables = [], [], []
     for key, column in columns.items():
         name = f"{argument}[{key!r}]"
-        table = read(column, name)
+        table = read(column, name, beside, numeric=numeric)
         shape = (len(table.blocks[0]), len(table.feature_names))
         if shape[1] != 1:
             raise InputError(name, f"has the shape {shape}", "Give one-dimensional columns of equal length.")
@@ -183,7 +254,7 @@ def _from_columns(columns: Mapping[Any, Any], argument: str) -> Table:
             problem = f"has {shape[0]} rows, but column {names[0]!r} has {len(blocks[0])}"
             raise InputError(name, problem, "Give one-dimensional columns of equal length.")
         # Columns are put side by side by position, which is wrong where the labels say something else.
-        if labels and not _same_labels(labels[0], table.obs_names):
+        if tables and not _same_labels(tables[0].obs_names, table.obs_names):
             raise InputError(
                 name,
                 f"has other row labels (an index or coordinate) than column {names[0]!r}",
@@ -191,8 +262,17 @@ def _from_columns(columns: Mapping[Any, Any], argument: str) -> Table:
             )
         blocks.extend(table.blocks)
         names.append(label_text(key))
-        labels.append(table.obs_names)
-    return Table(blocks=blocks, feature_names=names, obs_names=labels[0])
+        tables.append(table)
+    index = next((table.index for table in tables if table.index is not None), None)
+    return Table(
+        blocks=blocks, feature_names=names, obs_names=tables[0].obs_names, index=index, rows=_common_rows(tables)
+    )
+
+
+def _common_rows(tables: Sequence[Table]) -> Any:
+    """The name of the dimension that all columns have, if there is one."""
+    names = {table.rows for table in tables}
+    return names.pop() if len(names) == 1 else None
 
 
 def _same_labels(first: np.ndarray | None, second: np.ndarray | None) -> bool:
@@ -201,17 +281,32 @@ def _same_labels(first: np.ndarray | None, second: np.ndarray | None) -> bool:
     return np.array_equal(first, second)
 
 
-def _from_dataarray(array: Any, argument: str) -> Table:
+def _from_dataarray(array: Any, argument: str, beside: RowsBeside | None) -> Table:
+    known = (beside.rows, beside.columns) if beside is not None else ()
+    if array.ndim == 2 and rows_last(array, argument, *known):
+        array = array.transpose()
+    elif array.ndim == 1:
+        refuse_columns(array, argument, *known)
     table = _from_array(array.to_numpy(), argument)
-    names = table.feature_names
-    if array.ndim == 1:
-        names = names if array.name is None else [label_text(array.name)]
-    elif array.dims[1] in array.indexes:
-        names = [label_text(name) for name in array.indexes[array.dims[1]]]
-    return Table(blocks=table.blocks, feature_names=names, obs_names=index_labels(array.indexes.get(array.dims[0])))
+    names, named = table.feature_names, False
+    if array.ndim == 1 and array.name is not None:
+        names, named = [label_text(array.name)], True
+    elif array.ndim == 2 and array.dims[1] in array.indexes:
+        names, named = [label_text(name) for name in array.indexes[array.dims[1]]], True
+    index = array.indexes.get(array.dims[0])
+    return Table(
+        blocks=table.blocks,
+        feature_names=names,
+        obs_names=index_labels(index),
+        index=index,
+        rows=array.dims[0],
+        columns=array.dims[1] if array.ndim == 2 else None,
+        axes=table.axes,
+        named=named,
+    )
 
 
-def _from_dataset(dataset: Any, argument: str) -> Table:
+def _from_dataset(dataset: Any, argument: str, beside: RowsBeside | None, numeric: bool) -> Table:
     dims = {name: variable.dims for name, variable in dataset.data_vars.items()}
     if len(set(dims.values())) > 1 or any(len(d) != 1 for d in dims.values()):
         raise InputError(
@@ -219,4 +314,4 @@ def _from_dataset(dataset: Any, argument: str) -> Table:
             f"the variables of the Dataset do not share one dimension: {reprlib.repr(dims)}",
             "Pass one variable, values['name'], or variables of one and the same dimension, values[['a', 'b']].",
         )
-    return _from_columns(dataset.data_vars, argument)
+    return _from_columns(dataset.data_vars, argument, beside, numeric)

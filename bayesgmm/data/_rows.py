@@ -29,7 +29,8 @@ def rows_in_units(
     if bins is not None:
         bins = (bins - center) / scale
     counts, groups = data.counts if counted else None, group_numbers(data, labels)
-    return make_rows((data.values - center) / scale, counts, noise=noise, bins=bins, groups=groups)
+    z = (data.values - center) / scale
+    return make_rows(z, counts, noise=noise, bins=bins, groups=groups, known=data.known_labels)
 
 
 def group_numbers(data: Data, labels: NDArray[Any] | None = None) -> NDArray[np.intp] | None:

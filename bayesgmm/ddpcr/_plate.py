@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
 from bayesgmm._words import counted
+from bayesgmm.data import read_matrix, read_numbers
 from bayesgmm.ddpcr._table import plate_table
 from bayesgmm.ddpcr._wells import listed, well_name, wells_in
 
@@ -59,23 +60,17 @@ class Well:
             raise InputError("Well.name", f"got {self.name!r}", "Wells are A01 to P24")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "channels", tuple(self.channels))
-        values = np.asarray(self.amplitudes, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != len(self.channels):
-            channels = counted(len(self.channels), "channel")
-            raise InputError(
-                f"Well.amplitudes of {name}",
-                f"has the shape {values.shape} for {channels}",
-                "Give (n_droplets, n_channels)",
-            )
+        values, droplets = read_matrix(f"Well.amplitudes of {name}", self.amplitudes, self.channels)
         if not np.isfinite(values).all():
             raise InputError(f"Well.amplitudes of {name}", "has values that are not finite", "Leave these droplets out")
         object.__setattr__(self, "amplitudes", values)
         if self.clusters is not None:
-            clusters = np.asarray(self.clusters, dtype=np.int64)
-            if clusters.shape != values.shape[:1]:
-                problem = f"has the shape {clusters.shape} for {values.shape[0]} droplets"
-                raise InputError(f"Well.clusters of {name}", problem, "Give one number for each droplet")
-            object.__setattr__(self, "clusters", clusters)
+            clusters = read_numbers(f"Well.clusters of {name}", self.clusters, droplets)
+            if not np.array_equal(clusters, np.round(clusters)):
+                raise InputError(
+                    f"Well.clusters of {name}", "has entries that are no whole numbers", "Give the call of each droplet"
+                )
+            object.__setattr__(self, "clusters", clusters.astype(np.int64))
 
     @property
     def n_droplets(self) -> int:

@@ -28,7 +28,9 @@ def log_evidence_by_enumeration(problem: Problem, progress: Progress) -> float:
     model, K, n = problem.model, problem.K, problem.n_obs
     x = problem.rows.whole
     if x is None:
-        raise UnsupportedError("Enumeration", "missing values, counts, errors, bins or groups", "Use Bridge.")
+        raise UnsupportedError(
+            "Enumeration", "missing values, counts, errors, bins, groups or known labels", "Use Bridge."
+        )
     if not given_labels_exact(model):
         raise UnsupportedError(
             "Enumeration",

@@ -44,33 +44,50 @@ _IMPROPER = (Status.SINGULAR, Status.TOO_FEW_ROWS, Status.COINCIDING)
 
 @dataclass(frozen=True, kw_only=True)
 class Simpler:
-    """The best proper optimum of a model, in the data's units, and its log-likelihood; None where none was found."""
+    """The best proper optimum of a model, in the data's units, and its log-likelihood; None where none was found.
+
+    `smallest` is the number of rows in its smallest component, infinite where all share one covariance.
+    """
 
     value: float = -np.inf
     at: Parameters | None = None
+    smallest: float = np.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nest:
-    """Optima of models that hold within each other for one data set, by covariances and number of components."""
+    """Optima of models that hold within each other for one data set, by covariances and number of components.
+
+    A simpler structure may need fewer rows of a component than the one it is compared with. What it reaches with
+    components that are too small for that one bounds nothing, so its best optimum without them is known as well.
+    """
 
     data: Data
     known: dict[tuple[Hashable, int], Simpler] = field(default_factory=dict)
+    larger: dict[tuple[Hashable, int, int], Simpler] = field(default_factory=dict)
 
-    def optimum(self, covariances: Covariances, K: int) -> Simpler:
-        """The optimum of a model: known, or looked for, the same whatever has been looked for before."""
-        key = covariances, K
-        if key not in self.known:
-            self.known[key] = self._looked_for(covariances, K)
-        return self.known[key]
+    def best(self, covariances: Covariances, K: int, fewest_rows: int) -> Simpler | None:
+        """The best optimum that is known whose components hold more than so many rows."""
+        own = self.known.get((covariances, K))
+        return own if own is not None and own.smallest > fewest_rows else self.larger.get((covariances, K, fewest_rows))
 
-    def _looked_for(self, covariances: Covariances, K: int) -> Simpler:
+    def optimum(self, covariances: Covariances, K: int, fewest_rows: int = 0) -> Simpler:
+        """The same: known, or looked for, the same whatever has been looked for before."""
+        best = self.best(covariances, K, fewest_rows)
+        if best is None:
+            best = self.larger[covariances, K, fewest_rows] = self._looked_for(covariances, K, fewest_rows)
+            if fewest_rows <= covariances.fewest_rows(self.data.n_features):
+                self.known[covariances, K] = best
+        return best
+
+    def _looked_for(self, covariances: Covariances, K: int, fewest_rows: int) -> Simpler:
         flat = Flat()
         declared = GaussianMixture(K, weights=flat, means=flat, covariances=covariances)
         problem = build_problem(declared, self.data, n_threads=1)
         search = Search(n_init=_N_INIT, n_polish=1, approached=_APPROACHED, rounds=0, hierarchical=False)
+        search = replace(search, fewest_rows=fewest_rows)
         rng = np.random.default_rng([zlib.crc32(repr(covariances).encode()), K])
-        smaller = self.optimum(covariances, K - 1) if K > 1 else Simpler()
+        smaller = self.optimum(covariances, K - 1, fewest_rows) if K > 1 else Simpler()
         starts = _with_one_more(problem, smaller)
         try:
             found = search.run(problem, rng, Progress(False), starts)
@@ -80,25 +97,27 @@ class Nest:
         value = report.end_value - problem.log_volume
         if report.end is None or value < smaller.value - _SLACK:
             return Simpler()
-        return Simpler(value=value, at=problem.units.to_data(report.end))
+        return Simpler(value=value, at=problem.units.to_data(report.end), smallest=_smallest(problem, report.end))
 
     def keep(self, problem: Problem, found: Optima) -> None:
         """Know the best optimum of a search as that of its model."""
         report = found.reports[found.best]
         if is_nested(problem) and report.end is not None:
             value, at = report.end_value - problem.log_volume, problem.units.to_data(report.end)
-            self.known[problem.declared.covariances, problem.K] = Simpler(value=value, at=at)
+            smallest = _smallest(problem, report.end)
+            self.known[problem.declared.covariances, problem.K] = Simpler(value=value, at=at, smallest=smallest)
 
     def above(self, problem: Problem) -> float:
         """The highest value among the models within this one that are known."""
         within = [problem.declared.covariances, *stricter(problem.declared.covariances)]
+        fewest_rows = problem.declared.covariances.fewest_rows(problem.n_features)
         known = [
-            self.known.get((covariances, K), Simpler()).value
+            self.best(covariances, K, fewest_rows)
             for covariances in within
             for K in range(1, problem.K + 1)
             if covariances != within[0] or K < problem.K
         ]
-        return max(known, default=-np.inf)
+        return max((each.value for each in known if each is not None), default=-np.inf)
 
 
 def is_nested(problem: Problem) -> bool:
@@ -107,6 +126,8 @@ def is_nested(problem: Problem) -> bool:
     covariances = model.covariances
     structure = covariances.structure if isinstance(covariances, Tied) else covariances
     free = model.means.free and not model.means.ordered and isinstance(structure, (Full, Diagonal, Spherical))
+    if problem.rows.known is not None:  # fewer components have none for some of the labels
+        return False
     return free and len(problem.declared.improper_parts()) == 3 and problem.source is not None
 
 
@@ -152,9 +173,10 @@ def _with_simpler(problem: Problem, search: Search, found: Optima, nest: Nest) -
     objective = Objective(problem, unconstrained=False)
     begin, bound, whose = [], -np.inf, ""
     needed = [(covariances, K - 1), *((each, K) for each in next_stricter(covariances, problem.n_features))]
-    known = [(each, K) for each in stricter(covariances) if (each, K) in nest.known and (each, K) not in needed]
+    fewest_rows = covariances.fewest_rows(problem.n_features)
+    known = [(each, K) for each in stricter(covariances) if nest.best(each, K, fewest_rows) and (each, K) not in needed]
     for other, number in (*needed, *known):
-        simpler = nest.optimum(other, number)
+        simpler = nest.optimum(other, number, fewest_rows)
         if simpler.at is None:
             continue
         begin += [problem.units.to_standard(simpler.at)] if number == K else _with_one_more(problem, simpler)
@@ -172,6 +194,13 @@ def _with_simpler(problem: Problem, search: Search, found: Optima, nest: Nest) -
     if best < bound - _SLACK:
         raise FitError(_below(problem, found.reports, best, bound, whose))
     return found
+
+
+def _smallest(problem: Problem, at: Parameters) -> float:
+    """Rows in the smallest component at an optimum; infinite where all components share a covariance."""
+    if problem.model.covariances.tied:
+        return np.inf
+    return float(np.exp(problem.pooled(at.log_weights)).min() * problem.rows.units())
 
 
 def _with_one_more(problem: Problem, smaller: Simpler) -> list[Parameters]:

@@ -72,8 +72,11 @@ class Search:
     tolerance: float = 1e-4
     eigenvalue_floor: float = 1e-6
     unconstrained: bool = False
-    # Whether components need more than d + 1 rows. Those of a proper posterior that is sampled from there need not.
+    # Whether components need more rows than their covariances can be estimated from. Those of a proper posterior that
+    # is sampled from there need not.
     supported: bool = True
+    # Or than so many.
+    fewest_rows: int = 0
     # How many starts are followed near their ends for each one that is finished, rounds of split-and-merge moves, and
     # whether there are starts from hierarchical clustering: less of each makes a search quick.
     approached: int = 3
@@ -195,7 +198,8 @@ class Search:
         if (there := climb.known or _there_already(objective, climb, known)) is not None:
             return there
         limits = {"max_steps": self.max_steps, "floor": self.eigenvalue_floor}
-        return finish(objective, climb, tolerance=self.tolerance, supported=self.supported, **limits)
+        how = {"tolerance": self.tolerance, "supported": self.supported, "fewest_rows": self.fewest_rows}
+        return finish(objective, climb, **how, **limits)  # type: ignore[arg-type]
 
     def _left(self, objective: Objective, climb: Climb, known: Sequence[StartReport]) -> StartReport:
         """A climb that is not followed any more; it may have come to a known optimum all the same."""
@@ -255,8 +259,8 @@ class Search:
                 continue
             last = report.end_value
             start = Start.given(report.end, report.method)
-            how = {**limits, "tolerance": self.tolerance, "supported": self.supported}
-            finished.append(climbed(objective, start, em_steps=_BURN_IN, **how))
+            how = {"tolerance": self.tolerance, "supported": self.supported, "fewest_rows": self.fewest_rows}
+            finished.append(climbed(objective, start, em_steps=_BURN_IN, **limits, **how))  # type: ignore[arg-type]
             proper += finished[-1].status.usable
             progress.step("all rows", proper, self.n_polish)
         return sorted(finished + rest, key=by_rank)

@@ -94,11 +94,19 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
 
 
 def finish(
-    objective: Objective, climb: Climb, *, max_steps: int, tolerance: float, floor: float, supported: bool = True
+    objective: Objective,
+    climb: Climb,
+    *,
+    max_steps: int,
+    tolerance: float,
+    floor: float,
+    supported: bool = True,
+    fewest_rows: int = 0,
 ) -> StartReport:
     """Follow a climb to the optimum of its basin and certify it: converged means a gain left below `tolerance`.
 
-    With `supported` an end counts as spurious where a component holds too few rows for its covariance.
+    With `supported` an end counts as spurious where a component holds too few rows for its covariance, or no more than
+    `fewest_rows`.
     """
     problem = objective.problem
     before = objective.passes - climb.passes
@@ -116,7 +124,7 @@ def finish(
             status = Status.BOUNDARY
         elif collapsed(problem, point.at, floor):
             status = Status.SINGULAR
-        elif supported and too_few_rows(problem, point.statistics.counts):
+        elif supported and too_few_rows(problem, point.statistics.counts, fewest_rows):
             status = Status.TOO_FEW_ROWS
         elif status.usable and coinciding(objective, point, tolerance):
             status = Status.COINCIDING
@@ -141,10 +149,12 @@ def climbed(
     tolerance: float,
     floor: float,
     supported: bool = True,
+    fewest_rows: int = 0,
 ) -> StartReport:
     """Follow a start all the way, as `approach` and `finish` do."""
     climb = approach(objective, start, em_steps=em_steps, max_steps=max_steps, floor=floor)
-    return finish(objective, climb, max_steps=max_steps, tolerance=tolerance, floor=floor, supported=supported)
+    how = {"supported": supported, "fewest_rows": fewest_rows}
+    return finish(objective, climb, max_steps=max_steps, tolerance=tolerance, floor=floor, **how)  # type: ignore[arg-type]
 
 
 def _to_the_top(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayesgmm._errors import InputError
+from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.data import Data, rows_in_units
 from bayesgmm.engines._within import within_covariance
 from bayesgmm.engines.base import Array, Noise, Problem, Units
@@ -22,7 +22,7 @@ from bayesgmm.model import (
     Tied,
     WarpedMeans,
 )
-from bayesgmm.numerics.linalg import inverse_lower, outer
+from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
 from bayesgmm.numerics.rows import Rows, make_rows
 
 # Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
@@ -57,6 +57,9 @@ def build_problem(
     """
     if not by_gibbs:
         model.refuse(who)
+    _check_groups(data)
+    source, data = data, data.taking_part()
+    known = _known_components(model, data)
     number = model.n_components if isinstance(model.n_components, NumberPrior) else None
     values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
     n = int((~np.isnan(values)).any(axis=1).sum())
@@ -90,6 +93,8 @@ def build_problem(
         shift, correlation = _one_gaussian(z, counts)
     else:
         shift, correlation = _by_em(rows_in_units(data, center, scale), _FEW_STEPS, _ROUGHLY)
+    # Products of matrices are symmetric up to rounding, and priors that are filled from them are checked.
+    correlation = symmetrised(correlation)
     if typical is not None:
         correlation = correlation + typical / np.outer(scale, scale)
     _check_scale(model, names, correlation, constant, n)
@@ -105,6 +110,7 @@ def build_problem(
     _check_origin(model, names, center)
     n_groups = None if data.groups is None else len(data.group_labels)
     declared = model.filled(center, data_covariance, n_groups, keep_sparse=by_gibbs, for_evidence=for_evidence)
+    declared = declared._replace(known=known)
     units = Units(center=center, scale=scale)
     in_units = data_covariance / np.outer(scale, scale)
     yardstick = _yardstick(in_units)
@@ -123,13 +129,40 @@ def build_problem(
         n_threads=n_threads or os.cpu_count() or 1,
         noise=noise,
         number=number,
-        source=data,
+        source=source,
     )
     if for_evidence or number is not None or model.empties or not _needs_scale(model):
         return problem
     within = within_covariance(problem) * np.outer(scale, scale)
     declared = model.filled(center, data_covariance, n_groups, within=within, keep_sparse=by_gibbs)
+    declared = declared._replace(known=known)
     return replace(problem, model=declared.rescaled(center, scale), declared=declared)
+
+
+def _check_groups(data: Data) -> None:
+    """Raise if all rows of a group count 0: nothing is known of its weights."""
+    if data.groups is None or data.counts is None:
+        return
+    missing = np.setdiff1d(data.groups, data.groups[data.counts > 0])
+    if missing.size:
+        hint = "Drop the rows of such groups, or give them counts"
+        raise InputError("groups", f"all rows of group {missing[0].item()!r} count 0", hint)
+
+
+def _known_components(model: GaussianMixture, data: Data) -> tuple[int, ...]:
+    """Components that some rows are known to come from."""
+    if data.known_labels is None:
+        return ()
+    if isinstance(model.n_components, NumberPrior):
+        raise UnsupportedError("as_data(known_labels=...)", f"n_components={model.n_components}", "Give a number.")
+    known = np.unique(data.known_labels[data.known_labels >= 0])
+    if known.max() >= model.n_components:
+        raise InputError(
+            "known_labels",
+            f"has component {known.max()}, and the model has {model.n_components}",
+            f"Components are numbered 0 to {model.n_components - 1}",
+        )
+    return tuple(known.tolist())
 
 
 def _needs_scale(model: GaussianMixture) -> bool:

@@ -11,10 +11,12 @@ from bayesgmm.model import Diagonal, Full, InverseWishart, Spherical, Tied
 
 def no_proper_optimum(problem: Problem, reports: Sequence[StartReport], beside: str = "") -> str:
     """A message for starts of which none is usable; `beside` says what simpler models reach."""
+    fewest = problem.model.covariances.fewest_rows(problem.n_features)
+    too_few = f"{fewest} rows, no more than its covariance needs"
     n = {status: sum(report.status is status for report in reports) for status in Status}
     ends = [
         (n[Status.SINGULAR], "a component collapsed onto too few distinct rows"),
-        (n[Status.TOO_FEW_ROWS], "a component held at most d + 1 rows"),
+        (n[Status.TOO_FEW_ROWS], f"a component held at most {too_few}"),
         (n[Status.COINCIDING], "two components coincided or one was empty"),
     ]
     counted = [f"in {count} {what}" for count, what in ends if count] or ["none was followed to its end"]

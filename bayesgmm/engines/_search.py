@@ -14,7 +14,7 @@ from bayesgmm.engines._sureness import GIVEN
 from bayesgmm.engines.base import Array, Parameters, Problem
 from bayesgmm.numerics.linalg import any_below
 from bayesgmm.numerics.passes import Statistics
-from bayesgmm.numerics.starts import Labels, partitions, random_partitions
+from bayesgmm.numerics.starts import Labels, agreeing, partitions, random_partitions
 
 # The search only has to find and rank basins, so it sees at most so many rows, or so many for each free parameter.
 _MOST_TRIES = 4
@@ -47,12 +47,15 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
     return any_below(choleskys, problem.data_cholesky, floor)
 
 
-def too_few_rows(problem: Problem, counts: Array) -> bool:
-    """Whether a component with an unbounded covariance of its own holds at most d + 1 effective rows."""
+def too_few_rows(problem: Problem, counts: Array, fewest_rows: int = 0) -> bool:
+    """Whether a component with an unbounded covariance of its own holds no more effective rows than that needs.
+
+    Or no more than `fewest_rows`, if that is larger.
+    """
     covariances = problem.model.covariances
     if covariances.bounded() or covariances.tied or covariances.linked or problem.rows.blurred:
         return False
-    return bool(counts.min() <= problem.n_features + 1)
+    return bool(counts.min() <= max(fewest_rows, covariances.fewest_rows(problem.n_features)))
 
 
 def sample(problem: Problem, rng: np.random.Generator) -> Problem:
@@ -125,11 +128,14 @@ def short_run(objective: Objective, at: Parameters, method: str, steps: int, flo
 
 
 def _from_partition(problem: Problem, labels: Labels) -> Parameters:
-    """First parameters from a partition; each covariance is shrunk towards the pooled one by d + 2 rows.
+    """First parameters from a partition; each covariance is shrunk towards the pooled one.
 
-    A group of a few rows would otherwise start singular. The shrinkage is affine-equivariant and only acts here.
+    By one row more than it needs: a group of a few rows would otherwise start singular. The shrinkage is
+    affine-equivariant and only acts here.
     """
     K, (d, n) = problem.K, problem.x.shape
+    if problem.rows.known is not None:
+        labels = agreeing(labels, problem.rows.known, K)
     counts = np.bincount(labels, minlength=K).astype(float)
     sums = np.stack([np.bincount(labels, row, K) for row in problem.x], axis=1)
     centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1.0)[:, None], 0.0)
@@ -140,7 +146,8 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     scatter = np.stack([(residuals * (labels == k)) @ residuals.T for k in range(K)])
     pooled = scatter.sum(axis=0) / n + 1e-6 * problem.data_cholesky @ problem.data_cholesky.T
     # The model's own update wants statistics, so the pseudo-rows are mixed in without changing the counts.
-    weight = (d + 2.0) / (counts + d + 2.0)
+    shrunk_by = 1.0 + problem.model.covariances.fewest_rows(d)
+    weight = shrunk_by / (counts + shrunk_by)
     scatter = (1.0 - weight)[:, None, None] * scatter + (weight * np.maximum(counts, 1.0))[:, None, None] * pooled
     statistics = Statistics(
         log_normaliser=np.nan, counts=np.maximum(counts, 1.0), first=np.zeros((K, d)), second=scatter

@@ -21,7 +21,7 @@ _FEWEST = 100.0
 _SAME = 1e-8  # nats
 
 
-def caveat(draws: Draws, counts: Array, *, exact: bool) -> str | None:
+def caveat(draws: Draws, counts: Array, *, needed: int, exact: bool) -> str | None:
     """What to know about intervals from q, in sentences; None where q is the posterior.
 
     Parameters
@@ -30,26 +30,27 @@ def caveat(draws: Draws, counts: Array, *, exact: bool) -> str | None:
         From q, with their densities.
     counts : (K,) array
         Rows that q expects in each component.
+    needed : int
+        Rows without which a component rests on the prior.
     exact : bool
         Whether all rows were observed as they are; one component of such rows has q for its posterior.
     """
     assert draws.log_proposal is not None
     ratios = log_weights(draws.log_joint, draws.log_proposal)
-    d = draws.means.shape[-1]
-    empty = int((counts < d + 1).sum())
+    empty = int((counts < needed).sum())
     if draws.means.shape[1] == 1 and exact and np.ptp(ratios) < _SAME:
         return None
     first = _OVERLAP if exact else _AND_UNSEEN
-    return f"{first} {_by_how_much(draws, ratios, empty)} {_REMEDY}"
+    return f"{first} {_by_how_much(draws, ratios, empty, needed)} {_REMEDY}"
 
 
-def _by_how_much(draws: Draws, ratios: Array, empty: int) -> str:
+def _by_how_much(draws: Draws, ratios: Array, empty: int, needed: int) -> str:
     unknown = "By how much cannot be told from these weights"
-    d = draws.means.shape[-1]
     if empty:
         holds = "hold" if empty > 1 else "holds"
+        few = f"fewer than the {needed} rows that a covariance needs" if needed > 1 else "no row"
         return (
-            f"{unknown}: q leaves {counted(empty, 'component')} that {holds} fewer than d + 1 = {d + 1} rows, and "
+            f"{unknown}: q leaves {counted(empty, 'component')} that {holds} {few}, and "
             "importance weights do not see what such a component would hold elsewhere."
         )
     importance = smoothed(ratios)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
-from bayesgmm.numerics.linalg import inverse_lower, outer
+from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
+from bayesgmm.numerics.starts import agreeing
 
 # A scale needs no more rows than this.
 _MOST_ROWS = 2000
@@ -66,7 +67,7 @@ def within_covariance(problem: Problem) -> Array:
     ordered = places[order]
     tied, best, taken = isinstance(structure, Tied), -np.inf, (np.zeros(order.size, dtype=np.intp), False)
     better = _BETTER * (1 + problem.n_features + structure.n_free(1, problem.n_features))
-    for partition, dense in _partitions(ordered, K, units[order]):
+    for partition, dense in _partitions(ordered, K, units[order], kind.fewest_rows(problem.n_features)):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
         narrow = dense and not tied
@@ -76,7 +77,7 @@ def within_covariance(problem: Problem) -> Array:
             best, taken = log_likelihood, (labels, narrow)
     labels, narrow = taken
     _, W = _likeliest(problem, labels, units, kind, tied=tied, narrow=narrow, steps=_MOST_STEPS)
-    return 0.5 * (W + W.T)
+    return symmetrised(W)
 
 
 def _likeliest(
@@ -84,6 +85,8 @@ def _likeliest(
 ) -> tuple[float, Array]:
     """Empirical Bayes from a partition, in which the last group may be narrow: the log-likelihood at its end, and W."""
     K, d = problem.K, problem.n_features
+    if problem.rows.known is not None:
+        labels = agreeing(labels, problem.rows.known, K)
     total = outer(problem.data_cholesky)
     shares = np.eye(K)[labels] * units[:, None]
     counts = shares.sum(axis=0)
@@ -130,7 +133,7 @@ def _likeliest(
 def _shaped(matrices: Array, kind: object) -> Array:
     """Matrices (..., d, d) with what a structure leaves free."""
     if not isinstance(kind, (Diagonal, Spherical)):
-        return 0.5 * (matrices + np.swapaxes(matrices, -1, -2))
+        return symmetrised(matrices)
     d = matrices.shape[-1]
     variances = np.diagonal(matrices, axis1=-2, axis2=-1)
     if isinstance(kind, Spherical):
@@ -138,14 +141,17 @@ def _shaped(matrices: Array, kind: object) -> Array:
     return variances[..., None] * np.eye(d)
 
 
-def _partitions(places: Array, K: int, units: Array) -> Iterator[tuple[NDArray[np.intp], bool]]:
-    """Partitions of rows (n, d) to begin with, and whether the last group is where rows are dense."""
+def _partitions(places: Array, K: int, units: Array, fewest_rows: int) -> Iterator[tuple[NDArray[np.intp], bool]]:
+    """Partitions of rows (n, d) to begin with, and whether the last group is where rows are dense.
+
+    A covariance needs `fewest_rows`.
+    """
     from scipy.spatial import KDTree
 
     yield _k_means(places, K, units), False
     # A narrow group within a wide one is where rows are densest, and no partition into far apart groups shows it.
-    n, d = places.shape
-    size = min(_DENSE * (d + 1), n // (2 * K))
+    n = len(places)
+    size = min(_DENSE * fewest_rows, n // (2 * K))
     if size < 2:
         return
     distances, neighbours = (np.asarray(each) for each in KDTree(places).query(places, size))

@@ -113,7 +113,7 @@ class Gibbs(Engine):
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         x = problem.rows.whole
         if x is None:
-            what = "missing values, counts, errors, bins or groups"
+            what = "missing values, counts, errors, bins, groups or known labels"
             raise UnsupportedError("Gibbs", what, "Use NUTS, Laplace or VB, or give whole rows.")
         model = conditionals(problem.model, problem.n_features, problem.number, self.most_components, self.splits)
         several = problem.number is not None or isinstance(problem.model.weights, SparseDirichlet)
@@ -236,7 +236,7 @@ def _plain(problem: Problem) -> Problem:
     """What the search for starts looks at: a number of components, and hyperparameters held."""
     model, declared, d = problem.model, problem.declared, problem.n_features
     if problem.number is not None:
-        K = max(1, min(_FIRST_NUMBER, problem.n_obs // (_ROWS_EACH * (d + 1))))
+        K = max(1, min(_FIRST_NUMBER, problem.n_obs // (_ROWS_EACH * model.covariances.fewest_rows(d))))
         model, declared = model.of_size(K, d), declared.of_size(K, d)
     return replace(problem, model=model.plain(), declared=declared.plain(), number=None)
 

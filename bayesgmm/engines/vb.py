@@ -155,7 +155,12 @@ class VB(Engine):
         volume = problem.log_volume
         elbo = reports[best].end_value
         draws = draw(problem, q, self.draws, rng, volume, progress)
-        warning = caveat(draws, climbs[best].statistics.counts, exact=problem.rows.exact)
+        warning = caveat(
+            draws,
+            climbs[best].statistics.counts,
+            needed=problem.model.rows_needed(problem.n_features),
+            exact=problem.rows.exact,
+        )
         return Outcome(
             point=problem.units.to_data(q.mean()),
             status=reports[best].status,

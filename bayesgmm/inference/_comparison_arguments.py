@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm._errors import InputError
-from bayesgmm.data import Data
+from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.data import Data, RowsBeside, read_numbers
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.inference._readings import CRITERIA
 from bayesgmm.model import Diagonal, FilledMixture, Full, GaussianMixture, InverseWishart, Spherical, Tied
@@ -88,18 +88,23 @@ def checked_scales(mean_scales: Any) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(each) for each in given))
 
 
-def checked_prior(prior: Any, n: int) -> Array:
-    """Prior probabilities of the numbers of components."""
+def checked_prior(prior: Any, numbers: Sequence[int]) -> Array:
+    """Prior probabilities of the numbers of components; a Series may have these as its index."""
+    n = len(numbers)
     if prior is None:
         return np.full(n, 1.0 / n)
-    try:
-        given = np.asarray(prior, dtype=float)
-    except (TypeError, ValueError):
-        given = np.empty(0)
-    if given.shape != (n,) or not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
+    given = read_numbers("prior", prior, RowsBeside(n=n, obs_names=np.array(numbers), known=False))
+    if not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
         hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
         raise InputError("prior", f"got {prior!r}", hint)
     return given / given.sum()
+
+
+def refuse_known_labels(verb: str, data: Data) -> None:
+    """Raise where components of some rows are known: with fewer components there is none for some of them."""
+    if data.known_labels is not None:
+        hint = "Fit one number of components, or compare without known labels."
+        raise UnsupportedError(verb, "as_data(known_labels=...)", hint)
 
 
 def check_models(models: list[GaussianMixture], numbers: list[int], data: Data) -> list[FilledMixture]:

@@ -24,6 +24,7 @@ from bayesgmm.inference._comparison_arguments import (
     checked_prior,
     checked_scales,
     checked_structures,
+    refuse_known_labels,
 )
 from bayesgmm.inference._evidence_prior import difference_from_fit, prior_in_words
 from bayesgmm.inference._evidence_table import EvidenceTable, evidence_table
@@ -138,6 +139,7 @@ def compare_components(
     """
     check_seed(random_seed)
     table = as_data(data)
+    refuse_known_labels("compare_components", table)
     numbers = checked_numbers(n_components)
     own, names = checked_structures(model, structures)
     wanted = checked_criteria(criteria)
@@ -146,7 +148,7 @@ def compare_components(
         raise InputError("engine", f"got {engine!r}", "Give NUTS(...), or leave it out for importance sampling")
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 100:
         raise InputError("draws", f"got {draws!r}", "Give a whole number of at least 100")
-    prior_of_numbers = checked_prior(prior, len(numbers))
+    prior_of_numbers = checked_prior(prior, numbers)
     cores = check_cores(cores)
     filled = check_models(own, numbers, table)
     proper = all(each.proper for each in filled)

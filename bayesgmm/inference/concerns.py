@@ -13,7 +13,7 @@ from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._support import gain_of_last
 from bayesgmm.engines._tails import heavy_tails
 from bayesgmm.engines.base import Parameters, Problem
-from bayesgmm.inference.summaries import label_rows, rows_needed
+from bayesgmm.inference.summaries import label_rows
 from bayesgmm.results.order import canonical_order
 from bayesgmm.results.read import read_result
 
@@ -45,7 +45,7 @@ def fewer_groups(fit: xr.DataTree) -> str:
     # With a prior on K nobody asked for so many components.
     if names.ALL_DRAWS in fit.children or fitted.model.weights.empties:
         return ""
-    K, needed = len(fitted.components), rows_needed(fitted.model, len(fitted.feature_names))
+    K, needed = len(fitted.components), fitted.model.rows_needed(len(fitted.feature_names))
     if K == 1 or not needed:
         return ""
     rows = label_rows(fit)

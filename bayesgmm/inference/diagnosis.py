@@ -16,6 +16,7 @@ from bayesgmm.inference.merging import clusters_check
 from bayesgmm.inference.partition_check import partition_check
 from bayesgmm.inference.resolution import resolution_check
 from bayesgmm.inference.summaries import units_of
+from bayesgmm.results.read import read_result
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -97,9 +98,9 @@ def _improper_ends(search: xr.Dataset) -> tuple[str, float, bool, str]:
     parts = []
     if singular + spurious:
         parts.append(
-            f"{counted(singular, 'start')} ended in a collapsed component and {spurious} in one with at most d + 1 "
-            "rows. The objective is unbounded there; the best proper optimum is reported. A proper covariance prior "
-            "avoids this."
+            f"{counted(singular, 'start')} ended in a collapsed component and {spurious} in one with no more rows "
+            "than its covariance needs. The objective is unbounded there; the best proper optimum is reported. A "
+            "proper covariance prior avoids this."
         )
     if coinciding:
         parts.append(
@@ -152,13 +153,18 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     assigned = fit[names.ASSIGNMENTS].to_dataset()
     units = units_of(fit)
     rows = assigned["expected_rows"]
-    d = fit[names.POINT].sizes[names.FEATURE]
+    needed = _rows_needed(fit)
     smallest = float(rows.min())
     which = rows[names.COMPONENT].to_numpy()[int(rows.to_numpy().argmin())]
-    enough = smallest > d + 1
+    enough = smallest > needed
     number = f"{smallest:.3g}"
     message = f"Component {which} holds {number} expected row{'' if number == '1' else 's'}"
-    message += "." if enough else f", no more than d + 1 = {d + 1}: its covariance rests on the prior."
+    if enough:
+        message += "."
+    elif needed > 1:
+        message += f", no more than the {needed} that a covariance needs: its own rests on the prior."
+    else:
+        message += f", no more than {needed}: what is said of it rests on the prior."
     n = units.sum().item()
     unsure = ((assigned["label_probability"].to_numpy() < _CERTAIN) * units).sum().item()
     uncertain = f"The labels of {unsure} of {n} rows have a probability below {_CERTAIN:g}."
@@ -168,9 +174,9 @@ def _components(fit: xr.DataTree) -> list[tuple[str, float, bool, str]]:
     ]
 
 
-def _least_rows(fit: xr.DataTree) -> int:
-    """Fewer rows than this do not support a covariance."""
-    return fit[names.POINT].sizes[names.FEATURE] + 1
+def _rows_needed(fit: xr.DataTree) -> int:
+    """Rows without which a component rests on the prior."""
+    return read_result(fit).model.rows_needed(fit[names.POINT].sizes[names.FEATURE])
 
 
 def _correction(fit: xr.DataTree) -> tuple[str, float, bool, str]:
@@ -201,7 +207,7 @@ def _k_hat(fit: xr.DataTree) -> tuple[str, float, bool, str]:
     weight = np.exp(log_weight - log_weight.max())
     share = float(weight.sum() ** 2 / (weight @ weight) / weight.size)
     k = smoothed(log_weight).pareto_k
-    empty = float(fit[names.ASSIGNMENTS].to_dataset()["expected_rows"].min()) < _least_rows(fit)
+    empty = float(fit[names.ASSIGNMENTS].to_dataset()["expected_rows"].min()) < _rows_needed(fit)
     if share > _ALL_BUT_EQUAL:
         # k says how heavy the tail is, not how wide: weights that are all but equal are harmless whatever their tail.
         text = f"Where q is, it is all but the posterior: the importance weights are worth {share:.2%} of the draws."

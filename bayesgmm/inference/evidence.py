@@ -29,6 +29,7 @@ from bayesgmm.engines.base import Approximation, Array, Engine, Outcome, Paramet
 from bayesgmm.engines.laplace import Laplace, approximated
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
+from bayesgmm.inference._comparison_arguments import refuse_known_labels
 from bayesgmm.inference._evidence_prior import difference_from_fit, prior_in_words
 from bayesgmm.inference._evidence_rows import (
     BOUND,
@@ -317,6 +318,7 @@ def log_evidence(
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
     check_seed(random_seed)
     table = as_data(data)
+    refuse_known_labels("log_evidence", table)
     problem = build_problem(model, table, who="log_evidence", for_evidence=True)
     check_proper("log_evidence", problem.declared, ": evidence is an average over it.")
     estimators = _defaults(problem) if estimator is None else _as_list(estimator)

@@ -159,6 +159,7 @@ def fit(
             noise_scale=table.noise_scale,
             bins=table.bins,
             groups=table.groups,
+            known_labels=table.known_labels,
             seed=None if random_seed is None else int(random_seed),
         )
         if outcome.sampling is not None or outcome.mixed_labels:

@@ -15,6 +15,7 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Parameters
 from bayesgmm.engines.em import EM
+from bayesgmm.inference._comparison_arguments import refuse_known_labels
 from bayesgmm.inference._lrt_fits import Compared, Hypotheses, compare, simulated
 from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference.fitting import check_seed
@@ -160,6 +161,7 @@ def bootstrap_lrt(
     if cores is not None:
         check_cores(cores)
     table = as_data(data)
+    refuse_known_labels("bootstrap_lrt", table)
     hypotheses = _hypotheses(model, table, null, n_init, n_polish)
     seeds = np.random.SeedSequence(random_seed).spawn(n_bootstrap + 1)
     observed = compare(hypotheses, table, np.random.default_rng(seeds[0]))

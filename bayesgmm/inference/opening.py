@@ -59,11 +59,11 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
         raise UnsupportedError(
             "to_pymc", "as_data(groups=...)", "Sample natively, fit(model, data, engine=NUTS(sampler='native'))."
         )
-    measured = any(each is not None for each in (table.counts, table.noise, table.bins))
+    measured = any(each is not None for each in (table.counts, table.noise, table.bins, table.known_labels))
     if measured or np.isnan(table.values).any():
         raise UnsupportedError(
             "to_pymc",
-            "missing values, counts, errors or bins",
+            "missing values, counts, errors, bins or known labels",
             "Sample natively, fit(model, data, engine=NUTS()), or give whole rows.",
         )
     declared = build_problem(model, table, n_threads=1, who="to_pymc").declared

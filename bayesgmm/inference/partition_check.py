@@ -133,6 +133,7 @@ def _partitions(
             points.append(at)
     if len(points) < 2:
         return []
+    needed = problem.model.rows_needed(problem.n_features)
     out: list[Partition] = []
     for at in points:
         report = _followed(problem, objective, at, supported=by_mode)
@@ -141,7 +142,7 @@ def _partitions(
         assert report.end is not None
         labels = _labels(problem, report.end)
         rows = _rows(problem, labels)
-        if min(rows) <= problem.n_features + 1 or any(_agreement(labels, p.labels) >= _DIFFERENT for p in out):
+        if min(rows) <= needed or any(_agreement(labels, p.labels) >= _DIFFERENT for p in out):
             continue
         values, _ = at_mode(problem, report.end, report.end_value, unconstrained)
         height = values["log_posterior"] if problem.declared.proper else values["log_likelihood"]

@@ -82,7 +82,7 @@ def resolution(fit: xr.DataTree) -> Resolution | None:
     # The information has logs of weights in it.
     at = replace(at, log_weights=np.maximum(at.log_weights, -700.0))
     counts = np.exp(problem.pooled(at.log_weights)) * problem.rows.units()
-    occupied = np.flatnonzero(counts > problem.n_features + 1)
+    occupied = np.flatnonzero(counts > problem.model.rows_needed(problem.n_features))
     if occupied.size < 2:
         return None
     return closest(problem, data, at, list(combinations(occupied.tolist(), 2)))
@@ -91,12 +91,12 @@ def resolution(fit: xr.DataTree) -> Resolution | None:
 def closest(problem: Problem, data: Data, at: Parameters, pairs: list[tuple[int, int]]) -> Resolution:
     """The pair whose separation is the fewest standard errors from none, and what could be resolved between them.
 
-    Components in none of the pairs that hold no more rows than a covariance needs are held where they are: of them
+    Components in none of the pairs that hold no more rows than they need are held where they are: of them
     nothing is known, and nothing about the others either.
     """
     counts = np.exp(problem.pooled(at.log_weights)) * problem.rows.units()
     paired = np.isin(np.arange(problem.K), pairs)
-    left_out = np.flatnonzero(~paired & (counts <= problem.n_features + 1))
+    left_out = np.flatnonzero(~paired & (counts <= problem.model.rows_needed(problem.n_features)))
     directions = Directions.at(problem, at, left_out)
     here = ExpectedInformation(problem=problem, data=data, at=at, directions=directions)
     # Behind errors the sds of components are known so badly that a separation in them is no measure of anything. What

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesgmm.model import FilledMixture
-
 
 def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     """One row a component: weight, means and standard deviations, members, and how many of them are uncertain.
@@ -89,22 +87,11 @@ def _notes(fit: xr.DataTree, members: NDArray[Any]) -> NDArray[np.str_]:
     from bayesgmm.results.read import read_result
 
     model, d = read_result(fit).model, fit[names.POINT].sizes[names.FEATURE]
-    needed = rows_needed(model, d)
+    needed = model.rows_needed(d)
     doubt = "intervals may be too narrow" if names.CAVEAT in fit.attrs else ""
     so_many = f"fewer than {needed} rows" if needed > 1 else "no row"
     few = [f"holds {so_many}: rests on the prior" if n < needed else "" for n in members]
     return np.array(["; ".join(filter(None, (each, doubt))) for each in few])
-
-
-def rows_needed(model: FilledMixture, n_features: int) -> int:
-    """Rows of its own without which what is said of a component rests on the prior.
-
-    0 where a component has neither a mean nor a covariance of its own.
-    """
-    covariances = model.covariances
-    if covariances.n_free(3, n_features) > covariances.n_free(2, n_features):
-        return covariances.fewest_rows(n_features)
-    return int(model.means.free and not model.means.ordered)
 
 
 def label_rows(fit: xr.DataTree) -> NDArray[Any]:

@@ -246,7 +246,10 @@ class Covariances(Spec):
         """This structure and its prior in units z = x / scale."""
 
     def fewest_rows(self, n_features: int) -> int:
-        """The fewest distinct rows from which the covariance of a component can be estimated."""
+        """The fewest distinct rows from which the covariance of a component can be estimated.
+
+        Separate variances need two rows however many features there are; a matrix needs d + 1.
+        """
         return 2
 
     @abstractmethod

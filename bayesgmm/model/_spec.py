@@ -66,7 +66,7 @@ class Spec(ABC):
         if value is None and optional:
             return
         try:
-            given = np.asarray(value)
+            given = np.asarray(np.nan) if _masked(value) else np.asarray(value)
             # Strings and truth values convert to numbers, but nobody means them.
             array = given.astype(float) if given.dtype.kind in "iufO" else np.array(np.nan)
         except (TypeError, ValueError):
@@ -109,6 +109,13 @@ class Spec(ABC):
 
     def _replace(self, **changes: Any) -> Self:
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+def _masked(value: Any) -> bool:
+    """Whether an entry is masked: numpy would take what stands under the mask."""
+    if isinstance(value, (list, tuple)):
+        return any(_masked(item) for item in value)
+    return value is np.ma.masked or (isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value)))
 
 
 def freeze(array: Any) -> Any:

@@ -10,14 +10,16 @@ import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import CovariancePrior
-from bayesgmm.model._spec import Array, Numbers, freeze, show
+from bayesgmm.model._spec import Array, Numbers, Spec, freeze, show
 from bayesgmm.model.scale_priors import HalfNormal, ScalePrior
-from bayesgmm.numerics.linalg import inverse_from_cholesky, inverse_lower, log_det, outer
+from bayesgmm.numerics.linalg import covariance_fault, inverse_from_cholesky, inverse_lower, log_det, outer, symmetrised
 from bayesgmm.numerics.special import inverse_wishart_log_normaliser, lkj_log_normaliser
 
 # The default scale is so many times df W, for which the mean precision would be W^-1: a scale that is too large
 # inflates a narrow component by as many rows as it is too large, one that is too small hardly matters.
 _CAUTION = 2.0 / 3.0
+# Matrices of more rows are not written out in messages.
+_SHOWN = 5
 # The same in words, where numbers are not known yet.
 SCALE_WITHIN = "2/3 df W"
 
@@ -46,17 +48,7 @@ class InverseWishart(CovariancePrior):
     def __post_init__(self) -> None:
         self._freeze("df", optional=True, positive=True, most_axes=0)
         self._freeze("scale", optional=True, most_axes=2)
-        if self.scale is not None:
-            array = np.asarray(self.scale)
-            square = array.ndim == 2 and array.shape[0] == array.shape[1]
-            self._check(
-                "scale",
-                array.ndim < 2 or square,
-                f"has shape {array.shape}",
-                "Give a number, a vector or a d x d matrix",
-            )
-            definite = bool((array > 0).all()) if array.ndim < 2 else _positive_definite(array)
-            self._check("scale", definite, f"got {show(self.scale)}", "It must be symmetric and positive definite")
+        check_scale_matrix(self, "scale")
 
     def describe(self) -> str:
         df = "d + 2" if self.df is None else show(self.df)
@@ -346,12 +338,24 @@ def _draw_correlation_cholesky(rng: np.random.Generator, eta: float, size: int, 
     return L
 
 
-def _positive_definite(matrix: Array) -> bool:
-    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=0.0) or not np.all(np.diag(matrix) > 0):
-        return False
-    s = np.sqrt(np.diag(matrix))
-    try:
-        np.linalg.cholesky(matrix / np.outer(s, s))
-    except (np.linalg.LinAlgError, FloatingPointError):
-        return False
-    return True
+def check_scale_matrix(spec: Spec, name: str) -> None:
+    """Raise unless a field is None or a positive-definite scale; store a matrix exactly symmetric."""
+    value = getattr(spec, name)
+    if value is None:
+        return
+    array = np.asarray(value)
+    square = array.ndim == 2 and array.shape[0] == array.shape[1]
+    spec._check(name, array.ndim < 2 or square, f"has shape {array.shape}", "Give a number, a vector or a d x d matrix")
+    if array.ndim < 2:
+        spec._check(name, bool((array > 0).all()), f"got {show(array)}", "It must be positive definite: greater than 0")
+        return
+    fault = covariance_fault(array[None])
+    if fault is not None:
+        given = f"got {show(array)}" if len(array) <= _SHOWN else f"has shape {array.shape}"
+        what = f"entry {fault.entry}" if fault.entry else "it"
+        raise InputError(
+            f"{type(spec).__name__}.{name}",
+            f"{given}; {what} {fault.problem}",
+            "It must be symmetric and positive definite",
+        )
+    spec._set(name, freeze(symmetrised(array)))

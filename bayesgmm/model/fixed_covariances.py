@@ -11,6 +11,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import Covariances
 from bayesgmm.model._spec import Array, Numbers, freeze, rows_as_keys, show
+from bayesgmm.numerics.linalg import covariance_fault, symmetrised
 
 
 class NothingFree(Covariances):
@@ -82,20 +83,21 @@ class FixedCovariances(NothingFree):
             values = values[:, None, None]
         try:
             values = np.broadcast_to(values, shape)
-            np.linalg.cholesky(values)
-        except np.linalg.LinAlgError:  # is a ValueError too
-            raise InputError(
-                "FixedCovariances.values", f"got {show(self.values)}", "Every matrix must be positive definite"
-            ) from None
         except ValueError:
             raise InputError(
                 "FixedCovariances.values",
                 f"has shape {np.shape(self.values)}, expected (n_components, n_features, n_features) = {shape}",
                 "Give one matrix for all components or one for each",
             ) from None
-        if not np.allclose(values, np.swapaxes(values, -1, -2), rtol=1e-8, atol=0.0):
-            raise InputError("FixedCovariances.values", f"got {show(self.values)}", "Every matrix must be symmetric")
-        return self._replace(values=freeze(values))
+        fault = covariance_fault(values)
+        if fault is not None:
+            entry = "" if fault.entry is None else f"entry {fault.entry} of "
+            raise InputError(
+                "FixedCovariances.values",
+                f"{entry}the covariance of component {fault.matrix} {fault.problem}",
+                "Every matrix must be symmetric and positive definite",
+            )
+        return self._replace(values=freeze(symmetrised(values)))
 
     def rescaled(self, scale: Array) -> Self:
         return self._replace(values=freeze(np.asarray(self.values) / np.outer(scale, scale)))

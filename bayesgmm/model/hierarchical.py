@@ -10,7 +10,12 @@ import numpy as np
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior
 from bayesgmm.model._spec import Array, Numbers, show
-from bayesgmm.model.covariance_priors import SCALE_WITHIN, InverseWishart, draw_inverse_wishart_cholesky
+from bayesgmm.model.covariance_priors import (
+    SCALE_WITHIN,
+    InverseWishart,
+    check_scale_matrix,
+    draw_inverse_wishart_cholesky,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class HierarchicalInverseWishart(CovariancePrior):
     def __post_init__(self) -> None:
         self._freeze("scale_df", optional=True, positive=True, most_axes=0)
         self._freeze("scale_mean", optional=True, most_axes=2)
+        check_scale_matrix(self, "scale_mean")
         self._set("df", self._plain().df)
 
     def plain(self) -> InverseWishart:

@@ -288,6 +288,8 @@ class FilledMixture(GaussianMixture):
     weights: Weights  # type: ignore[assignment]
     means: Means  # type: ignore[assignment]
     covariances: Covariances  # type: ignore[assignment]
+    # Components that some rows are known to come from, so that they keep their numbers.
+    known: tuple[int, ...] = ()
 
     @property
     def proper(self) -> bool:
@@ -333,9 +335,10 @@ class FilledMixture(GaussianMixture):
         return self._replace(weights=weights, covariances=covariances)
 
     def keys(self) -> list[Hashable]:
-        """One key a component; the prior does not change when components with equal keys swap places."""
+        """One key a component; the posterior does not change when components with equal keys swap places."""
         K = self.n_components
-        return list(zip(self.weights.keys(K), self.means.keys(K), self.covariances.keys(K), strict=True))
+        own = [k if k in self.known else -1 for k in range(K)]
+        return list(zip(self.weights.keys(K), self.means.keys(K), self.covariances.keys(K), own, strict=True))
 
     def cut(self, n_components: int) -> FilledMixture | None:
         """The first components only, each with the prior that it has here; None where that has no meaning."""
@@ -348,6 +351,16 @@ class FilledMixture(GaussianMixture):
     def log_symmetries(self) -> float:
         """Log of the number of permutations of components that leave the prior unchanged."""
         return sum(math.lgamma(count + 1) for count in Counter(self.keys()).values())
+
+    def rows_needed(self, n_features: int) -> int:
+        """Rows of its own without which what is said of a component rests on the prior.
+
+        0 where a component has neither a mean nor a covariance of its own.
+        """
+        covariances = self.covariances
+        if covariances.n_free(3, n_features) > covariances.n_free(2, n_features):
+            return covariances.fewest_rows(n_features)
+        return int(self.means.free and not self.means.ordered)
 
     def n_parameters(self, n_features: int) -> int:
         """Free numbers in the model, as BIC counts them."""

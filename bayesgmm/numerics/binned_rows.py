@@ -35,6 +35,8 @@ class BinnedRows:
         Variance of the error of what was sorted into the bin.
     group : int
         Number of the group that all of them belong to.
+    known : int
+        The component that all of them are known to come from; -1 where that is unknown.
     """
 
     index: NDArray[np.intp]
@@ -42,6 +44,7 @@ class BinnedRows:
     weights: Array
     noise: Array | None = None
     group: int = 0
+    known: int = -1
 
     complete = False
     blurred = True

@@ -75,6 +75,8 @@ class SortedRows:
         How many units each row stands for; one if left out.
     group : int
         Number of the group that all of them belong to.
+    known : int
+        The component that all of them are known to come from; -1 where that is unknown.
     """
 
     index: NDArray[np.intp]
@@ -83,6 +85,7 @@ class SortedRows:
     edges: NDArray[np.intp]
     weights: Array | None = None
     group: int = 0
+    known: int = -1
 
     @property
     def units(self) -> Array:

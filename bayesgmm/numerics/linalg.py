@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+# What rounding in single precision may leave where variances are 1: between the halves of a symmetric matrix, and of
+# eigenvalues that are 0.
+_ROUNDING = 1e-6
 
 
 @lru_cache(maxsize=64)
@@ -73,3 +78,67 @@ def any_below(choleskys: Array, reference: Array, floor: float) -> bool:
     if np.square(relative).sum(axis=(-2, -1)).max() < 1.0 / floor:
         return False
     return bool(np.linalg.svd(relative, compute_uv=False)[..., 0].max() ** 2 > 1.0 / floor)
+
+
+def symmetrised(matrices: Array) -> Array:
+    """The mean of matrices (..., d, d) and their transposes, exactly symmetric."""
+    return 0.5 * matrices + 0.5 * np.swapaxes(matrices, -1, -2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Why something is no covariance matrix.
+
+    Attributes
+    ----------
+    matrix : int
+        Which of several.
+    entry : (int, int) or None
+        Row and column, where one entry is to blame.
+    problem : str
+        Goes on after "the entry" or "the matrix".
+    """
+
+    matrix: int
+    entry: tuple[int, int] | None
+    problem: str
+
+
+def covariance_fault(matrices: Array, *, singular: bool = False) -> Fault | None:
+    """What keeps finite matrices (M, d, d) from being covariances up to rounding, or None.
+
+    Everything is measured in units of sqrt(a_ii a_jj), so that neither an entry that should be 0 nor units of very
+    different size matter. With `singular` variances of 0 and perfect correlations are allowed.
+    """
+    variances = np.diagonal(matrices, axis1=1, axis2=2)
+    bad = variances < 0 if singular else variances <= 0
+    if bad.any():
+        m, i = (int(each) for each in np.argwhere(bad)[0])
+        least = "at least 0" if singular else "greater than 0"
+        return Fault(matrix=m, entry=(i, i), problem=f"is {variances[m, i]:g}, and a variance is {least}")
+    sds = np.sqrt(variances)
+    units = sds[:, :, None] * sds[:, None, :]
+    turned = np.swapaxes(matrices, 1, 2)
+    bad = np.abs(matrices - turned) > _ROUNDING * units
+    if bad.any():
+        m, i, j = (int(each) for each in np.argwhere(bad)[0])
+        exchanged = f"is {matrices[m, i, j]:g}, but {matrices[m, j, i]:g} with the two exchanged"
+        return Fault(matrix=m, entry=(i, j), problem=exchanged)
+    bad = np.abs(matrices) > (1.0 + _ROUNDING) * units
+    if bad.any():
+        m, i, j = (int(each) for each in np.argwhere(bad)[0])
+        beyond = f"is {matrices[m, i, j]:g}, beyond the {units[m, i, j]:g} that the variances allow"
+        return Fault(matrix=m, entry=(i, j), problem=beyond)
+    correlations = symmetrised(matrices) / np.where(units > 0, units, 1.0)
+    d = correlations.shape[-1]
+    # Above this all pivots are positive whatever the rounding (Higham 2002, theorem 10.7).
+    least = -_ROUNDING if singular else d * (d + 1) * np.finfo(float).eps
+    try:
+        np.linalg.cholesky(correlations - least * np.eye(d))
+    except np.linalg.LinAlgError:
+        smallest = np.linalg.eigvalsh(correlations)[:, 0]
+        m = int(smallest.argmin())
+        kind = "positive semi-definite" if singular else "positive definite"
+        told = f"is not {kind}: where its variances are 1 the smallest eigenvalue is {smallest[m]:.3g}"
+        return Fault(matrix=m, entry=None, problem=told)
+    return None

@@ -22,6 +22,9 @@ from bayesgmm.numerics.passes import Array, Statistics
 
 Part = ExactRows | NoisyRows | BinnedRows
 
+# Log weight of components that a row is known not to come from: exp() of it is 0, and 0 times it is no NaN.
+_IMPOSSIBLE = -1e300
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
@@ -30,22 +33,27 @@ class Rows:
     Attributes
     ----------
     parts : list
-        Rows in which nothing was observed are in none of them, and each has rows of one group.
+        Rows in which nothing was observed are in none of them, and each has rows of one group, and of one component
+        where that is known.
     n_rows, n_features : int
         Of the table.
     groups : (N,) array of int, optional
         Numbers of the groups of the rows, if they belong to some.
+    known : (N,) array of int, optional
+        The component that each row is known to come from, -1 where it is unknown.
     """
 
     parts: Sequence[Part]
     n_rows: int
     n_features: int
     groups: NDArray[np.intp] | None = None
+    known: NDArray[np.intp] | None = None
 
     @property
     def complete(self) -> ExactRows | None:
-        """All rows as one part, if nothing is missing, in a bin, has an error or is in a group; rows may be counted."""
-        return self.parts[0] if self.exact and self.groups is None else None  # type: ignore[return-value]
+        """All rows as one part, if all are whole and exact, without groups and known labels; rows may be counted."""
+        one = self.exact and self.groups is None and self.known is None
+        return self.parts[0] if one else None  # type: ignore[return-value]
 
     @property
     def exact(self) -> bool:
@@ -111,7 +119,8 @@ class Rows:
             if here.size:
                 parts.append(part.taken(here, place[part.index[here]]))
         groups = None if self.groups is None else self.groups[index]
-        return Rows(parts=parts, n_rows=index.size, n_features=self.n_features, groups=groups)
+        known = None if self.known is None else self.known[index]
+        return Rows(parts=parts, n_rows=index.size, n_features=self.n_features, groups=groups, known=known)
 
     def statistics(
         self,
@@ -128,10 +137,10 @@ class Rows:
         """
         covariances = means if self.exact else outer(inverse_lower(precision_choleskys))
         at = means, covariances, precision_choleskys, noise_factor, n_threads
-        if log_scales.ndim == 1 and len(self.parts) == 1:
-            return self.parts[0].statistics(log_scales, *at)
         by_group = log_scales.ndim == 2
-        found = [part.statistics(log_scales[part.group] if by_group else log_scales, *at) for part in self.parts]
+        if not by_group and len(self.parts) == 1:
+            return self.parts[0].statistics(_scales_of(self.parts[0], log_scales), *at)
+        found = [part.statistics(_scales_of(part, log_scales, by_group), *at) for part in self.parts]
         total = _added(found, means, precision_choleskys)
         if not by_group:
             return total
@@ -160,7 +169,7 @@ class Rows:
         out: dict[int, Array] = {}
         for part in self.parts:
             total = out.setdefault(part.group, curvature.empty(K, d))
-            own = log_scales[part.group] if log_scales.ndim == 2 else log_scales
+            own = _scales_of(part, log_scales, log_scales.ndim == 2)
             part.add_curvature(total, own, means, choleskys, noise_factor, free_noise, products)
         return out
 
@@ -176,7 +185,8 @@ class Rows:
         """Responsibilities (S, K, N) and log normalisers (S, N) of one unit of every row, under S mixtures.
 
         `log_scales` may be (S, G, K), with a row for each group. Of a row in which nothing was observed they are the
-        weights, and the log of their sum.
+        weights, and the log of their sum. A row that is known to come from a component counts with the weight of that
+        one alone.
         """
         complete = self.complete
         covariances = means if self.exact else outer(inverse_lower(precision_choleskys))
@@ -192,8 +202,10 @@ class Rows:
             r = np.repeat(shares[..., None], self.n_rows, axis=2)
             log_density = np.repeat(total[:, None], self.n_rows, axis=1)
         for part in self.parts:
-            own = log_scales[:, part.group] if by_group else log_scales
+            own = _scales_of(part, log_scales, by_group)
             r[..., part.index], log_density[:, part.index] = part.rowwise_of_many(own, *at)
+            if part.known >= 0:
+                r[..., part.index] = np.eye(r.shape[1])[part.known, :, None]
         return r, log_density
 
     def values_of_many(
@@ -213,7 +225,7 @@ class Rows:
         covariances = means if self.exact else outer(inverse_lower(precision_choleskys))
         values, counts = np.zeros(len(means)), np.zeros(means.shape[:2])
         for part in self.parts:
-            own = log_scales[:, part.group] if log_scales.ndim == 3 else log_scales
+            own = _scales_of(part, log_scales, log_scales.ndim == 3)
             at = own, means, covariances, precision_choleskys, noise_factors
             found = part.values_of_many(at, n_threads, with_counts)
             values, counts = values + found[0], counts + found[1]
@@ -247,6 +259,7 @@ def make_rows(
     noise: Array | None = None,
     bins: Array | None = None,
     groups: NDArray[np.intp] | None = None,
+    known: NDArray[np.intp] | None = None,
 ) -> Rows:
     """Sort the rows of a table (N, d), NaN where an entry is missing, by what was observed.
 
@@ -260,17 +273,31 @@ def make_rows(
         Lower and upper bounds of the one feature, in place of its values.
     groups : (N,) array of int, optional
         Numbers of the groups that the rows belong to.
+    known : (N,) array of int, optional
+        The component that each row is known to come from, -1 where it is unknown.
     """
-    if groups is None:
+    if groups is None and known is None:
         parts = _parts(values, counts, noise, bins)
     else:
+        nothing = np.zeros(len(values), dtype=np.intp)
+        kinds = np.stack([nothing if groups is None else groups, nothing - 1 if known is None else known])
         parts = []
-        for group in np.unique(groups):
-            own = np.flatnonzero(groups == group)
+        for group, component in np.unique(kinds, axis=1).T.tolist():
+            own = np.flatnonzero((kinds[0] == group) & (kinds[1] == component))
             some = (None if each is None else each[own] for each in (counts, noise, bins))
             found = _parts(values[own], *some)
-            parts += [replace(part, index=own[part.index], group=int(group)) for part in found]
-    return Rows(parts=parts, n_rows=values.shape[0], n_features=values.shape[1], groups=groups)
+            parts += [replace(part, index=own[part.index], group=group, known=component) for part in found]
+    return Rows(parts=parts, n_rows=values.shape[0], n_features=values.shape[1], groups=groups, known=known)
+
+
+def _scales_of(part: Part, log_scales: Array, by_group: bool = False) -> Array:
+    """Log weights (..., K) of the rows of a part, from those of all rows, or of all groups (..., G, K)."""
+    own = log_scales[..., part.group, :] if by_group else log_scales
+    if part.known < 0:
+        return own
+    out = np.full_like(own, _IMPOSSIBLE)
+    out[..., part.known] = own[..., part.known]
+    return out
 
 
 def _parts(values: Array, counts: Array | None, noise: Array | None, bins: Array | None) -> list[Part]:

@@ -57,6 +57,17 @@ def partitions(
         yield name, make()
 
 
+def agreeing(labels: Labels, known: Labels, n_components: int) -> Labels:
+    """A partition with the known labels (-1 where unknown), its groups numbered so as to agree with most of them."""
+    from scipy.optimize import linear_sum_assignment
+
+    seen = known >= 0
+    together = np.zeros((n_components, n_components))
+    np.add.at(together, (labels[seen], known[seen]), 1.0)
+    _, numbers = linear_sum_assignment(-together)
+    return np.where(seen, known, numbers[labels])
+
+
 def random_partitions(
     rows: Array, whitened: Array, n_components: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, Labels]]:

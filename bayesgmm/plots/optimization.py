@@ -62,8 +62,9 @@ def plot_optimization(fit: xr.DataTree, *, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         The objective in nats above or below the reported optimum; beyond 1 nat the scale is logarithmic. Starts that
         were not followed after their short run are marks at the left, where their value is known. Ends with a
-        collapsed component, or with one of at most d + 1 rows, may lie above 0: the objective has no maximum there,
-        and such ends are not used. The numbers at the right count the starts that reached each optimum.
+        collapsed component, or with one of no more rows than its covariance needs, may lie above 0: the objective has
+        no maximum there, and such ends are not used. The numbers at the right count the starts that reached each
+        optimum.
 
     Raises
     ------

@@ -48,10 +48,12 @@ def build_result(
     noise_scale: Spec | None = None,
     bins: Array | None = None,
     groups: NDArray[Any] | None = None,
+    known_labels: NDArray[np.intp] | None = None,
 ) -> xr.DataTree:
     """Everything but the assignments, which need a prediction from what this returns.
 
-    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins` and `groups` are fields of `Data`.
+    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins`, `groups` and
+    `known_labels` are fields of `Data`.
     """
     import xarray as xr
 
@@ -85,7 +87,7 @@ def build_result(
         names.OBSERVED: dataset({names.DATA: values}, coords),
         names.CONSTANT: dataset(
             {"data_mean": problem.units.center, "data_sd": problem.units.scale}
-            | _observation(counts, noise, bins, groups),
+            | _observation(counts, noise, bins, groups, known_labels),
             {**coords, names.BOUND: np.array(["lower", "upper"])},
             attrs={"meaning": "center and scale of the standard units in which the engine worked"},
         ),
@@ -174,10 +176,19 @@ def _free_noise(problem: Problem, point: Parameters) -> dict[str, Array]:
 
 
 def _observation(
-    counts: Array | None, noise: Array | None, bins: Array | None, groups: NDArray[Any] | None
+    counts: Array | None,
+    noise: Array | None,
+    bins: Array | None,
+    groups: NDArray[Any] | None,
+    known_labels: NDArray[np.intp] | None,
 ) -> dict[str, NDArray[Any]]:
     """What there is of how the rows were observed, by the names of the schema; `stored_data` reads it back."""
-    found: dict[str, NDArray[Any] | None] = {"counts": counts, "bins": bins, "groups": groups}
+    found: dict[str, NDArray[Any] | None] = {
+        "counts": counts,
+        "bins": bins,
+        "groups": groups,
+        "known_labels": known_labels,
+    }
     if noise is not None:
         found[_noise_name(noise)] = noise
     return {name: value for name, value in found.items() if value is not None}

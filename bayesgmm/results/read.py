@@ -174,6 +174,7 @@ def stored_data(fit: xr.DataTree) -> Data:
     noise = stored("noise_sd", "noise_covariance")
     scale = None if noise is None else noise.attrs.get(names.NOISE_SCALE)
     arrays = {"counts": stored("counts"), "noise": noise, "bins": stored("bins"), "groups": stored("groups")}
+    arrays["known_labels"] = stored("known_labels")
     return Data(
         values=observed.to_numpy(),
         feature_names=tuple(str(name) for name in observed[names.FEATURE].to_numpy()),

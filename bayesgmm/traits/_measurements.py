@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data, as_data
+from bayesgmm.data import Data, RowsBeside, as_data, read_labels, read_numbers
 from bayesgmm.model import ScaledInverseChi
 from bayesgmm.traits._equal_values import grid_step, matters, rounding_variance, spread_out
 
@@ -187,21 +188,21 @@ def _table(
     errors: Any = error
     if isinstance(error, str):
         errors = as_data(frame.select([error]).to_native()).values[:, 0]
-    elif error is not None and np.ndim(error):
-        errors = np.asarray(error, dtype=float)
+    elif _is_column(error):
+        errors = read_numbers("error", error, RowsBeside.of_values(data))
     if individual is None:
-        return values, np.arange(len(values)), trait, _checked(errors, len(values))
-    who = frame[individual].to_numpy()
+        return values, np.arange(len(values)), trait, errors
     if frame[individual].is_null().any():
         row = int(np.argmax(frame[individual].is_null().to_numpy()))
         raise InputError("individual", f"column {individual!r} has no label in row {row}", "Say who was measured")
+    who = read_labels("individual", frame[individual].to_native(), RowsBeside(n=len(values)))
     labels, places = np.unique(who, return_inverse=True)
     if isinstance(errors, np.ndarray):
         if labels.size < who.size:
             label = labels[np.bincount(places).argmax()]
             hint = "Errors by row go with one row for each individual; leave error out where there are repeats"
-            raise InputError("error", f"individual {label!r} has several rows", hint)
-        return values, who, trait, _checked(errors, len(values))
+            raise InputError("error", f"individual {label.item()!r} has several rows", hint)
+        return values, who, trait, errors
     # Rows of one individual side by side.
     numbers = np.zeros(len(places), dtype=int)
     order = np.argsort(places, kind="stable")
@@ -220,14 +221,13 @@ def _array(data: Any, value: Any, individual: Any, error: Any) -> tuple[Array, N
     if isinstance(error, str):
         raise InputError("error", f"got {error!r} for data without named columns", "Give a number or an array")
     values = as_data(data).values
-    errors = np.asarray(error, dtype=float) if error is not None and np.ndim(error) else error
-    return values, np.arange(len(values)), "trait", _checked(errors, len(values))
+    errors = read_numbers("error", error, RowsBeside.of_values(data)) if _is_column(error) else error
+    return values, np.arange(len(values)), "trait", errors
 
 
-def _checked(errors: Any, n: int) -> Any:
-    if isinstance(errors, np.ndarray) and errors.shape != (n,):
-        raise InputError("error", f"has shape {errors.shape}", f"Give one number, or one for each of the {n} rows")
-    return errors
+def _is_column(error: Any) -> bool:
+    """Whether there is an error for each row, and not one number for all."""
+    return error is not None and not isinstance(error, (str, numbers.Number))
 
 
 def _shared_name(columns: list[str]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayesgmm._errors import FitError, InputError
-from bayesgmm.data import as_data
+from bayesgmm.data import RowsBeside, as_data, read_labels
 from bayesgmm.engines._importance import resampled
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters
@@ -154,8 +154,10 @@ def _read(data: Any, value: Any, individual: str, occasion: str, error: Any, err
         if frame[column].is_null().any():
             row = int(np.argmax(frame[column].is_null().to_numpy()))
             raise InputError(name, f"column {column!r} has no label in row {row}", "Say who was measured, and when")
-    people, who = np.unique(frame[individual].to_numpy(), return_inverse=True)
-    labels, first, when = np.unique(frame[occasion].to_numpy(), return_index=True, return_inverse=True)
+    rows = RowsBeside(n=len(frame))
+    people, who = np.unique(read_labels("individual", frame[individual].to_native(), rows), return_inverse=True)
+    on = read_labels("occasion", frame[occasion].to_native(), rows)
+    labels, first, when = np.unique(on, return_index=True, return_inverse=True)
     if labels.size != 2:
         raise InputError("occasion", f"column {occasion!r} has {labels.size} different labels", "Give two occasions")
     if first[0] > first[1]:

@@ -298,7 +298,7 @@ REJECTED = {
     "inf": ([[1, 2], [3, -inf]], ["1 infinite value in column 'x1' (1)", "(-inf) in row 1", "Drop"]),
     "inf with label": (FRAME.replace(2.0, inf), ["2 infinite values", "'ok' (1) and 'bad' (1)", "row 1 (label 'v')"]),
     "inf before NaN": ([nan, inf], ["infinite"]),
-    "list of ragged Series": ([pd.Series([1, 2]), pd.Series([3])], ["(Series) in row 0"]),
+    "list of ragged Series": ([pd.Series([1, 2]), pd.Series([3])], ["entry 0 of the list", "pandas.DataFrame"]),
     "too large": ([[1.0, 1e151], [2.0, 0.0]], ["'x1' (1e+151)", "above 1e+150", "Rescale"]),
     "too large to subtract": ([-1.7e308, 1.7e308], ["'x' (1.7e+308)"]),
     "too small": ([1e-151, 3e-151], ["'x' (2e-151)", "below 1e-150", "Rescale"]),

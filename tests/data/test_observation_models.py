@@ -174,15 +174,21 @@ BAD_NOISE = {
     "other names in a Series": (TABLE, pd.Series({"a": 0.1, "c": 0.2}), ["labels ['a', 'c']", "Rename"]),
     "too few columns": (TABLE, {"a": SDS[:, 0]}, ["columns ['a']", "['a', 'b']"]),
     "table of other length": (TABLE, {"a": [0.1], "b": [0.1]}, ["1 rows", "3 observations", "(1, 2, 2)"]),
-    "rows in another order": (
+    "other rows": (
         TABLE,
-        pd.DataFrame(SWAPPED, index=["s", "r", "t"]),
-        ["label 's' in row 0 (label 'r') of the values", "Align"],
+        pd.DataFrame(SWAPPED, index=["s", "r", "u"]),
+        ["has the label s where the values have r, in row 0 (label 'r')", "Align"],
     ),
-    "Series in another order": (TABLE["a"], pd.Series(SDS[:, 0], ["r", "t", "s"]), ["'t' in row 1", "Align"]),
+    "Series of other rows": (TABLE["a"], pd.Series(SDS[:, 0], ["r", "t", "r"]), ["label t", "row 1", "Align"]),
+    "number without end": (AB, 10**400, ["overflows"]),
+    "masked": (AB, np.ma.masked, ["standard deviations"]),
+    "masked sd": (AB, np.ma.array(SDS, mask=[[0, 0], [0, 1], [0, 0]]), ["'x1'", "row 1", "nan"]),
+    "masked in a list": (AB, [np.ma.array([0.1, 0.2], mask=[0, 1])] * 3, ["'x1'", "row 0", "nan"]),
+    "masked covariance": (AB, np.ma.array(COVARIANCES, mask=COVARIANCES < 0.03), ["row 0", "nan"]),
+    "rows alone": (AB, xr.DataArray([0.1, 0.2], dims="obs"), ["'obs'", "2 features"]),
     "asymmetric": (AB, NOT_SYMMETRIC, ["('x0', 'x1')", "row 1", "0.03, but 0.02", "symmetric"]),
-    "indefinite": (TABLE, INDEFINITE, ["row 2 (label 't')", "not positive semi-definite", "value is -0.", "standard"]),
-    "negative variance": (ONE, [[[-0.25]]], ["row 0", "not positive semi-definite", "-0.25"]),
+    "indefinite": (TABLE, INDEFINITE, ["row 2 (label 't')", "beyond the", "that the variances allow", "standard"]),
+    "negative variance": (ONE, [[[-0.25]]], ["row 0", "at least 0", "-0.25"]),
     "infinite covariance": (AB, COVARIANCES * [[1, inf], [inf, 1]], ["('x0', 'x1')", "row 0 is inf"]),
     "NaN in a covariance": (AB, LOST, ["('x0', 'x1')", "row 1 is nan", "exactly"]),
     "covariance too large": (AB, COVARIANCE[None] * 1e303, ["overflows", "Rescale"]),
@@ -247,13 +253,17 @@ def test_weights_need_not_be_whole(weights):
     ("given", "argument", "fragments"),
     [
         ({"counts": [1, 2.5, 3]}, "counts", ["2.5 in row 1 (label 's')", "whole", "weights="]),
-        ({"counts": [1, 0, 3]}, "counts", ["0 in row 1 (label 's')", "positive"]),
         ({"counts": [1, -2, 3]}, "counts", ["-2 in row 1", "positive"]),
         ({"counts": [1, nan, 3]}, "counts", ["nan in row 1", "finite"]),
         ({"counts": [1, 2]}, "counts", ["shape (2,)", "3 rows"]),
-        ({"counts": ["a", "b", "c"]}, "counts", ["list without numbers", "3 rows"]),
-        ({"counts": pd.Series([1, 2, 3], ["r", "t", "s"])}, "counts", ["'t' in row 1", "counts.loc[values.index]"]),
-        ({"weights": [0.5, 0.0, 1.0]}, "weights", ["0 in row 1", "Every weight must be positive"]),
+        ({"counts": ["a", "b", "c"]}, "counts", ["'a'", "row 0", "not a real number"]),
+        ({"counts": pd.Series([1, 2, 3], ["r", "t", "u"])}, "counts", ["label t", "row 1", "counts.loc[values.index]"]),
+        ({"counts": pd.Series([1, 2, 3], ["r", "s", "s"])}, "counts", ["label s", "row 2", "each once"]),
+        ({"counts": np.ma.array([1, 2, 3], mask=[0, 1, 0])}, "counts", ["nan in row 1 (label 's')"]),
+        ({"weights": np.ma.array([1, 2, 3], mask=[0, 1, 0])}, "weights", ["nan in row 1 (label 's')"]),
+        ({"counts": [0, 0, 0]}, "counts", ["all 3 are 0"]),
+        ({"counts": [1, 10**400, 1]}, "counts", ["row 1", "overflows"]),
+        ({"weights": [0.5, -0.5, 1.0]}, "weights", ["-0.5 in row 1", "Every weight must be finite and positive"]),
         ({"weights": [0.5, inf, 1.0]}, "weights", ["inf in row 1", "finite"]),
         ({"weights": 2.0}, "weights", ["shape ()", "3 rows"]),
         ({"weights": [1, 1, 1], "counts": [1, 1, 1]}, "weights", ["together with counts", "counts * weights"]),
@@ -323,9 +333,9 @@ def test_bins_with_what_else_there_is():
 # bins, counts, argument, fragments
 BAD_BINS = {
     "no counts": ([0, 1, 3], None, "counts", ["None for bins", "each of the 2 bins"]),
-    "counts of edges": ([0, 1, 3], [1, 2, 3], "counts", ["shape (3,)", "2 bins"]),
-    "negative count": ([0, 1, 3], [1, -1], "counts", ["-1 in row 1", "0 or positive"]),
-    "NaN count": ([0, 1, 3], [1, nan], "counts", ["nan in row 1", "0 or positive"]),
+    "counts of edges": ([0, 1, 3], [1, 2, 3], "counts", ["shape (3,)", "2 rows"]),
+    "negative count": ([0, 1, 3], [1, -1], "counts", ["-1 in row 1", "or 0"]),
+    "NaN count": ([0, 1, 3], [1, nan], "counts", ["nan in row 1", "or 0"]),
     "fractional count": ([0, 1, 3], [1, 1.5], "counts", ["1.5 in row 1", "weights="]),
     "nothing counted": ([0, 1, 3], [0, 0], "counts", ["all 2 are 0"]),
     "counts twice": (pd.Series([1, 2], INTERVALS), [1, 2], "counts", ["Series of counts", "series.index"]),
@@ -374,6 +384,13 @@ GROUPS = {
     "pyarrow": (pa.array(["a", "b", "a"]), ["a", "b", "a"]),
     "DataArray": (xr.DataArray(["a", "b", "a"]), ["a", "b", "a"]),
     "truth values": ([True, False, True], ["True", "False", "True"]),
+    "equal numbers": (np.array([1, 2, 1.0], dtype=object), [1, 2, 1]),
+    "equal numbers of many kinds": ([np.int8(1), 2.5, Decimal("1.0")], [1.0, 2.5, 1.0]),
+    "tuples": ([("a", 1), ("a", 2), ("a", 1)], ["a, 1", "a, 2", "a, 1"]),
+    "large integers": ([2**53, 2**53 + 1, 2**53], [2**53, 2**53 + 1, 2**53]),
+    "nothing masked": (np.ma.array(["a", "b", "a"], mask=False), ["a", "b", "a"]),
+    "table of one column": (pd.DataFrame({"g": ["a", "b", "a"]}, ROWS), ["a", "b", "a"]),
+    "numbers and texts": ([1, "a", 1], ["1", "a", "1"]),
 }
 
 
@@ -405,9 +422,16 @@ def test_groups_are_a_copy():
         (pl.Series(["a", None, "b"]), ["None in row 1"]),
         ([[1], [1, 2], [3]], ["[1] in row 0"]),
         (["a", "b"], ["shape (2,)", "3 rows"]),
-        ([["a"], ["b"], ["c"]], ["shape (3, 1)", "one label for each of the 3 rows"]),
+        ([["a"], ["b"], ["c"]], ["['a'] in row 0"]),
+        (np.array([["a"], ["b"], ["c"]]), ["shape (3, 1)", "one label for each of the 3 rows"]),
+        (np.ma.array(["a", "b", "c"], mask=[0, 1, 0]), ["None in row 1"]),
+        ([1, "1", 2], ["1 and '1' are different labels", "one type"]),
+        (["a", "a\0", "b"], ["different labels"]),
+        ([b"a", "a", "b"], ["different labels"]),
+        ([2**53, 2**53 + 1, 0.5], ["different labels"]),
+        (1 + np.arange(3, dtype=np.longdouble) * np.finfo(np.longdouble).eps, ["different labels"]),
         ("abc", ["'abc'", "3 rows"]),
-        (pd.Series(["a", "b", "c"], ["r", "t", "s"]), ["'t' in row 1", "Align"]),
+        (pd.Series(["a", "b", "c"], ["r", "t", "u"]), ["label t", "row 1", "Align"]),
     ],
 )
 def test_groups_that_cannot_be_used(groups, fragments):
@@ -586,13 +610,37 @@ def test_what_was_binned_has_a_name():
 
 @pytest.mark.parametrize("argument", ["counts", "weights", "groups", "noise"])
 @pytest.mark.parametrize("shuffled", ["given", "values"])
-def test_labels_that_disagree_are_no_positions(argument, shuffled):
+def test_labels_are_no_positions(argument, shuffled):
     values, given = pd.DataFrame({"a": [1.0, 2.0, 4.0]}), pd.Series([1, 2, 3])
+    aligned = given.to_numpy()[::-1] if shuffled == "values" else given.to_numpy()
     if shuffled == "given":
         given = given.iloc[::-1]
     else:
         values = values.iloc[::-1]
-    with pytest.raises(bg.InputError, match=rf"{argument}.*Align them first"):
-        as_data(values, **{argument: given})
-    # Rows of an array have no labels.
-    assert as_data(values.to_numpy(), **{argument: given}).n_obs == 3
+    field = "counts" if argument == "weights" else argument
+    assert np.ravel(getattr(as_data(values, **{argument: given}), field)).tolist() == aligned.tolist()
+    # Rows of an array have no labels, and of those of `Data` it is not known.
+    data = as_data(values.to_numpy(), **{argument: given})
+    assert np.ravel(getattr(data, field)).tolist() == given.tolist()
+    if shuffled == "given":
+        with pytest.raises(bg.InputError, match=rf"{argument}.*Align them first"):
+            as_data(as_data(values), **{argument: given})
+
+
+@pytest.mark.parametrize(
+    ("index", "given"),
+    [(None, [1, 2, 3]), (None, [0, 1, 3]), (["a", "b", "c"], ["a", "b", "d"]), (["a", "a", "b"], ["a", "b", "a"])],
+    ids=["shifted", "a row dropped", "another row", "repeats"],
+)
+def test_rows_that_are_not_the_same_ones_are_refused(index, given):
+    values = pd.DataFrame({"a": [1.0, 2.0, 4.0]}, index=index)
+    with pytest.raises(bg.InputError, match=r"counts: has the label .* Align them first"):
+        as_data(values, counts=pd.Series([1, 2, 3], index=given))
+
+
+def test_positions_next_to_names_are_rows_in_their_order():
+    named = pd.DataFrame({"a": [1.0, 2.0, 4.0]}, index=["r", "s", "t"])
+    assert as_data(named, counts=pd.Series([1, 2, 3])).counts.tolist() == [1, 2, 3]
+    unnamed = pd.DataFrame({"a": [1.0, 2.0, 4.0]})
+    assert as_data(unnamed, counts=pd.Series([1, 2, 3], index=["r", "s", "t"])).counts.tolist() == [1, 2, 3]
+    assert as_data(named, counts=pd.Series([1, 2, 3], index=["r", "s", "t"])).counts.tolist() == [1, 2, 3]

@@ -281,9 +281,9 @@ def test_wells_and_plates_by_hand():
     assert (well.name, well.n_droplets) == ("A01", 3)
     for options, text in (
         ({"name": "Z"}, r"Well.name: got 'Z'"),
-        ({"amplitudes": x[:, 0]}, r"Well.amplitudes of A01: has the shape \(3,\) for 1 channel"),
+        ({"amplitudes": np.zeros((3, 2))}, r"Well.amplitudes of A01: has the shape \(3, 2\).*Ch1"),
         ({"amplitudes": x + np.nan}, "not finite"),
-        ({"clusters": [1, 2]}, r"Well.clusters of A01: has the shape \(2,\) for 3 droplets"),
+        ({"clusters": [1, 2]}, r"Well.clusters of A01: has shape \(2,\) for 3 droplets"),
     ):
         with pytest.raises(bg.InputError, match=text):
             Well(**({"name": "A01", "channels": ("Ch1",), "amplitudes": x} | options))

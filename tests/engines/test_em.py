@@ -343,7 +343,7 @@ def test_a_prior_holds_the_same_component():
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_spurious_components_are_not_reported(seed):
-    # Three rows far away make a component of their own: likely, but no more than d + 1 rows do not support it.
+    # Three rows far away make a component of their own: likely, but no more than d + 1 rows do not support a full one.
     rng = np.random.default_rng(3)
     clouds = rng.normal(size=(120, 2)) + np.repeat([[0.0, 0.0], [4.0, 0.0]], 60, axis=0)
     rows = np.vstack([clouds, [[2.0, 8.0], [3.0, 8.3], [2.3, 9.0]]])

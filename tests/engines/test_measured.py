@@ -578,3 +578,44 @@ def test_pymc_does_not_pass_over_how_rows_were_observed(way):
         bg.to_pymc(bg.GaussianMixture(2), data)
     with pytest.raises(bg.UnsupportedError, match=r"sampler='pymc'.*errors or bins"):
         bg.fit(bg.GaussianMixture(1), data, engine=bg.NUTS(sampler="pymc", n_init=1, n_polish=1), **QUIET)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [bg.EM(), bg.VB(draws=40), bg.Laplace(draws=40), bg.NUTS(draws=40, tune=60, chains=2)],
+    ids=["EM", "VB", "Laplace", "NUTS"],
+)
+def test_rows_that_count_zero_take_no_part_and_keep_their_place(engine):
+    rng = np.random.default_rng(0)
+    x = np.vstack([rng.normal(0, 1, (30, 2)), rng.normal(6, 1, (20, 2))])
+    counts = rng.integers(1, 4, 50)
+    places = [3, 20, 50]  # one far away, one in the middle, one missing
+    with_zeros = np.insert(x, places, [[1e6, 0.0], [0.0, 0.0], [np.nan, np.nan]], axis=0)
+    data = bg.as_data(with_zeros, counts=np.insert(counts, places, 0), noise=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few draws
+        fits = [
+            bg.fit(bg.GaussianMixture(2), each, engine=engine, random_seed=1, progressbar=False)
+            for each in (bg.as_data(x, counts=counts, noise=0.1), data)
+        ]
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(*[fit["point_estimate"][name] for fit in fits])
+        if "posterior" in fits[0].children:
+            np.testing.assert_array_equal(*[fit["posterior"][name] for fit in fits])
+    without, having = [fit["assignments"].to_dataset() for fit in fits]
+    kept = np.delete(np.arange(53), [3, 21, 52])
+    assert having.sizes["obs"] == 53
+    np.testing.assert_array_equal(having["label"].to_numpy()[kept], without["label"])
+    np.testing.assert_allclose(having["expected_rows"], without["expected_rows"])
+    bg.diagnose(fits[1])
+    bg.summary(fits[1])
+
+
+def test_a_group_that_counts_nothing_is_refused():
+    data = bg.as_data([1.0, 2.0, 3.0, 4.0], counts=[1, 2, 0, 0], groups=["a", "a", "b", "b"])
+    with pytest.raises(bg.InputError, match="groups: all rows of group 'b' count 0"):
+        bg.fit(bg.GaussianMixture(1), data, engine=bg.EM(), progressbar=False)
+    with pytest.raises(bg.InputError, match="n_components: got 3 for 2 rows"):
+        bg.fit(
+            bg.GaussianMixture(3), bg.as_data(np.arange(4.0), counts=[1, 2, 0, 0]), engine=bg.EM(), progressbar=False
+        )

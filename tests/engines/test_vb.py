@@ -570,7 +570,7 @@ def draws_of_q(rng, ratio, n=4000):
 
 def test_by_how_much_intervals_are_too_narrow():
     rng = np.random.default_rng(1)
-    text = caveat(draws_of_q(rng, 1.15), np.array([50.0, 50.0]), exact=True)
+    text = caveat(draws_of_q(rng, 1.15), np.array([50.0, 50.0]), needed=2, exact=True)
     assert text is not None
     assert text.startswith("Intervals of VB are too narrow where components overlap. ")
     ratio = float(text.split("round q are ")[1].split(" ")[0])
@@ -583,11 +583,11 @@ def test_by_how_much_intervals_are_too_narrow():
     ("ratio", "counts", "why"),
     [
         (8.0, [50.0, 50.0], "their Pareto k is"),
-        (1.15, [98.5, 1.5], "q leaves 1 component that holds fewer than d + 1 = 2 rows"),
+        (1.15, [98.5, 1.5], "q leaves 1 component that holds fewer than the 2 rows that a covariance needs"),
     ],
 )
 def test_where_weights_cannot_tell_by_how_much(ratio, counts, why):
-    text = caveat(draws_of_q(np.random.default_rng(2), ratio), np.array(counts), exact=True)
+    text = caveat(draws_of_q(np.random.default_rng(2), ratio), np.array(counts), needed=2, exact=True)
     assert text is not None
     assert "By how much cannot be told from these weights: " + why in text
 

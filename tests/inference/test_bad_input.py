@@ -82,7 +82,7 @@ CASES = {
     "offset that hides the spread": (2, ROWS * 1e-8 + 1e9, (DATA, "'x0'", "Subtract an offset")),
     "N = K": (5, ROWS[::12], {"ml": ((), SINGULAR, "fewer components")}),
     "N = d": (1, np.random.default_rng(3).normal(size=(5, 5)), (DATA, "5 rows", "5 columns", "Diagonal")),
-    "N = d + 1": (1, np.random.default_rng(3).normal(size=(6, 5)), {"ml": ((), "at most d + 1", "InverseWishart()")}),
+    "N = d + 1": (1, np.random.default_rng(3).normal(size=(6, 5)), {"ml": ((), "at most 6 rows", "InverseWishart()")}),
     "N < d": (2, np.random.default_rng(3).normal(size=(20, 30)), (DATA, "20 rows", "30 columns", "Diagonal")),
     "one column": (2, ROWS[:, 0], None),
     "one component": (1, ROWS, None),
@@ -448,3 +448,37 @@ SIZED_BY_NOTHING = bg.GaussianMixture(2, means=bg.NormalMeans(0.0, 1.0), covaria
 def test_options_are_checked(case, em_fit):
     with pytest.raises(bg.InputError, match="Give a"):
         BAD_OPTIONS[case](em_fit)
+
+
+@pytest.mark.parametrize("structure", [bg.Full, bg.Tied])
+def test_tables_of_integers_are_fitted(structure):
+    # Products of integers leave 6e-18 in one half of a covariance and 0 in the other.
+    for seed in range(60):
+        answers = np.random.default_rng(seed).integers(1, 6, size=(24, 5)).astype(float)
+        covariance = np.cov(answers.T, bias=True)
+        covariance[0, 1], covariance[1, 0] = covariance[0, 1] + 6e-18, covariance[0, 1]
+        filled = bg.GaussianMixture(2, covariances=structure()).filled(answers.mean(axis=0), covariance)
+        scale = np.asarray(filled.covariances.innermost.scale)
+        np.testing.assert_array_equal(scale, scale.T)
+
+
+def test_covariances_that_are_known_up_to_rounding():
+    known = np.array([[1.0, 6e-18], [0.0, 1.0]])
+    filled = bg.GaussianMixture(2, covariances=bg.FixedCovariances(known)).filled(np.zeros(2), np.eye(2))
+    values = np.asarray(filled.covariances.values)
+    np.testing.assert_array_equal(values, np.swapaxes(values, 1, 2))
+
+
+@pytest.mark.parametrize("structure", [bg.Diagonal, bg.Spherical])
+def test_variances_need_two_rows_however_many_features_there_are(structure):
+    rng = np.random.default_rng(0)
+    z = np.repeat([0, 1, 2], 8)
+    x = 3.0 * rng.normal(size=(3, 30))[z] + rng.normal(size=(24, 30))
+    flat = bg.Flat()
+    model = bg.GaussianMixture(3, weights=flat, means=flat, covariances=structure(flat))
+    fit = bg.fit(model, x, engine=bg.EM(), random_seed=1, progressbar=False)
+    labels = fit["assignments"]["label"].to_numpy()
+    assert sorted(np.bincount(labels)) == [8, 8, 8]
+    assert all(np.ptp(labels[z == k]) == 0 for k in range(3))
+    found = bg.diagnose(fit)
+    assert bool(found["ok"].sel(check="smallest_component"))

@@ -172,7 +172,7 @@ def test_a_component_of_few_rows(galaxies):
     assert value == pytest.approx(rows.min())
     assert not ok
     assert f"Component {rows.argmin()} holds" in message
-    assert "no more than d + 1 = 2" in message
+    assert "no more than the 2 that a covariance needs" in message
     assert "rests on the prior" in message
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import bayesgmm as bg
-from bayesgmm.inference.summaries import rows_needed
 from tests.inference.conftest import EM, VB, fit, two_groups
 
 
@@ -153,11 +152,11 @@ def test_under_em_the_number_is_certain(em_fit):
     ids=["full", "diagonal", "tied", "known covariances", "known", "known means"],
 )
 def test_rows_without_which_a_component_rests_on_the_prior(model, needed):
-    assert rows_needed(model.filled(np.zeros(2), np.eye(2)), 2) == needed
+    assert model.filled(np.zeros(2), np.eye(2)).rows_needed(2) == needed
 
 
 def test_components_that_hang_together_need_no_rows_of_their_own():
     for covariances in (bg.ConstantCV(), bg.LinearVariance()):
         model = bg.GaussianMixture(4, means=bg.EvenlySpacedMeans(), covariances=covariances)
-        assert rows_needed(model.filled(np.zeros(1), np.eye(1)), 1) == 0
-    assert rows_needed(bg.warped_normal().filled(np.zeros(1), np.eye(1)), 1) == 0
+        assert model.filled(np.zeros(1), np.eye(1)).rows_needed(1) == 0
+    assert bg.warped_normal().filled(np.zeros(1), np.eye(1)).rows_needed(1) == 0

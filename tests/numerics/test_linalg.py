@@ -51,3 +51,54 @@ def test_any_below_equals_eigenvalues():
             assert answer == (factor > 1)
             answers.add(answer)
     assert answers == {True, False}
+
+
+def fault(matrix, **kind):
+    return linalg.covariance_fault(np.array(matrix, dtype=float)[None], **kind)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-140, 1e140])
+def test_rounding_is_no_fault_whatever_the_units(scale):
+    rng = np.random.default_rng(3)
+    units = scale * 10.0 ** rng.uniform(-9, 9, size=4)
+    sigma = np.cov(rng.normal(size=(4, 30)))
+    sigma[0, 1], sigma[1, 0] = 6e-18, 0.0  # uncorrelated but for rounding
+    assert fault(sigma * np.outer(units, units)) is None
+    single = np.cov(rng.normal(size=(4, 30))).astype(np.float32)
+    single[2, 3] *= 1 + 3e-7
+    assert fault(single) is None
+
+
+@pytest.mark.parametrize(
+    ("matrix", "kind", "entry", "words"),
+    [
+        ([[1, 0.5], [0.4, 1]], {}, (0, 1), "is 0.5, but 0.4 with the two exchanged"),
+        # Small beside the other entries, and not beside the variances it stands between.
+        ([[1e-12, 0, 5e-13], [0, 1e12, 0], [4e-13, 0, 1e-12]], {}, (0, 2), "5e-13, but 4e-13"),
+        ([[1e-12, 0, 2e-12], [0, 1e12, 0], [2e-12, 0, 1e-12]], {"singular": True}, (0, 2), "beyond the 1e-12"),
+        ([[1, 2], [2, 1]], {}, (0, 1), "is 2, beyond the 1 that the variances allow"),
+        ([[0, 0], [0, 1]], {}, (0, 0), "is 0, and a variance is greater than 0"),
+        ([[-1e-9, 0], [0, 1]], {"singular": True}, (0, 0), "at least 0"),
+        ([[0, 1e-9], [1e-9, 1]], {"singular": True}, (0, 1), "beyond the 0"),
+        ([[1, 1], [1, 1]], {}, None, "is not positive definite"),
+        ([[1, -0.9, -0.9], [-0.9, 1, -0.9], [-0.9, -0.9, 1]], {"singular": True}, None, "semi-definite"),
+    ],
+)
+def test_what_is_no_covariance(matrix, kind, entry, words):
+    found = fault(matrix, **kind)
+    assert found is not None
+    assert found.entry == entry
+    assert words in found.problem
+
+
+@pytest.mark.parametrize("matrix", [[[0, 0], [0, 1]], [[1, 1], [1, 1]], [[0.0]]])
+def test_exact_values_and_perfect_correlations_may_be_allowed(matrix):
+    assert fault(matrix, singular=True) is None
+
+
+def test_the_faulty_one_of_several_is_named():
+    sigma = np.repeat(np.eye(2)[None], 3, axis=0)
+    sigma[1, 0, 1] = 0.5
+    found = linalg.covariance_fault(sigma)
+    assert found is not None
+    assert found.matrix == 1
