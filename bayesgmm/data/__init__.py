@@ -2,6 +2,7 @@
 
 from bayesgmm.data._as_data import as_data
 from bayesgmm.data._data import Data
+from bayesgmm.data._labels import describe_columns
 from bayesgmm.data._rows import group_numbers, rows_in_units
 
-__all__ = ["Data", "as_data", "group_numbers", "rows_in_units"]
+__all__ = ["Data", "as_data", "describe_columns", "group_numbers", "rows_in_units"]
