@@ -35,10 +35,12 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
         there are draws (under `EM` there are none; see `standard_errors`); ``members``, the rows labelled with the
         component; ``uncertain``, how many of them are uncertain; ``note``, what is to be known of the component, as a
         rule nothing. ``attrs["interval"]`` says which interval, ``attrs["fewer_groups"]`` and ``attrs["caveat"]``,
-        where they are there, what is to be known of the fit.
+        where they are there, what is to be known of the fit. Printed, it has a column for each component, with the
+        intervals beside the numbers.
     """
     import pandas as pd
 
+    from bayesgmm.inference._summary_table import SummaryTable
     from bayesgmm.results.read import check_result
 
     check_result(fit)
@@ -75,7 +77,7 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     columns["members"] = (member * units).sum(axis=0)
     columns["uncertain"] = ((member & (own < certain)[:, None]) * units).sum(axis=0)
     columns["note"] = _notes(fit, columns["members"])
-    frame = pd.DataFrame(columns, index=pd.Index(components, name=names.COMPONENT))
+    frame = SummaryTable(columns, index=pd.Index(components, name=names.COMPONENT))
     for name in (names.FEWER_GROUPS, names.CAVEAT):
         if name in fit.attrs:
             frame.attrs[name] = fit.attrs[name]

