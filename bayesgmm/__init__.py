@@ -10,6 +10,7 @@ from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.alignment import align
+from bayesgmm.inference.assignment_table import assignments
 from bayesgmm.inference.clustering import best_partition, coclustering
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.component_counts import compare_components
@@ -131,6 +132,7 @@ __all__ = [
     "add_posterior_predictive",
     "align",
     "as_data",
+    "assignments",
     "best_partition",
     "bootstrap_lrt",
     "coclustering",

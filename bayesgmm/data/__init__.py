@@ -1,8 +1,10 @@
 """Measurements in any container, read once into validated double-precision arrays with names."""
 
 from bayesgmm.data._as_data import as_data
+from bayesgmm.data._columns import named_columns
 from bayesgmm.data._data import Data
 from bayesgmm.data._labels import describe_columns
 from bayesgmm.data._rows import group_numbers, rows_in_units
+from bayesgmm.data._source import Source
 
-__all__ = ["Data", "as_data", "describe_columns", "group_numbers", "rows_in_units"]
+__all__ = ["Data", "Source", "as_data", "describe_columns", "group_numbers", "named_columns", "rows_in_units"]

@@ -182,4 +182,6 @@ def _measured(values: Any) -> Data:
         )
     converted = to_float64(table.blocks, table.feature_names, table.obs_names)
     converted.flags.writeable = False  # nobody else holds it, so Data keeps it without a second copy
-    return Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names)
+    return Data(
+        values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names, source=table.source
+    )

@@ -13,6 +13,7 @@ from bayesgmm._errors import InputError
 from bayesgmm.data._check import check_values
 from bayesgmm.data._labels import are_positions, describe_columns, label_array
 from bayesgmm.data._observation import check_bins, check_counts, check_groups, check_noise, check_noise_scale
+from bayesgmm.data._source import NO_SOURCE, Source
 
 _SHOWN_NAMES = 6
 
@@ -46,6 +47,8 @@ class Data:
         in.
     groups : ndarray, shape (n_obs,), optional
         Label of the group of each row (integers, float64, strings or datetime64).
+    source : Source
+        The library of the table that was read and its index, for tables that go back to it.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Data:
     noise_scale: Any = None
     bins: np.ndarray | None = None
     groups: np.ndarray | None = None
+    source: Source = NO_SOURCE
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, np.ndarray) or self.values.dtype != np.float64 or self.values.ndim != 2:
@@ -114,6 +118,12 @@ class Data:
         if self.noise_scale is not None:
             check_noise_scale(self.noise_scale, self.noise)
 
+        if self.source.index is not None and len(self.source.index) != n_obs:
+            raise InputError(
+                "Data.source",
+                f"has an index of {len(self.source.index)} labels for {n_obs} rows",
+                "Give one for each row",
+            )
         object.__setattr__(self, "values", _private(self.values))
         object.__setattr__(self, "feature_names", names)
         object.__setattr__(self, "obs_names", None if labels is None or are_positions(labels) else _private(labels))

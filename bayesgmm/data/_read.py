@@ -13,6 +13,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.data._convert import check_kinds
 from bayesgmm.data._labels import index_labels, label_text
+from bayesgmm.data._source import LIBRARIES, NO_SOURCE, Source
 
 _ACCEPTED = (
     "Pass a numpy array or nested list of shape (n_obs, n_features), a DataFrame or Series, a dict of columns, "
@@ -31,11 +32,13 @@ class Table:
     feature_names : list of str
         One for each column of the blocks.
     obs_names : ndarray, shape (n_obs,), or None
+    source : Source
     """
 
     blocks: list[np.ndarray]
     feature_names: list[str]
     obs_names: np.ndarray | None = None
+    source: Source = NO_SOURCE
 
 
 def read(values: Any, argument: str = "values") -> Table:
@@ -148,7 +151,9 @@ def _from_dataframe(values: Any, argument: str) -> Table | None:
     blocks = [(c.cast(nw.Float64) if isinstance(c.dtype, wide) else c).to_numpy()[:, None] for c in series]
     if not blocks:
         blocks = [np.empty((len(frame), 0))]
-    return Table(blocks=blocks, feature_names=names, obs_names=index_labels(nw.maybe_get_index(frame)))
+    library, index = frame.implementation.value, nw.maybe_get_index(frame)
+    source = Source(library=library if library in LIBRARIES else "pandas", index=index)
+    return Table(blocks=blocks, feature_names=names, obs_names=index_labels(index), source=source)
 
 
 def _kind(column: Any) -> str:
@@ -172,7 +177,7 @@ def _from_columns(columns: Mapping[Any, Any], argument: str) -> Table:
     """Read a mapping of names to one-dimensional columns; row labels are kept where all columns have the same."""
     if not columns:
         raise InputError(argument, "there are no columns in it", _ACCEPTED)
-    blocks, names, labels = [], [], []
+    blocks, names, labels, sources = [], [], [], []
     for key, column in columns.items():
         name = f"{argument}[{key!r}]"
         table = read(column, name)
@@ -192,7 +197,8 @@ def _from_columns(columns: Mapping[Any, Any], argument: str) -> Table:
         blocks.extend(table.blocks)
         names.append(label_text(key))
         labels.append(table.obs_names)
-    return Table(blocks=blocks, feature_names=names, obs_names=labels[0])
+        sources.append(table.source)
+    return Table(blocks=blocks, feature_names=names, obs_names=labels[0], source=sources[0])
 
 
 def _same_labels(first: np.ndarray | None, second: np.ndarray | None) -> bool:
@@ -208,7 +214,8 @@ def _from_dataarray(array: Any, argument: str) -> Table:
         names = names if array.name is None else [label_text(array.name)]
     elif array.dims[1] in array.indexes:
         names = [label_text(name) for name in array.indexes[array.dims[1]]]
-    return Table(blocks=table.blocks, feature_names=names, obs_names=index_labels(array.indexes.get(array.dims[0])))
+    index = array.indexes.get(array.dims[0])
+    return Table(blocks=table.blocks, feature_names=names, obs_names=index_labels(index), source=Source(index=index))
 
 
 def _from_dataset(dataset: Any, argument: str) -> Table:

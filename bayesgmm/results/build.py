@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm.data import Source
 from bayesgmm.engines._draws import AllDraws, ChainReport, Draws, Sampling
 from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import GaussianMixture
@@ -48,10 +49,12 @@ def build_result(
     noise_scale: Spec | None = None,
     bins: Array | None = None,
     groups: NDArray[Any] | None = None,
+    source: Source | None = None,
 ) -> xr.DataTree:
     """Everything but the assignments, which need a prediction from what this returns.
 
-    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins` and `groups` are fields of `Data`.
+    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins`, `groups` and `source` are fields
+    of `Data`.
     """
     import xarray as xr
 
@@ -95,6 +98,8 @@ def build_result(
     if noise is not None and noise_scale is not None:
         constant = tables[names.CONSTANT]
         constant[_noise_name(noise)].attrs[names.NOISE_SCALE] = json.dumps(noise_scale.to_dict())
+    if source is not None:
+        tables[names.CONSTANT] = with_source(tables[names.CONSTANT], source)
     if outcome.draws is not None:
         n_chains = int(outcome.notes["n_chains"])
         tables |= _sampled(problem, outcome.draws, outcome.sampling, order, n_chains, coords)
@@ -142,6 +147,16 @@ def build_result(
     tree.attrs.update(attrs)
     tree.attrs[names.ORDER_STABLE] = int(order_is_stable(tree))
     return tree
+
+
+def with_source(rows: xr.Dataset, source: Source, *, as_coords: bool = False) -> xr.Dataset:
+    """A dataset with rows that knows the table they came from; `read.stored_source` reads it."""
+    if source.plain:
+        return rows
+    variables, text = source.stored()
+    added = {name: (names.OBS, value) for name, value in variables.items()}
+    rows = rows.assign_coords(added) if as_coords else rows.assign(added)
+    return rows.assign_attrs({names.SOURCE: text})
 
 
 def _meaning(outcome: Outcome) -> str:

@@ -203,7 +203,9 @@ def test_a_declaration_in_a_cell_prints_what_will_be_used(model, left_out, symbo
         assert last.startswith(f"where {symbols[0]} = ")
         assert [part.split(" = ")[0] for part in last.removeprefix("where ").split(", ")] == symbols
     said = [line for line in [*body, last] if line.startswith("Left out and filled in by weak priors")]
-    assert said == ([] if left_out is None else [f"Left out and filled in by weak priors learnt from the data: {left_out}"])
+    assert said == (
+        [] if left_out is None else [f"Left out and filled in by weak priors learnt from the data: {left_out}"]
+    )
     assert len(repr(model).splitlines()) <= 9
 
 
