@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.data._convert import check_kinds
-from bayesgmm.data._labels import index_labels, label_text
+from bayesgmm.data._labels import describe_columns, index_labels, label_text
 from bayesgmm.data._source import LIBRARIES, NO_SOURCE, Source
 
 _ACCEPTED = (
@@ -82,7 +84,7 @@ def _from_array(array: np.ndarray, argument: str) -> Table:
     if array.dtype.names:
         raise InputError(
             argument,
-            f"got a structured array with the fields {array.dtype.names}",
+            f"got a structured array with the fields {listed(array.dtype.names)}",
             "Pass a dict of its columns: {name: values[name] for name in values.dtype.names}.",
         )
     if array.ndim not in (1, 2):
@@ -137,10 +139,12 @@ def _from_dataframe(values: Any, argument: str) -> Table | None:
             series, names = list(frame.iter_columns()), [label_text(name) for name in frame.columns]
         else:
             return None
-    except nw.exceptions.DuplicateError as error:
+    except nw.exceptions.DuplicateError:
+        # Tables of pandas alone may have them.
+        twice = [label_text(name) for name, n in Counter(values.columns).items() if n > 1]
         raise InputError(
             argument,
-            "column names occur more than once: " + " ".join(str(error).split()),
+            f"the name of {describe_columns(twice)} occurs more than once",
             "Rename or drop columns so that all names differ.",
         ) from None
 

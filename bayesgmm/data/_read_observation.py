@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.data._convert import to_float64
-from bayesgmm.data._labels import describe_row, index_labels
+from bayesgmm.data._labels import describe_columns, describe_row, index_labels
 from bayesgmm.data._observation import check_edges, check_groups
 from bayesgmm.data._read import Table, read, sequence_to_array
 
@@ -136,7 +137,7 @@ def _ordered(given: list[str], feature_names: Sequence[str], what: str) -> list[
     if sorted(given) != sorted(feature_names):
         raise InputError(
             "noise",
-            f"has the {what} {reprlib.repr(given)}, the values have the columns {reprlib.repr(list(feature_names))}",
+            f"has the {what} {listed(given)}, the values have {describe_columns(feature_names)}",
             "Rename them to the names of the values (in any order), or give an array without names.",
         )
     return [given.index(name) for name in feature_names]

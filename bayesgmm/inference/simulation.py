@@ -61,7 +61,7 @@ def simulate(
     from bayesgmm.results import read_result
     from bayesgmm.results.build import dataset
 
-    fitted = None if isinstance(model_or_fit, GaussianMixture) else read_result(model_or_fit)
+    fitted = None if isinstance(model_or_fit, GaussianMixture) else read_result(model_or_fit, "model_or_fit")
     table = None
     if like is not None:
         table = as_data(like) if fitted is None else rows_for(model_or_fit, fitted, like, "like")

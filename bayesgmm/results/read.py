@@ -102,9 +102,9 @@ def check_result(fit: object, argument: str = "fit") -> None:
         )
 
 
-def read_result(fit: xr.DataTree) -> FittedMixture:
-    """Read a fit."""
-    check_result(fit)
+def read_result(fit: xr.DataTree, argument: str = "fit") -> FittedMixture:
+    """Read a fit; errors call it `argument`."""
+    check_result(fit, argument)
     model = GaussianMixture.from_json(fit.attrs[names.MODEL])
     assert isinstance(model, FilledMixture)
     point = fit[names.POINT].to_dataset()
