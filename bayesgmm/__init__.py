@@ -3,6 +3,7 @@
 from bayesgmm import datasets, ddpcr, plots, report, traits
 from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
+from bayesgmm._version import package_version
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines.em import EM
 from bayesgmm.engines.gibbs import Gibbs
@@ -70,6 +71,8 @@ from bayesgmm.model import (
     warped_normal,
 )
 from bayesgmm.results.relabel import relabel
+
+__version__ = package_version()
 
 __all__ = [
     "EM",
