@@ -3,6 +3,7 @@
 from bayesgmm import datasets, ddpcr, plots, report, traits
 from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
+from bayesgmm._version import package_version
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines.em import EM
 from bayesgmm.engines.gibbs import Gibbs
@@ -10,6 +11,7 @@ from bayesgmm.engines.laplace import Laplace
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.engines.vb import VB
 from bayesgmm.inference.alignment import align
+from bayesgmm.inference.assignment_table import assignments
 from bayesgmm.inference.clustering import best_partition, coclustering
 from bayesgmm.inference.comparison import compare_engines
 from bayesgmm.inference.component_counts import compare_components
@@ -69,6 +71,8 @@ from bayesgmm.model import (
     warped_normal,
 )
 from bayesgmm.results.relabel import relabel
+
+__version__ = package_version()
 
 __all__ = [
     "EM",
@@ -132,6 +136,7 @@ __all__ = [
     "add_posterior_predictive",
     "align",
     "as_data",
+    "assignments",
     "best_partition",
     "bootstrap_lrt",
     "coclustering",

@@ -117,6 +117,9 @@ ENGINE, ENGINE_OPTIONS, ENGINE_REASON = "engine", "engine_options", "engine_reas
 STATUS, STATUS_MESSAGE, SEED = "status", "status_message", "random_seed"
 PREDICTIVE_FAMILY = "predictive_family"
 INTERVAL = "interval"
+# Attribute of what has rows: the library of the table they came from and its index, as JSON. Levels that are no
+# labels of rows are variables.
+SOURCE, INDEX_LEVEL = "source", "index_"
 # Attribute of the noise: the prior of its unknown factor, as JSON.
 NOISE_SCALE = "noise_scale"
 CAVEAT = "caveat"

@@ -115,7 +115,7 @@ print("\n" + "\n".join(f"{well} {channel}: {told}" for (well, channel), told in 
 # %%
 bg.plots.plot_well(result, plate, "E01", "Ch1").figure.savefig(folder / "droplets_well.png", dpi=100)
 bg.plots.plot_droplets(result, plate, "Ch1").figure.savefig(folder / "droplets_all.png", dpi=100)
-bg.plots.plot_plate(result, "Ch1").savefig(folder / "droplets_plate.png", dpi=100)
+bg.plots.plot_plate(result, "Ch1")[0].figure.savefig(folder / "droplets_plate.png", dpi=100)
 bg.plots.plot_two_channels(result, plate, "A01").figure.savefig(folder / "droplets_two_channels.png", dpi=100)
 bg.report.write_tables(result, folder / "droplets.csv")
 page = bg.report.write_report(result, plate, folder / "droplets.html", title="Mutant before and during therapy")

@@ -65,7 +65,7 @@ for sentence in table.attrs["reading"].splitlines():
 # numbers are hatched in the picture. `engine=bg.NUTS()` samples every one of them, in minutes.
 
 # %%
-bg.plots.plot_component_count(table).savefig(folder / "galaxies_criteria.png", dpi=100)
+bg.plots.plot_component_count(table)[0].figure.savefig(folder / "galaxies_criteria.png", dpi=100)
 
 # %% [markdown]
 # ## A test of three against four
@@ -123,7 +123,7 @@ print()
 merged = {K: bg.merge_components(fit) for K, fit in fits.items()}
 for found in merged.values():
     say(found.attrs["message"], "- ")
-bg.plots.plot_merging(merged[6]).savefig(folder / "galaxies_merging.png", dpi=100)
+bg.plots.plot_merging(merged[6])[0].figure.savefig(folder / "galaxies_merging.png", dpi=100)
 
 # %% [markdown]
 # ## Ten components and a sparse prior

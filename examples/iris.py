@@ -105,8 +105,8 @@ for structure in table["structure"].to_numpy():
 print()
 for sentence in table.attrs["reading"].splitlines():
     say(sentence, "- ")
-bg.plots.plot_component_count(table, structure="full").savefig(folder / "iris_criteria_full.png", dpi=100)
-bg.plots.plot_component_count(table, structure="tied").savefig(folder / "iris_criteria_tied.png", dpi=100)
+bg.plots.plot_component_count(table, structure="full")[0].figure.savefig(folder / "iris_criteria_full.png", dpi=100)
+bg.plots.plot_component_count(table, structure="tied")[0].figure.savefig(folder / "iris_criteria_tied.png", dpi=100)
 
 # %% [markdown]
 # ## Three components under several priors
@@ -167,7 +167,7 @@ print(merged[["entropy", "overlap", "probability"]].to_dataframe().to_string(flo
 two = bg.merge_components(chosen, n_clusters=2)
 clusters = pd.crosstab(species, pd.Series(two["label"].to_numpy(), name="cluster", index=species.index))
 print(f"\nMerged into two clusters: {adjusted_rand(clusters):.2f} adjusted Rand index\n{clusters.to_string()}")
-bg.plots.plot_merging(merged).savefig(folder / "iris_merging.png", dpi=100)
+bg.plots.plot_merging(merged)[0].figure.savefig(folder / "iris_merging.png", dpi=100)
 
 # %% [markdown]
 # ## How sure are the numbers of a mode?
@@ -239,8 +239,8 @@ if len({by_bic, by_icl, *by_width}) > 1:
 
 # %%
 bg.plots.plot_optimization(many).figure.savefig(folder / "iris_optimization.png", dpi=100)
-bg.plots.plot_components(fits["maximum likelihood"]).savefig(folder / "iris_components.png", dpi=100)
-bg.plots.plot_components(fits["diagonal, VB"], ["petal_length", "petal_width"]).savefig(
+bg.plots.plot_components(fits["maximum likelihood"])[0].figure.savefig(folder / "iris_components.png", dpi=100)
+bg.plots.plot_components(fits["diagonal, VB"], ["petal_length", "petal_width"])[0].figure.savefig(
     folder / "iris_diagonal.png", dpi=100
 )
 bg.plots.plot_responsibilities(chosen).figure.savefig(folder / "iris_responsibilities.png", dpi=100)

@@ -72,6 +72,6 @@ print(assigned.nlargest(5, "width").round(2).to_string())
 # %%
 nuts = bg.add_posterior_predictive(bg.add_log_likelihood(fits["NUTS"]), random_seed=1)
 print(f"\n{az.loo(nuts)}")
-bg.plots.plot_components(nuts).savefig(folder / "nuts_components.png", dpi=150)
+bg.plots.plot_components(nuts)[0].figure.savefig(folder / "nuts_components.png", dpi=150)
 az.plot_ppc_dist(nuts, num_samples=50, cols=["feature"]).savefig(folder / "nuts_predictive.png")
 print(f"Pictures are in {folder}.")

@@ -84,7 +84,7 @@ print("\nThe weights by ArviZ")
 print(az.summary(fit, var_names=["weights"], kind="stats").to_string())
 
 # %%
-bg.plots.plot_components(fit).savefig(folder / "quickstart_components.png", dpi=100)
+bg.plots.plot_components(fit)[0].figure.savefig(folder / "quickstart_components.png", dpi=100)
 bg.plots.plot_density(fit, "eruptions").figure.savefig(folder / "quickstart_density.png", dpi=100)
 bg.plots.plot_responsibilities(fit).figure.savefig(folder / "quickstart_responsibilities.png", dpi=100)
 bg.plots.plot_optimization(fit).figure.savefig(folder / "quickstart_optimization.png", dpi=100)

@@ -199,5 +199,7 @@ def _measured(values: Any) -> tuple[Data, RowsBeside]:
         )
     converted = to_float64(table.blocks, table.feature_names, table.obs_names)
     converted.flags.writeable = False  # nobody else holds it, so Data keeps it without a second copy
-    data = Data(values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names)
+    data = Data(
+        values=converted, feature_names=tuple(table.feature_names), obs_names=table.obs_names, source=table.source
+    )
     return data, RowsBeside.of(table)

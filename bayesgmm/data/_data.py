@@ -20,6 +20,7 @@ from bayesgmm.data._observation import (
     check_noise,
     check_noise_scale,
 )
+from bayesgmm.data._source import NO_SOURCE, Source
 
 _SHOWN_NAMES = 6
 # Fields with an entry for each row, but for bins.
@@ -57,6 +58,8 @@ class Data:
         Label of the group of each row (integers, float64, strings or datetime64).
     known_labels : ndarray of int, shape (n_obs,), optional
         Number of the component that each row is known to come from, -1 where it is unknown; None where all are.
+    source : Source
+        The library of the table that was read and its index, for tables that go back to it.
 
     Raises
     ------
@@ -78,6 +81,7 @@ class Data:
     bins: np.ndarray | None = None
     groups: np.ndarray | None = None
     known_labels: np.ndarray | None = None
+    source: Source = NO_SOURCE
 
     def __post_init__(self) -> None:
         if not isinstance(self.values, np.ndarray) or self.values.dtype != np.float64 or self.values.ndim != 2:
@@ -129,6 +133,12 @@ class Data:
         if self.noise_scale is not None:
             check_noise_scale(self.noise_scale, self.noise)
 
+        if self.source.index is not None and len(self.source.index) != n_obs:
+            raise InputError(
+                "Data.source",
+                f"has an index of {len(self.source.index)} labels for {n_obs} rows",
+                "Give one for each row",
+            )
         object.__setattr__(self, "values", _private(self.values))
         object.__setattr__(self, "feature_names", names)
         object.__setattr__(self, "obs_names", None if labels is None or are_positions(labels) else _private(labels))

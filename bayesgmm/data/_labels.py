@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_SHOWN_COLUMNS = 5
+from bayesgmm._words import listed
 
 
 def is_missing(label: object) -> bool:
@@ -80,12 +80,10 @@ def index_labels(index: Any) -> np.ndarray | None:
 
 def describe_columns(names: Sequence[str], details: Sequence[object] = ()) -> str:
     """Return ``"column 'a' (detail)"`` or ``"columns 'a' (detail), 'b' (detail) and 7 more"``."""
-    shown = [repr(name) for name in names[:_SHOWN_COLUMNS]]
-    shown = [f"{name} ({detail})" for name, detail in zip(shown, details, strict=False)] if details else shown
-    if len(names) > _SHOWN_COLUMNS:
-        shown.append(f"{len(names) - _SHOWN_COLUMNS} more")
-    listed = ", ".join(shown[:-1]) + " and " + shown[-1] if len(shown) > 1 else shown[0]
-    return f"{'column' if len(names) == 1 else 'columns'} {listed}"
+    noun = "column" if len(names) == 1 else "columns"
+    if not details:
+        return f"{noun} {listed(names)}"
+    return f"{noun} {listed([f'{name!r} ({detail})' for name, detail in zip(names, details, strict=True)], show=str)}"
 
 
 def describe_row(row: int, obs_names: np.ndarray | None) -> str:

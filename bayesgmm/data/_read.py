@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.data._convert import check_kinds
 from bayesgmm.data._dimensions import refuse_columns, rows_last
-from bayesgmm.data._labels import index_labels, label_text
+from bayesgmm.data._labels import describe_columns, index_labels, label_text
+from bayesgmm.data._source import LIBRARIES, NO_SOURCE, Source
 
 if TYPE_CHECKING:
     from bayesgmm.data._align import RowsBeside
@@ -43,6 +46,7 @@ class Table:
         1 for a single column that is no table.
     named : bool
         Whether the columns have names of their own.
+    source : Source
     """
 
     blocks: list[np.ndarray]
@@ -53,6 +57,7 @@ class Table:
     columns: Any = None
     axes: int = 2
     named: bool = True
+    source: Source = NO_SOURCE
 
 
 def read(values: Any, argument: str = "values", beside: RowsBeside | None = None, *, numeric: bool = True) -> Table:
@@ -110,7 +115,7 @@ def _from_array(array: np.ndarray, argument: str) -> Table:
     if array.dtype.names:
         raise InputError(
             argument,
-            f"got a structured array with the fields {array.dtype.names}",
+            f"got a structured array with the fields {listed(array.dtype.names)}",
             "Pass a dict of its columns: {name: values[name] for name in values.dtype.names}.",
         )
     if array.ndim not in (1, 2):
@@ -189,10 +194,12 @@ def _from_dataframe(values: Any, argument: str, numeric: bool) -> Table | None:
             series, names = list(frame.iter_columns()), [label_text(name) for name in frame.columns]
         else:
             return None
-    except nw.exceptions.DuplicateError as error:
+    except nw.exceptions.DuplicateError:
+        # Tables of pandas alone may have them.
+        twice = [label_text(name) for name, n in Counter(values.columns).items() if n > 1]
         raise InputError(
             argument,
-            "column names occur more than once: " + " ".join(str(error).split()),
+            f"the name of {describe_columns(twice)} occurs more than once",
             "Rename or drop columns so that all names differ.",
         ) from None
 
@@ -203,8 +210,17 @@ def _from_dataframe(values: Any, argument: str, numeric: bool) -> Table | None:
     blocks = [_column(column)[:, None] for column in series]
     if not blocks:
         blocks = [np.empty((len(frame), 0))]
-    index = nw.maybe_get_index(frame)
-    return Table(blocks=blocks, feature_names=names, obs_names=index_labels(index), index=index, axes=axes, named=named)
+    library, index = frame.implementation.value, nw.maybe_get_index(frame)
+    source = Source(library=library if library in LIBRARIES else "pandas", index=index)
+    return Table(
+        blocks=blocks,
+        feature_names=names,
+        obs_names=index_labels(index),
+        index=index,
+        axes=axes,
+        named=named,
+        source=source,
+    )
 
 
 def _column(series: Any) -> np.ndarray:
@@ -265,7 +281,12 @@ def _from_columns(
         tables.append(table)
     index = next((table.index for table in tables if table.index is not None), None)
     return Table(
-        blocks=blocks, feature_names=names, obs_names=tables[0].obs_names, index=index, rows=_common_rows(tables)
+        blocks=blocks,
+        feature_names=names,
+        obs_names=tables[0].obs_names,
+        index=index,
+        rows=_common_rows(tables),
+        source=tables[0].source,
     )
 
 
@@ -303,6 +324,7 @@ def _from_dataarray(array: Any, argument: str, beside: RowsBeside | None) -> Tab
         columns=array.dims[1] if array.ndim == 2 else None,
         axes=table.axes,
         named=named,
+        source=Source(index=index),
     )
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.data._align import RowsBeside
 from bayesgmm.data._convert import to_float64
 from bayesgmm.data._dimensions import says_columns, says_rows
-from bayesgmm.data._labels import label_text
+from bayesgmm.data._labels import describe_columns, label_text
 from bayesgmm.data._read import Table, read, sequence_to_array
 
 
@@ -206,7 +207,7 @@ def _ordered(labels: Iterable[Any], feature_names: Sequence[str], what: str) -> 
     if sorted(given) != sorted(feature_names):
         raise InputError(
             "noise",
-            f"has the {what} {reprlib.repr(given)}, the values have the columns {reprlib.repr(list(feature_names))}",
+            f"has the {what} {listed(given)}, the values have {describe_columns(feature_names)}",
             "Rename them to the names of the values (in any order), or give an array without names.",
         )
     return [given.index(name) for name in feature_names]

@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
 from bayesgmm._words import counted
-from bayesgmm.ddpcr._text import DELIMITERS, Sheet, Source, columns, fail, simple, split, stated_delimiter, text_of
+from bayesgmm.ddpcr._text import (
+    DELIMITERS,
+    Sheet,
+    Source,
+    columns,
+    fail,
+    line_of,
+    simple,
+    split,
+    stated_delimiter,
+    text_of,
+    whole,
+)
 from bayesgmm.ddpcr._wells import well_name
 
 Array = NDArray[np.float64]
@@ -20,6 +32,8 @@ Array = NDArray[np.float64]
 _STANDS_OUT, _FEWEST_CALLS = 3.0, 3
 # Preambles have four lines; a header that stands further down is not looked for.
 _SEARCHED = 25
+# Of six channels; files of one or two have fewer.
+_MOST_CLUSTERS = 64
 _AMPLITUDE = re.compile(r"(?:assay|ch|channel) ?(\d+) ?amplitude")
 _DROPLETS_IN_NAME = re.compile(r"amplitude|rawdata|rfu_img", re.IGNORECASE)
 _WELL_IN_NAME = re.compile(r"(?:^|[_\W])([A-P]\d{1,2})(?=_(?:Amplitude|RawData))", re.IGNORECASE)
@@ -212,7 +226,7 @@ def read_droplets(sheet: Sheet) -> Droplets:
     found = columns(sheet, numbers, others)
     clusters = None
     if cluster is not None and not np.isnan(found[cluster]).all():
-        clusters = _whole(sheet, found[cluster], cluster)
+        clusters = whole(sheet, found[cluster], cluster, _MOST_CLUSTERS, "Clusters are 0 to 4")
     elif cluster is not None and not found[cluster].size:
         clusters = np.empty(0, dtype=np.int64)
     return Droplets(
@@ -238,14 +252,6 @@ def _read_naica(sheet: Sheet) -> Droplets:
     )
 
 
-def _whole(sheet: Sheet, values: Array, place: int) -> NDArray[np.int64]:
-    bad = np.flatnonzero((values != np.round(values)) | (values < 0))
-    if bad.size:
-        line = _line(sheet, int(bad[0]))
-        fail(sheet.name, line, f"has {values[bad[0]]:g} in the column {sheet.header[place]!r}", "Clusters are 0 to 4")
-    return values.astype(np.int64)
-
-
 def _calls(sheet: Sheet, cells: NDArray[np.object_], place: int) -> NDArray[np.int64]:
     found = np.full(cells.size, -2)
     for text, call in (("0", 0), ("1", 1), ("u", -1), ("U", -1)):
@@ -254,12 +260,8 @@ def _calls(sheet: Sheet, cells: NDArray[np.object_], place: int) -> NDArray[np.i
     if bad.size:
         problem = f"has {cells[bad[0]]!r} in the column {sheet.header[place]!r}"
         remedy = "The columns of targets hold 0, 1 or u (not classified); any other file has to have a known header"
-        fail(sheet.name, _line(sheet, int(bad[0])), problem, remedy)
+        fail(sheet.name, line_of(sheet, int(bad[0])), problem, remedy)
     return found
-
-
-def _line(sheet: Sheet, row: int) -> int:
-    return [line for line, fields in sheet.lines() if any(fields)][row]
 
 
 def coded(calls: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._formats import Droplets, coded
-from bayesgmm.ddpcr._text import Sheet, columns, fail
+from bayesgmm.ddpcr._text import Sheet, columns, fail, whole
 from bayesgmm.ddpcr._wells import well_name
 
 _MICROLITRE = 1000.0  # in nanolitres
+# Plates have up to 26,000 partitions a well; numbers may run on from well to well.
+_MOST_PARTITIONS = 10_000_000
+_PARTITIONS = "Partitions are numbered from 1. Export the file again, it is damaged"
+_CALLS = "It holds 1 (positive), 0 (negative) or nothing. Export the file again, it is damaged"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,16 +52,17 @@ def read_channel(sheet: Sheet) -> list[Partitions]:
     n = found[place["rfu"]].size
     nothing = np.full(n, np.nan)
     sample = found[place["sample"]] if place["sample"] is not None else np.full(n, "", dtype=object)
+    number = whole(sheet, found[place["partition"]], place["partition"], _MOST_PARTITIONS, _PARTITIONS)
+    called = np.full(n, -1) if positive is None else whole(sheet, found[positive], positive, 1, _CALLS)
     wells, order = _grouped(found[place["well"]], found[place["channel"]])
     n_lines = max(map(len, order), default=0)
-    highest = int(found[place["partition"]].max(initial=0))
+    highest = int(number.max(initial=0))
     n_partitions = highest if n_lines < highest < 2 * n_lines else n_lines
     result = []
     for (well, channel), rows in zip(wells, order, strict=True):
         name = well_name(well)
         if name is None:
             fail(sheet.name, sheet.line + 1 + int(rows[0]), f"{well!r} is no well", "Wells are A1 to P24")
-        call = found.get(positive, nothing)[rows]
         cycled = found.get(volume, nothing)[rows]
         known = cycled[np.isfinite(cycled) & (cycled > 0)]
         result.append(
@@ -66,10 +71,10 @@ def read_channel(sheet: Sheet) -> list[Partitions]:
                 channel=str(channel).strip(),
                 source=sheet.name,
                 sample=str(sample[rows[0]]).strip(),
-                number=found[place["partition"]][rows].astype(np.int64),
+                number=number[rows],
                 rfu=found[place["rfu"]][rows],
                 valid=~(found.get(invalid, nothing)[rows] > 0),
-                call=np.where(np.isnan(call), -1, call).astype(np.int64),
+                call=called[rows],
                 volume_nl=float(known[0]) * _MICROLITRE / n_partitions if known.size else None,
             )
         )

@@ -25,6 +25,7 @@ from bayesgmm.ddpcr._results import read_results, reported
 from bayesgmm.ddpcr._table import Cells, plate_table
 from bayesgmm.ddpcr._text import DELIMITERS, Source
 from bayesgmm.ddpcr._wells import listed
+from bayesgmm.ddpcr._zip import sources_in_zip
 from bayesgmm.engines._progress import Progress
 
 
@@ -153,31 +154,10 @@ def _sources(paths: Sequence[Path]) -> list[Source]:
                 continue  # a Mac leaves ._x_A01_Amplitude.csv beside x_A01_Amplitude.csv
             seen.add(each.resolve())
             if each.suffix.lower() == ".zip":
-                found += _in_zip(each)
+                found += sources_in_zip(each)
             elif each.suffix.lower() == ".csv" or not path.is_dir():
                 found.append(Source(str(each), each.name, each.read_bytes, named=not path.is_dir()))
     return found
-
-
-def _in_zip(path: Path) -> list[Source]:
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(archive.namelist())
-    except zipfile.BadZipFile:
-        raise InputError("paths", f"{str(path)!r} is no zip, or is damaged", "Export it again") from None
-
-    def loader(name: str) -> Any:
-        def load() -> bytes:
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(name)
-
-        return load
-
-    last = {name: name.rpartition("/")[2] for name in names}
-    kept = [name for name in names if last[name].lower().endswith(".csv") and not last[name].startswith(".")]
-    return [Source(f"{path}/{name}", last[name], loader(name), named=False) for name in kept]
 
 
 def _no_droplets(paths: Sequence[Path], passed: Sequence[str], results: bool) -> None:

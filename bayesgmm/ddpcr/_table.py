@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesgmm._errors import InputError
-from bayesgmm.ddpcr._text import text_of
+from bayesgmm.data import describe_columns
+from bayesgmm.ddpcr._text import fail, split, text_of
 from bayesgmm.ddpcr._wells import listed, wells_in
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _from_table(table: Any, wells: Sequence[str], channels: Sequence[str]) -> Ce
     meanings = _meanings(names, channels, label)
     place_of_well = next((i for i, meaning in enumerate(meanings) if meaning == "well"), None)
     if place_of_well is None:
-        raise InputError(label, "has no column 'well'", f"Its columns are {', '.join(map(repr, names))}")
+        raise InputError(label, "has no column 'well'", f"It has {describe_columns(names)}")
     cells: Cells = {meaning: {} for meaning in meanings if meaning != "well"}
     seen: set[str] = set()
     absent = []
@@ -190,8 +191,12 @@ def _rows_of_file(path: Path) -> tuple[list[list[Any]], list[str], str]:
     if not lines:
         raise InputError(str(path), "the file is empty", "Give a CSV file with a column 'well'")
     # A spreadsheet writes what its user's country wants.
-    delimiter = max(",;\t", key=lambda sign: len(next(csv.reader([lines[0]], delimiter=sign))))
-    rows = list(csv.reader(lines, delimiter=delimiter))
+    delimiter = max(",;\t", key=lambda sign: len(split(lines[0], sign)))
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        fail(str(path), reader.line_num, f"cannot be split into fields: {error}", "Save the table again as CSV")
     width = len(rows[0])
     for row in rows[1:]:
         if len(row) < width:

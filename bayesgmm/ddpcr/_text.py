@@ -76,9 +76,19 @@ class Sheet:
         found = []
         for i, line in enumerate(self.body.split("\n")):
             if line.strip():
-                fields = next(csv.reader([line], delimiter=self.delimiter, skipinitialspace=True))
-                found.append((self.line + 1 + i, [field.strip() for field in fields]))
+                number = self.line + 1 + i
+                fields = fields_of(line, self.delimiter, self.name, number)
+                found.append((number, [field.strip() for field in fields]))
         return found
+
+
+def fields_of(line: str, delimiter: str, name: str, number: int) -> list[str]:
+    """Fields of a line of a file, or an error that says which line cannot be read, and why."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error as error:
+        remedy = f"{_EXPORT}, it is damaged; no field of an instrument is that long or odd"
+        fail(name, number, f"cannot be split into fields: {error}", remedy)
 
 
 def simple(name: str) -> str:
@@ -103,8 +113,11 @@ def text_of(raw: bytes) -> str:
 
 
 def split(line: str, delimiter: str) -> list[str]:
-    """Fields of a header, without empty ones at its end."""
-    fields = [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
+    """Fields of a header, without empty ones at its end; none if the line cannot be one."""
+    try:
+        fields = [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:  # no name of a column has more than 128 kB
+        return []
     while fields and not fields[-1]:
         fields.pop()
     return fields
@@ -119,6 +132,21 @@ def stated_delimiter(text: str) -> str | None:
 def fail(name: str, line: int, problem: str, remedy: str) -> NoReturn:
     """Raise an error that names file and line."""
     raise InputError(f"{name}, line {line}", problem, remedy)
+
+
+def line_of(sheet: Sheet, row: int) -> int:
+    """Number of the line that a row of `columns` stands in."""
+    return [line for line, fields in sheet.lines() if any(fields)][row]
+
+
+def whole(sheet: Sheet, values: NDArray[np.float64], place: int, most: int, remedy: str) -> NDArray[np.int64]:
+    """Values of a column as whole numbers from 0 to `most`; -1 where there is none."""
+    missing = np.isnan(values)
+    bad = np.flatnonzero(~missing & ((values != np.round(values)) | (values < 0) | (values > most)))
+    if bad.size:
+        problem = f"has {values[bad[0]]:g} in the column {sheet.header[place]!r}"
+        fail(sheet.name, line_of(sheet, int(bad[0])), problem, remedy)
+    return np.where(missing, -1.0, values).astype(np.int64)
 
 
 def columns(
@@ -152,7 +180,7 @@ def columns(
                 io.StringIO(body),
                 header=None,
                 index_col=False,
-                names=range(len(next(csv.reader([body.partition("\n")[0]], delimiter=sheet.delimiter)))),
+                names=range(len(fields_of(body.partition("\n")[0], sheet.delimiter, sheet.name, sheet.line + 1))),
                 usecols=[*numbers, *texts],
                 dtype=dtypes,
                 sep=sheet.delimiter,

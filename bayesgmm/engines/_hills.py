@@ -17,6 +17,7 @@ from bayesgmm.engines._objective import Objective
 from bayesgmm.engines._optima import Optima, Search
 from bayesgmm.engines._polish import climbed
 from bayesgmm.engines._progress import Progress
+from bayesgmm.engines._remedies import use
 from bayesgmm.engines._samples import points_along
 from bayesgmm.engines._search import Start
 from bayesgmm.engines.base import Array, Parameters, Problem, StartReport
@@ -107,7 +108,7 @@ def approximated(problem: Problem, mode: Parameters) -> NormalApproximation:
     except np.linalg.LinAlgError as error:
         raise FitError(
             f"Laplace: {error}, so that there is no Normal to approximate it by: the parameters are not identified. "
-            "Use NUTS, a stronger prior, or fewer components."
+            f"{use(['NUTS', 'a stronger prior', *(['fewer components'] if problem.K > 1 else [])])}"
         ) from None
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
-from bayesgmm.data import Data, rows_in_units
+from bayesgmm._words import counted
+from bayesgmm.data import Data, describe_columns, rows_in_units
 from bayesgmm.engines._within import within_covariance
 from bayesgmm.engines.base import Array, Noise, Problem, Units
 from bayesgmm.model import (
@@ -63,17 +64,24 @@ def build_problem(
     number = model.n_components if isinstance(model.n_components, NumberPrior) else None
     values, names, counts, d = data.values, data.feature_names, data.counts, data.n_features
     n = int((~np.isnan(values)).any(axis=1).sum())
+    if n == 0:
+        raise InputError(
+            "data",
+            f"nothing was observed: all entries of {counted(len(values), 'row')} are missing",
+            "Give rows in which something was measured",
+        )
     # Components of one warped population are not estimated one by one.
     if number is None and n < model.typical_number and not isinstance(model.means, WarpedMeans):
         raise InputError(
             "n_components",
-            f"got {model.n_components} for {n} row{'s' if n > 1 else ''} of data",
+            f"got {model.n_components} for {counted(n, 'row')} of data",
             f"Give at most {n}, or more data",
         )
     empty = [name for name, column in zip(names, values.T, strict=True) if np.isnan(column).all()]
     if empty:
-        listed = ", ".join(map(repr, empty))
-        raise InputError("data", f"nothing was observed in {listed}: all entries are NaN", "Drop such columns")
+        raise InputError(
+            "data", f"nothing was observed in {describe_columns(empty)}: all entries are NaN", "Drop such columns"
+        )
     if counts is not None and not counts.all():  # bins that nothing fell into
         values, counts = values[counts > 0], counts[counts > 0]
     weights = np.ones(len(values)) if counts is None else counts
@@ -255,13 +263,9 @@ def _check_scale(
         return
     everything = isinstance(structure, Spherical)
     if constant.all() if everything else constant.any():
-        listed = ", ".join(repr(name) for name, flag in zip(names, constant, strict=True) if flag)
+        alike = describe_columns([name for name, flag in zip(names, constant, strict=True) if flag])
         verb = "are" if constant.sum() > 1 else "is"
-        what = (
-            "there is only one row"
-            if n_rows == 1
-            else f"column{'s' if constant.sum() > 1 else ''} {listed} {verb} constant"
-        )
+        what = "there is only one row" if n_rows == 1 else f"{alike} {verb} constant"
         raise InputError(
             "data",
             f"{what}, so the data give no scale for the covariances",
@@ -276,8 +280,8 @@ def _check_scale(
             what = f"{n_rows} rows cannot give a covariance of {len(names)} columns"
         else:
             involved = np.abs(vectors[:, 0]) > 1e-3
-            listed = ", ".join(repr(name) for name, flag in zip(names, involved, strict=True) if flag)
-            what = f"columns {listed} are linearly dependent, so their covariance is singular"
+            dependent = describe_columns([name for name, flag in zip(names, involved, strict=True) if flag])
+            what = f"{dependent} are linearly dependent, so their covariance is singular"
         raise InputError(
             "data",
             what,

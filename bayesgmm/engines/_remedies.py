@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from bayesgmm._status import Status
 from bayesgmm.engines.base import Problem, StartReport
-from bayesgmm.model import Diagonal, Full, InverseWishart, Spherical, Tied
+from bayesgmm.model import Diagonal, Full, Spherical, Tied
+from bayesgmm.model.covariance_priors import FlatCovariance
 
 
 def no_proper_optimum(problem: Problem, reports: Sequence[StartReport], beside: str = "") -> str:
@@ -34,8 +35,9 @@ def advice(problem: Problem, *, unbounded: bool) -> str:
     structure = covariances.structure if isinstance(covariances, Tied) else covariances
     several = problem.n_features > 1
     options: list[str] = []
-    if unbounded and not isinstance(covariances.innermost, InverseWishart) and covariances.innermost is not None:
-        options.append("a proper covariance prior such as InverseWishart()")
+    if unbounded and covariances.innermost is not None and not covariances.bounded():
+        improper = isinstance(covariances.innermost, FlatCovariance)
+        options.append(f"{'a proper' if improper else 'another'} covariance prior such as InverseWishart()")
     if unbounded and isinstance(covariances, (Full, Diagonal, Spherical)) and problem.K > 1:
         options.append("Tied covariances")
     if unbounded and several and isinstance(structure, Full):
@@ -46,5 +48,9 @@ def advice(problem: Problem, *, unbounded: bool) -> str:
         options.append("fewer components")
     if not options:
         return "Give more rows, or drop columns that hold few distinct values."
-    listed = options[0] if len(options) == 1 else f"{', '.join(options[:-1])} or {options[-1]}"
-    return f"Use {listed}."
+    return use(options)
+
+
+def use(options: list[str]) -> str:
+    """The sentence that offers one of some remedies."""
+    return f"Use {options[0] if len(options) == 1 else f'{", ".join(options[:-1])} or {options[-1]}'}."

@@ -14,6 +14,7 @@ from bayesgmm.engines._objective import Objective, scatter_about
 from bayesgmm.engines._options import check_draws, check_proper, check_search
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._q import Q, VariationalApproximation, draw, evaluate, predictive, prior_of, summarise, updated
+from bayesgmm.engines._remedies import advice
 from bayesgmm.engines._search import Start, sample, short_runs
 from bayesgmm.engines._too_narrow import caveat
 from bayesgmm.engines.base import Array, Engine, Order, Outcome, Parameters, Problem, StartReport
@@ -149,7 +150,7 @@ class VB(Engine):
         ]
         usable = [i for i, report in enumerate(reports) if report.status.usable]
         if not usable:
-            raise FitError("No start could be followed. Standardise the data or give explicit priors.")
+            raise FitError(f"No start could be followed. {advice(problem, unbounded=False)}")
         best = max(usable, key=lambda i: reports[i].end_value)
         q = ends[best]
         volume = problem.log_volume

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.numerics.linalg import log_det, outer
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def align(new_fit: xr.DataTree, old_fit: xr.DataTree) -> xr.DataTree:
     if new.feature_names != old.feature_names:
         raise InputError(
             "old_fit",
-            f"is a fit to the features {list(old.feature_names)}",
-            f"Those of new_fit are {list(new.feature_names)}; give fits to the same features in the same order",
+            f"is a fit to the features {listed(old.feature_names)}",
+            f"Those of new_fit are {listed(new.feature_names)}; give fits to the same features in the same order",
         )
     overlaps, scores = _overlaps(new, old)
     partner = _partners(overlaps.mean(axis=0), scores.mean(axis=0))

@@ -93,14 +93,14 @@ def _named(fits: Any) -> dict[str, xr.DataTree]:
     else:
         named = {}
         for fit in fits:
-            check_result(fit)
+            check_result(fit, "fits")
             engine = fit.attrs[names.ENGINE]
             taken = sum(name.split(" ")[0] == engine for name in named)
             named[engine if not taken else f"{engine} {taken + 1}"] = fit
     if len(named) < 2:
         raise InputError("fits", f"got {len(named)}", "Give at least two fits")
     for fit in named.values():
-        check_result(fit)
+        check_result(fit, "fits")
     first = next(iter(named.values()))
     for name, fit in named.items():
         if fit.attrs[names.MODEL] != first.attrs[names.MODEL]:

@@ -27,7 +27,7 @@ from bayesgmm.inference.concerns import (
     uncalibrated,
 )
 from bayesgmm.inference.default_engine import run_default
-from bayesgmm.inference.prediction import assignments
+from bayesgmm.inference.prediction import assignments_group
 from bayesgmm.model import GaussianMixture
 
 if TYPE_CHECKING:
@@ -160,11 +160,12 @@ def fit(
             bins=table.bins,
             groups=table.groups,
             known_labels=table.known_labels,
+            source=table.source,
             seed=None if random_seed is None else int(random_seed),
         )
         if outcome.sampling is not None or outcome.mixed_labels:
             result = relabel(result)
-        result[names.ASSIGNMENTS] = assignments(result, progress)
+        result[names.ASSIGNMENTS] = assignments_group(result, progress)
         if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
             outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
             result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}

@@ -8,7 +8,8 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.inference.prediction import _rows, standardised
+from bayesgmm.inference._new_rows import rows_for
+from bayesgmm.inference.prediction import standardised
 from bayesgmm.numerics.linalg import inverse_lower, outer
 from bayesgmm.numerics.true_values import drawn, moments
 
@@ -90,7 +91,7 @@ def _true_values(
     if isinstance(n_draws, bool) or not isinstance(n_draws, (int, np.integer)) or n_draws < 0:
         raise InputError("n_draws", f"got {n_draws!r}", "Give a whole number of at least 0")
     fitted = read_result(fit)
-    table = _rows(fit, fitted, data)
+    table = rows_for(fit, fitted, data)
     rows = standardised(fitted, table)
     most = int(np.clip(_ROWS_OF_ALL_DRAWS // table.n_obs, _FEWEST_DRAWS, _MOST_DRAWS))
     mixtures = fitted.point if fitted.draws is None else fitted.draws.thinned(most)

@@ -8,7 +8,8 @@ import numpy as np
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.inference.prediction import _rows, chunks, need_draws, standardised
+from bayesgmm.inference._new_rows import rows_for
+from bayesgmm.inference.prediction import chunks, need_draws, standardised
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,7 +42,7 @@ def add_log_likelihood(fit: xr.DataTree, data: Any = None) -> xr.DataTree:
 
     fitted = read_result(fit)
     draws = need_draws(fitted, "fit")
-    table = _rows(fit, fitted, data)
+    table = rows_for(fit, fitted, data)
     x = standardised(fitted, table)
     values = np.empty((len(draws), table.n_obs))
     for rows, _, log_densities in chunks(fitted, draws, x):

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data, as_data, group_numbers, rows_in_units
+from bayesgmm.data import Data, Source, rows_in_units
 from bayesgmm.engines._arviz import array_stats, settings
 from bayesgmm.engines._progress import Progress
+from bayesgmm.inference._new_rows import rows_for
 from bayesgmm.numerics.exact_rows import ExactRows
 from bayesgmm.numerics.rows import Rows
 from bayesgmm.numerics.student_t import log_density as student_t_log_density
@@ -37,7 +38,7 @@ _FEWEST_DRAWS = 200
 _SORTED_AT_ONCE = 250_000
 
 
-def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr.Dataset:
+def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False, intervals: bool = True) -> xr.Dataset:
     """Responsibilities with their posterior interval, labels and log densities.
 
     Parameters
@@ -45,45 +46,76 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
     fit : DataTree
         From `fit`, or read back from its file.
     data : array-like, DataFrame, DataArray or Data, optional
-        New rows (n_obs, n_features); the rows that were fitted if left out. Where weights differ between groups they
-        need groups that were fitted, ``as_data(rows, groups=...)``. A fitted factor of all errors holds for theirs too.
+        New rows; the rows that were fitted if left out. Columns of a table are found by the names of the
+        features, whatever other columns it has; an array is (n_obs, n_features) in the order of the fit. Where
+        weights differ between groups they need groups that were fitted, ``as_data(rows, groups=...)``. A fitted
+        factor of all errors holds for theirs too.
     per_draw : bool
         Return responsibilities and log densities of every posterior draw instead of their summary.
+    intervals : bool
+        Whether intervals are wanted. Without them their variables are NaN, as under `EM`, and the rest comes sooner.
 
     Returns
     -------
     xarray.Dataset
-        ``responsibilities`` (obs, component), their posterior mean; ``responsibilities_lower`` and ``_upper``, the
-        interval of ArviZ's ``rcParams`` (NaN where the engine has no draws); ``label`` (obs), the name of the
-        component with the largest responsibility at the point estimate, and ``label_probability`` (obs), its
-        responsibility; ``log_density`` (obs), the log posterior predictive density (the
-        density at the mode for `EM`) of what was measured, errors included, and for a bin its log probability. With
-        ``per_draw`` the first and the last only, with dimensions chain and draw in front.
+        ``responsibilities`` (obs, component), their posterior mean; ``responsibilities_lower`` and ``_upper``,
+        the interval of ArviZ's ``rcParams`` (NaN without `intervals`, or where the engine has no draws);
+        ``label`` (obs), the name of the component with the largest responsibility at the point estimate, and
+        ``label_probability`` (obs), its responsibility; ``log_density`` (obs), the log posterior predictive
+        density (the density at the mode for `EM`) of what was measured, errors included, and for a bin its log
+        probability. With ``per_draw`` the first and the last only, with dimensions chain and draw in front.
 
     Raises
     ------
     InputError
-        If columns or groups do not match the fit, or ``per_draw`` is asked of a fit without draws.
+        If a feature has no column or groups do not match the fit, or ``per_draw`` is asked of a fit without draws.
+
+    See Also
+    --------
+    assignments : labels and how sure they are as a table of the library that the rows came from.
+
+    Examples
+    --------
+    >>> import bayesgmm as bg
+    >>> faithful = bg.datasets.load_faithful()
+    >>> fit = bg.fit(bg.GaussianMixture(2), faithful, random_seed=1)
+    >>> new = faithful.assign(day="Monday").iloc[:3]
+    >>> bg.predict(fit, new)["responsibilities"].round(2).values.tolist()
+    [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
     """
     from bayesgmm.results import read_result
+    from bayesgmm.results.build import with_source
 
+    if not isinstance(intervals, (bool, np.bool_)):
+        raise InputError("intervals", f"got {intervals!r}", "Give True or False")
     fitted = read_result(fit)
-    table = _rows(fit, fitted, data)
-    found = per_draw_dataset(fitted, table) if per_draw else summary_dataset(fitted, table, Progress(False))
-    return _with_caveat(fit, found)
+    table = rows_for(fit, fitted, data)
+    if per_draw:
+        found = per_draw_dataset(fitted, table)
+    else:
+        found = summary_dataset(fitted, table, Progress(False), with_intervals=intervals)
+    source = table.source if data is not None else source_of(fit)
+    return _with_caveat(fit, with_source(found, source, as_coords=True))
 
 
-def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
-    """The group of the same name: `predict` for the fitted rows, without the densities.
+def source_of(fit: xr.DataTree) -> Source:
+    """The table that was fitted."""
+    from bayesgmm.results import stored_source
+
+    return stored_source(fit[names.CONSTANT].to_dataset(), fit[names.OBSERVED][names.OBS].to_numpy())
+
+
+def assignments_group(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
+    """The group ``assignments`` of a fit: `predict` for the fitted rows, without the densities.
 
     Above 100,000 rows responsibilities are left out, because nobody may want so many numbers: labels, how probable each
     of them is and the expected rows of the components are there, all at the point estimate.
     """
-    from bayesgmm.results import read_result
+    from bayesgmm.results import read_result, stored_data
     from bayesgmm.results.build import dataset
 
     fitted = read_result(fit)
-    table = _rows(fit, fitted, None)
+    table = stored_data(fit)
     units = np.ones(table.n_obs) if table.counts is None else table.counts
     if table.n_obs <= MANY_ROWS:
         found = summary_dataset(fitted, table, progress, with_density=False)
@@ -114,73 +146,37 @@ def _with_caveat(fit: xr.DataTree, found: xr.Dataset) -> xr.Dataset:
     return found.assign_attrs({names.CAVEAT: fit.attrs[names.CAVEAT]}) if names.CAVEAT in fit.attrs else found
 
 
-def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
-    from bayesgmm.results import stored_data
-
-    if data is None:
-        return stored_data(fit)
-    table = as_data(data)
-    check_known_groups("data", fitted, table)
-    if table.n_features != len(fitted.feature_names):
-        raise InputError(
-            "data",
-            f"has {table.n_features} columns {list(table.feature_names)}",
-            f"The fit has {len(fitted.feature_names)}: {list(fitted.feature_names)}",
-        )
-    # Names that `as_data` gave to the columns of an array say nothing.
-    by_position = ("x",) if table.n_features == 1 else tuple(f"x{j}" for j in range(table.n_features))
-    named = not isinstance(data, (np.ndarray, list, tuple)) and table.feature_names != by_position
-    if named and table.feature_names != fitted.feature_names:
-        if set(table.feature_names) != set(fitted.feature_names):
-            raise InputError(
-                "data",
-                f"has columns {list(table.feature_names)}",
-                f"The fit has {list(fitted.feature_names)}; rename the columns, or give an array",
-            )
-        order = [table.feature_names.index(name) for name in fitted.feature_names]
-        return table.with_columns(order)
-    return table
-
-
-def check_known_groups(argument: str, fitted: FittedMixture, table: Data) -> None:
-    """Raise unless the groups of the rows are those of the fit, or the fit has none."""
-    if fitted.groups is None:
-        return
-    known = ", ".join(repr(label) for label in fitted.groups.tolist())
-    numbers = group_numbers(table, fitted.groups)
-    if numbers is None:
-        raise InputError(
-            argument, "has no groups, and weights differ between them", f"Give as_data(rows, groups=...) out of {known}"
-        )
-    assert table.groups is not None
-    unknown = np.unique(table.groups[numbers < 0]).tolist()
-    if unknown:
-        listed = ", ".join(map(repr, unknown))
-        raise InputError(argument, f"has groups that were not fitted: {listed}", f"The groups of the fit are {known}")
-
-
-def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress, *, with_density: bool = True) -> xr.Dataset:
-    """What `predict` returns, from arrays; on request without the densities."""
+def summary_dataset(
+    fitted: FittedMixture,
+    table: Data,
+    progress: Progress,
+    *,
+    with_density: bool = True,
+    with_intervals: bool = True,
+) -> xr.Dataset:
+    """What `predict` returns, from arrays; on request without the densities, or with NaN for the intervals."""
     from bayesgmm.results.build import dataset
 
     x = standardised(fitted, table)
     K, n = len(fitted.components), x.n_rows
     attrs = {}
+    lower = upper = np.broadcast_to(np.nan, (n, K))
     if fitted.draws is None:
         arguments = fitted.point.standardised(fitted.center, fitted.scale)
         r, log_densities = x.rowwise_of_many(*arguments, noise_factors=fitted.point.noise_factors)
-        lower = upper = np.full((n, K), np.nan)
         mean, log_density = r[0].T, log_densities[0]
         attrs[names.INTERVAL] = "none: EM has no draws; fit with VB or NUTS for intervals"
     else:
         draws = thinned_for(fitted.draws, n, K)
-        mean, lower, upper = np.empty((n, K)), np.empty((n, K)), np.empty((n, K))
-        log_density = np.empty(n)
+        mean, log_density = np.empty((n, K)), np.empty(n)
+        if with_intervals:
+            lower, upper = np.empty((n, K)), np.empty((n, K))
         kind, probability = interval_convention()
         for rows, r, log_densities in chunks(fitted, draws, x):
             mean[rows] = r.mean(axis=0).T
-            low, high = interval(r, kind, probability)
-            lower[rows], upper[rows] = low.T, high.T
+            if with_intervals:
+                low, high = interval(r, kind, probability)
+                lower[rows], upper[rows] = low.T, high.T
             if with_density:
                 log_density[rows] = np.logaddexp.reduce(log_densities, axis=0) - np.log(len(draws))
             progress.step("responsibilities", rows.stop, n)
@@ -189,6 +185,8 @@ def summary_dataset(fitted: FittedMixture, table: Data, progress: Progress, *, w
         if with_density and exact and fitted.predictive is not None and fitted.predictive_family != "draws":
             log_density = _closed_form(fitted, x)
         attrs[names.INTERVAL] = f"{probability:.0%} {kind} over {len(draws)} draws"
+        if not with_intervals:
+            attrs[names.INTERVAL] = "none: intervals=False"
     label = mean.argmax(axis=1) if fitted.draws is None else _labels(fitted, x)
     found = {
         "responsibilities": mean,

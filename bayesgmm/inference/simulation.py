@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data, group_numbers
-from bayesgmm.inference.prediction import check_known_groups
+from bayesgmm.inference._new_rows import rows_for
 from bayesgmm.model import FilledMixture, GaussianMixture
 from bayesgmm.model.groups import in_groups
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from bayesgmm.results import FittedMixture
 
 
 def simulate(
@@ -56,9 +58,13 @@ def simulate(
         If a part of the declaration is `Flat` or left to the data, neither ``n_obs`` nor ``like`` is given, or groups
         of ``like`` are not those of the fit.
     """
+    from bayesgmm.results import read_result
     from bayesgmm.results.build import dataset
 
-    table = None if like is None else as_data(like)
+    fitted = None if isinstance(model_or_fit, GaussianMixture) else read_result(model_or_fit, "model_or_fit")
+    table = None
+    if like is not None:
+        table = as_data(like) if fitted is None else rows_for(model_or_fit, fitted, like, "like")
     if n_obs is None:
         if table is None:
             raise InputError("n_obs", "got None", "Give the number of rows, or data to be imitated as `like`")
@@ -79,7 +85,8 @@ def simulate(
         if table is not None and table.noise_scale is not None:
             scale = float(table.noise_scale.draw(rng, (1,))[0])
     else:
-        weights, means, covariances, features, components, scale, labels_of_groups = _from_fit(model_or_fit, rng, table)
+        assert fitted is not None
+        weights, means, covariances, features, components, scale, labels_of_groups = _from_fit(fitted, rng, table)
     if table is not None and table.n_features != means.shape[1]:
         raise InputError("like", f"has {table.n_features} columns", f"The model has {means.shape[1]}")
     groups = None
@@ -166,18 +173,13 @@ def _check_whole(argument: str, value: Any, *, least: int) -> None:
         raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
 
 
-def _from_fit(fit: Any, rng: np.random.Generator, like: Data | None) -> tuple[Any, ...]:
-    from bayesgmm.results import read_result
-
-    fitted = read_result(fit)
-    if fitted.groups is not None:
-        if like is None:
-            raise InputError(
-                "like",
-                "got None, and weights differ between groups",
-                "Give rows with groups, as_data(rows, groups=...)",
-            )
-        check_known_groups("like", fitted, like)
+def _from_fit(fitted: FittedMixture, rng: np.random.Generator, like: Data | None) -> tuple[Any, ...]:
+    if fitted.groups is not None and like is None:
+        raise InputError(
+            "like",
+            "got None, and weights differ between groups",
+            "Give rows with groups, as_data(rows, groups=...)",
+        )
     mixtures = fitted.point if fitted.draws is None else fitted.draws
     s = int(rng.integers(len(mixtures)))
     features = np.asarray(fitted.feature_names)

@@ -33,15 +33,16 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
         there are draws (under `EM` there are none; see `standard_errors`); ``members``, the rows labelled with the
         component; ``uncertain``, how many of them are uncertain; ``note``, what is to be known of the component, as a
         rule nothing. ``attrs["interval"]`` says which interval, ``attrs["fewer_groups"]`` and ``attrs["caveat"]``,
-        where they are there, what is to be known of the fit.
+        where they are there, what is to be known of the fit. Printed, it has a column for each component, with the
+        intervals beside the numbers.
     """
     import pandas as pd
 
+    from bayesgmm.inference._summary_table import SummaryTable
     from bayesgmm.results.read import check_result
 
     check_result(fit)
-    if isinstance(certain, bool) or not isinstance(certain, (int, float, np.number)) or not 0 < certain <= 1:
-        raise InputError("certain", f"got {certain!r}", "Give a probability greater than 0 and at most 1")
+    certain = check_certain(certain)
     point = fit[names.POINT].to_dataset()
     posterior = fit[names.POSTERIOR].to_dataset() if names.POSTERIOR in fit.children else None
     features = point[names.FEATURE].to_numpy()
@@ -73,13 +74,20 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     columns["members"] = (member * units).sum(axis=0)
     columns["uncertain"] = ((member & (own < certain)[:, None]) * units).sum(axis=0)
     columns["note"] = _notes(fit, columns["members"])
-    frame = pd.DataFrame(columns, index=pd.Index(components, name=names.COMPONENT))
+    frame = SummaryTable(columns, index=pd.Index(components, name=names.COMPONENT))
     for name in (names.FEWER_GROUPS, names.CAVEAT):
         if name in fit.attrs:
             frame.attrs[name] = fit.attrs[name]
     frame.attrs["interval"] = f"{probability:.0%} {kind}" if posterior is not None else "none: EM has no draws"
     frame.attrs["uncertain"] = f"responsibility of the own component below {certain:g}"
     return frame
+
+
+def check_certain(certain: Any) -> float:
+    """The probability from which on a label is certain."""
+    if isinstance(certain, bool) or not isinstance(certain, (int, float, np.number)) or not 0 < certain <= 1:
+        raise InputError("certain", f"got {certain!r}", "Give a probability greater than 0 and at most 1")
+    return float(certain)
 
 
 def _notes(fit: xr.DataTree, members: NDArray[Any]) -> NDArray[np.str_]:

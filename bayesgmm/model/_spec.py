@@ -17,6 +17,9 @@ from bayesgmm._errors import InputError
 Array = NDArray[np.float64]
 # A number or (nested) tuples of numbers: hashable, comparable and plain JSON, unlike an array.
 Numbers = float | tuple[Any, ...]
+# Arrays of more numbers are printed in part: so many along an axis at most.
+_MOST_SHOWN = 16
+_MOST_ALONG_AN_AXIS = 4
 
 
 class Spec(ABC):
@@ -133,8 +136,12 @@ def rows_as_keys(array: Array) -> list[Hashable]:
 
 
 def show(value: Any) -> str:
-    """A number or array as people write it, to four significant digits."""
+    """A number or array as people write it, to four significant digits; of many numbers the first and the last ones."""
     array = np.asarray(value, dtype=float)
+    return _show(array, brief=array.size > _MOST_SHOWN)
+
+
+def _show(array: Array, *, brief: bool) -> str:
     if array.ndim == 0:
         return f"{float(array):.4g}"
     if array.ndim == 1 and array.size > 1 and np.all(array == array[0]):
@@ -142,7 +149,8 @@ def show(value: Any) -> str:
     if array.shape == (1,):
         return show(array[0])
     opening, closing = ("(", ")") if array.ndim == 1 else ("[", "]")
-    return opening + ", ".join(show(item) for item in array) + closing
+    items = [array[0], array[1], None, array[-1]] if brief and len(array) > _MOST_ALONG_AN_AXIS else list(array)
+    return opening + ", ".join("..." if item is None else _show(item, brief=brief) for item in items) + closing
 
 
 def _to_plain(value: Any) -> Any:

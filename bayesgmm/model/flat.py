@@ -103,10 +103,10 @@ def as_means(value: Any) -> Means:
     return value
 
 
-def as_covariance_prior(value: Any, where: str) -> CovariancePrior:
+def as_covariance_prior(value: Any, argument: str) -> CovariancePrior:
     """A prior for one covariance, or an error that lists what would be one."""
     if isinstance(value, Flat):
         return FlatCovariance()
     if not isinstance(value, CovariancePrior):
-        raise InputError(f"{where}.prior", f"got {value!r}", "Give InverseWishart(...), LKJ(...) or Flat()")
+        raise InputError(argument, f"got {value!r}", "Give InverseWishart(...), LKJ(...) or Flat()")
     return value

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from bayesgmm._errors import UnsupportedError
+from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior
 from bayesgmm.model._spec import Array, Numbers, show
 from bayesgmm.model.covariance_priors import (
@@ -49,7 +49,12 @@ class HierarchicalInverseWishart(CovariancePrior):
         self._freeze("scale_df", optional=True, positive=True, most_axes=0)
         self._freeze("scale_mean", optional=True, most_axes=2)
         check_scale_matrix(self, "scale_mean")
-        self._set("df", self._plain().df)
+        try:
+            plain = self._plain()
+        except InputError as error:  # its scale is what is called `scale_mean` here
+            name = error.argument.rpartition(".")[2].replace("scale", "scale_mean")
+            raise InputError(f"{type(self).__name__}.{name}", error.problem, error.remedy) from None
+        self._set("df", plain.df)
 
     def plain(self) -> InverseWishart:
         """The prior with its scale held at the mean."""

@@ -12,11 +12,12 @@ from typing import Self
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
-from bayesgmm._words import counted
+from bayesgmm.model._defaults import default_means, default_weights
+from bayesgmm.model._describe import describe_mixture
 from bayesgmm.model._interfaces import Covariances, Means
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.model._weights_interface import Weights
-from bayesgmm.model.covariance_priors import SCALE_WITHIN, InverseWishart
+from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
 from bayesgmm.model.groups import in_groups
 from bayesgmm.model.hierarchical import HierarchicalInverseWishart
@@ -26,15 +27,13 @@ from bayesgmm.model.sparse import SparseDirichlet
 from bayesgmm.model.structures import Full
 from bayesgmm.model.weights import Dirichlet
 
-# Of a known number of components: means are some 4.5 sds of a component wide.
-_WIDTH_WITHIN = 0.05
 # For evidence, scales are those for so many components whatever their number: in logarithms, the middle of 1 to 9.
 _NUMBER_FOR_EVIDENCE = 3
 # Draws of means that are tried until all of them are above a bound.
 _MOST_DRAWS = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GaussianMixture(Spec):
     """A Gaussian mixture with priors.
 
@@ -143,10 +142,10 @@ class GaussianMixture(Spec):
         means = self.means
         if means is None:
             known_number = not (random or for_evidence or self.empties)
-            means = _default_means(covariances, known_number=known_number)
+            means = default_means(covariances, known_number=known_number)
         weights = self.weights
         if weights is None:
-            weights = Dirichlet(1.0) if for_evidence else _default_weights(random, covariances.fewest_rows(d))
+            weights = Dirichlet(1.0) if for_evidence else default_weights(random, covariances.fewest_rows(d))
         if isinstance(weights, SparseDirichlet) and not (weights.random or random or keep_sparse):
             weights = weights.shared_out(K)
         # Where all features share one unit, widths of means must not depend on the choice of axes either.
@@ -173,43 +172,11 @@ class GaussianMixture(Spec):
         return Spec.from_dict(json.loads(text))
 
     def describe(self) -> str:
-        K, random = self.typical_number, isinstance(self.n_components, NumberPrior)
-        covariances = self.covariances if isinstance(self.covariances, Covariances) else Full(InverseWishart())
-        shared = covariances.tied
-        sigma = "Sigma" if shared else "Sigma_k"
-        means = self.means
-        if means is None:
-            means = _default_means(covariances, known_number=not random and not self.empties)
-        conditional = isinstance(means, ConjugateMeans)
-        names = "" if self.component_names is None else f" ({', '.join(self.component_names)})"
-        kind = type(getattr(covariances, "structure", covariances)).__name__
-        named = {"FixedCovariances": "known", "ConstantCV": "one cv", "WarpedCovariances": "linked"}
-        named |= {"LinearVariance": "one line"}
-        kind = named.get(kind, kind.lower()) + (", shared" if shared else "")
-        weights, grouped = self.weights, isinstance(self.weights, Weights) and self.weights.n_groups is not None
-        if weights is not None:
-            of_weights = weights.describe()
-        elif random:
-            of_weights = SparseDirichlet().describe()
-        else:
-            of_weights = f"Dirichlet({'1 + sqrt((d + 1) / 2)' if covariances.fewest_rows(9) > 2 else '2'})"
-        w = "w_g" if grouped else "w"
-        of_covariances = covariances.describe()
-        if random or self.empties:
-            of_covariances = of_covariances.replace(SCALE_WITHIN, "cov(data) K^(-2/d)")
-        lines = [
-            ("x_i | z_i = k", f"Normal(mu_k, {sigma})"),
-            ("z_i", f"Categorical({w})" + (", g the group of row i" if grouped else "")),
-            (w, of_weights),
-            (f"mu_k | {sigma}" if conditional else "mu_k", means.describe().replace("Sigma_k", sigma)),
-            (sigma, f"{of_covariances}   ({kind})"),
-        ]
-        if random:
-            lines.append(("K", str(self.n_components)))
-        width = max(len(left) for left, _ in lines)
-        body = "\n".join(f"  {left:<{width}} ~ {right}" for left, right in lines)
-        number = "K components" if random else counted(K, "component")
-        return f"Gaussian mixture of {number}{names}\n{body}"
+        return describe_mixture(self)
+
+    def __repr__(self) -> str:
+        # What will be used says more than the constructor's arguments, of which most are None or hundreds of numbers.
+        return self.describe()
 
     @property
     def empties(self) -> bool:
@@ -264,23 +231,7 @@ class GaussianMixture(Spec):
         self._check("component_names", self.component_names is None, named, "Leave them out")
 
 
-def _default_means(covariances: Covariances, *, known_number: bool) -> Means:
-    if not isinstance(covariances.innermost, InverseWishart):
-        return NormalMeans()
-    # The wider, the more room has the mean of a component without rows beside that of one with rows, and the posterior
-    # empties components; the narrower, the cheaper it is to split a large group in place of finding a small one.
-    return ConjugateMeans(precision_scale=_WIDTH_WITHIN) if known_number else ConjugateMeans()
-
-
-def _default_weights(random_number: bool, fewest_rows: int) -> Weights:
-    if random_number:
-        return SparseDirichlet()
-    # A component without rows has the more room the more numbers describe it. A weight that n rows speak for is pulled
-    # by at most concentration / sqrt(n) of its standard errors: about half of one for five times the fewest rows.
-    return Dirichlet(1.0 + float(np.sqrt(0.5 * fewest_rows)))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FilledMixture(GaussianMixture):
     """A `GaussianMixture` in which every number is written out. Made by fitting, not by hand."""
 

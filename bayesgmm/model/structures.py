@@ -23,7 +23,7 @@ class _Structured(Covariances):
     separate = False  # whether the prior acts on separate variances
 
     def __post_init__(self) -> None:
-        self._set("prior", as_covariance_prior(self.prior, type(self).__name__))
+        self._set("prior", as_covariance_prior(self.prior, f"{type(self).__name__}.prior"))
 
     def describe(self) -> str:
         return self.prior.describe()
@@ -271,7 +271,7 @@ class Tied(Covariances):
     def __post_init__(self) -> None:
         structure = self.structure
         if not isinstance(structure, Covariances):
-            structure = Full(structure)
+            structure = Full(as_covariance_prior(structure, "Tied.structure"))
         if not isinstance(structure, _Structured):
             raise UnsupportedError(
                 "Tied", structure.describe(), "Use Tied(Full(...)), Tied(Diagonal(...)) and the like."

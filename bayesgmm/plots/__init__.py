@@ -1,4 +1,8 @@
-"""Pictures of a fit. Matplotlib is loaded by the first call, and its settings are read, never changed."""
+"""Pictures of a fit. Matplotlib is loaded by the first call, and its settings are read, never changed.
+
+Every function returns what it drew on: one ``Axes``, or an array of them where there are panels. ``ax.figure`` (or
+``axes[0].figure``) is the figure, to save it.
+"""
 
 from bayesgmm.plots.component_counts import plot_component_count
 from bayesgmm.plots.components import plot_components

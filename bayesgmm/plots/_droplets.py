@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.model import GaussianMixture
 from bayesgmm.plots._style import GREY, PALETTE
 
@@ -200,7 +201,7 @@ def channel_in(result: xr.Dataset, channel: str | None) -> str:
     if channel is None and len(there) == 1:
         return there[0]
     if channel not in there:
-        raise InputError("channel", f"got {channel!r}", f"The result has {', '.join(there)}")
+        raise InputError("channel", f"got {channel!r}", f"The result has {listed(there, show=str)}")
     return channel
 
 
@@ -208,8 +209,7 @@ def well_in(result: xr.Dataset, well: str) -> str:
     """A well of the result."""
     there = [str(name) for name in result["well"].to_numpy()]
     if well not in there:
-        shown = ", ".join(there[:12]) + (" ..." if len(there) > 12 else "")
-        raise InputError("well", f"got {well!r}", f"The result has {shown}")
+        raise InputError("well", f"got {well!r}", f"The result has {listed(there, show=str)}")
     return well
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.results import FittedMixture
 from bayesgmm.results.build import OCCUPIED
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 # Okabe & Ito (2008), apart for the colour-blind; black is left for totals and yellow cannot be seen on white. The last
 # is from Paul Tol's muted scheme.
@@ -71,10 +75,15 @@ def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str
 
 
 def feature_index(fitted: FittedMixture, feature: Any, argument: str) -> int:
-    """Column of a feature, or an error that lists what there is."""
-    if str(feature) not in fitted.feature_names:
-        raise InputError(argument, f"got {feature!r}", f"The fit has the features {list(fitted.feature_names)}")
-    return fitted.feature_names.index(str(feature))
+    """Column of a feature that is given by its name, or else by its number from 0; an error lists what there is."""
+    known = fitted.feature_names
+    # Columns of a table may be called 0, 1, ...: a name comes first.
+    if str(feature) in known:
+        return known.index(str(feature))
+    if isinstance(feature, (int, np.integer)) and not isinstance(feature, bool) and 0 <= feature < len(known):
+        return int(feature)
+    hint = f"The fit has the features {listed(known)}; give a name, or a number from 0 to {len(known) - 1}"
+    raise InputError(argument, f"got {feature!r}", hint)
 
 
 def axes_or_new(ax: Any, figsize: tuple[float, float]) -> Axes:
@@ -82,12 +91,39 @@ def axes_or_new(ax: Any, figsize: tuple[float, float]) -> Axes:
     from matplotlib.axes import Axes
 
     if ax is None:
-        from matplotlib import pyplot as plt
-
-        return plt.subplots(figsize=figsize, layout="constrained")[1]
+        return new_figure(figsize).add_subplot()
     if not isinstance(ax, Axes):
         raise InputError("ax", f"got {type(ax).__name__}", "Give one matplotlib Axes, such as plt.subplots()[1]")
     return ax
+
+
+def new_figure(figsize: tuple[float, float]) -> Figure:
+    """A figure with a layout that makes room for legends. Pyplot knows it, so that it is shown without being asked."""
+    from matplotlib import pyplot as plt
+
+    return plt.figure(figsize=figsize, layout="constrained")
+
+
+def figure_or_new(figure: Any, figsize: tuple[float, float]) -> Figure | SubFigure:
+    """`figure` itself if it is one, else a new one."""
+    from matplotlib.figure import FigureBase
+
+    if figure is None:
+        return new_figure(figsize)
+    if not isinstance(figure, FigureBase):
+        raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
+    return figure  # type: ignore[return-value]
+
+
+def panels_of(axes: Iterable[Axes]) -> NDArray[Any]:
+    """What functions with several panels return, (n_panels,).
+
+    Not their figure: a notebook shows a figure for being the last value of a cell, and once more for being open.
+    """
+    listed = list(axes)
+    panels = np.empty(len(listed), dtype=object)
+    panels[:] = listed
+    return panels
 
 
 def add_legend(ax: Axes, handles: list[Artist] | None = None, *, left: float = 1.01) -> None:

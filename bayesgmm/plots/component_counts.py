@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
 from bayesgmm.inference._readings import choices
-from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink
+from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink, new_figure, panels_of
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Nats; what is further behind the best is drawn at the edge.
 _DEPTH = 12.0
@@ -30,7 +30,9 @@ _LOSSES = {
 }
 
 
-def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None, depth: float = _DEPTH) -> Figure:
+def plot_component_count(
+    comparison: xr.Dataset, *, structure: str | None = None, depth: float = _DEPTH
+) -> NDArray[Any]:
     """Draw how far every number of components is behind the best one by each criterion.
 
     Parameters
@@ -44,32 +46,30 @@ def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None
 
     Returns
     -------
-    matplotlib.figure.Figure
-        On the left each criterion's distance from its best number of components in nats, with errors where it has
-        some; numbers that a criterion chooses are ringed. On the right, if there is evidence, the posterior
-        probability of every number, given the structure, for each width of the prior on means; a question mark where
-        the evidence is not known, and the others are what they are without that number.
+    ndarray of Axes, shape (1,) or (2,)
+        One panel, or two where there is evidence; ``[0].figure`` is their figure. On the left each criterion's
+        distance from its best number of components in nats, with errors where it has some; numbers that a
+        criterion chooses are ringed. On the right the posterior probability of every number, given the
+        structure, for each width of the prior on means; a question mark where the evidence is not known, and
+        the others are what they are without that number.
 
     Raises
     ------
     InputError
         If `comparison` is not such a table, or has no such structure.
     """
-    from matplotlib import pyplot as plt
-
     if not {"bic", "icl", "status"} <= set(getattr(comparison, "data_vars", ())):
         raise InputError("comparison", f"got {type(comparison).__name__}", "Give what compare_components returned")
     table, title = _one_structure(comparison, structure)
     with_posterior = "posterior_probability" in table
-    figure, axes = plt.subplots(
-        1, 1 + with_posterior, figsize=(13.0 if with_posterior else 7.0, 4.4), layout="constrained", squeeze=False
-    )
-    _criteria(axes[0, 0], table, depth)
+    figure = new_figure((13.0 if with_posterior else 7.0, 4.4))
+    axes = panels_of(figure.subplots(1, 1 + with_posterior, squeeze=False)[0])
+    _criteria(axes[0], table, depth)
     if with_posterior:
-        _posterior(axes[0, 1], table, title)
+        _posterior(axes[1], table, title)
     if title:
         figure.suptitle(title, fontsize="medium", x=0.01, ha="left")
-    return figure
+    return axes
 
 
 def _one_structure(comparison: xr.Dataset, structure: str | None) -> tuple[xr.Dataset, str]:

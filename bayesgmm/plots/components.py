@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import (
     CERTAIN,
@@ -20,8 +21,10 @@ from bayesgmm.plots._style import (
     check_probability,
     component_label,
     feature_index,
+    figure_or_new,
     ink,
     look,
+    panels_of,
     split_empty,
 )
 from bayesgmm.plots.density import plot_density
@@ -43,21 +46,22 @@ _RASTERIZED_FROM = 2000
 
 def plot_components(
     fit: xr.DataTree,
-    features: Sequence[str] | str | None = None,
+    features: Sequence[str | int] | str | int | None = None,
     *,
     probability: float | Sequence[float] = (0.5, 0.9),
     n_draws: int = 20,
     figure: Figure | SubFigure | None = None,
-) -> Figure | SubFigure:
+) -> NDArray[Any]:
     """Draw rows coloured by label and components as ellipses, for each pair of features.
 
     Parameters
     ----------
     fit : DataTree
         From `fit`, or read back from its file.
-    features : sequence of str, optional
-        Names of the features; all if left out, at most the first six. One feature gives `plot_density`, two give one
-        panel, more a grid with pairs below the diagonal and marginal densities on it.
+    features : sequence of str or int, optional
+        Names of the features, or their numbers from 0; all if left out, at most the first six. One feature
+        gives `plot_density`, two give one panel, more a grid with pairs below the diagonal and marginal
+        densities on it.
     probability : float or sequence of float
         How much of a component an ellipse covers: under a Normal with the component's mean and covariance (the mean of
         the posterior, or the mode under `EM`), in the two features of the panel.
@@ -68,17 +72,15 @@ def plot_components(
 
     Returns
     -------
-    Figure or SubFigure
-        Its ``axes`` hold the panels. Rows without a responsibility of at least 0.95 are larger and have an edge.
-        Components in which not half a row is expected are not drawn.
+    ndarray of Axes, shape (n_panels,)
+        The panels, row by row; ``[0].figure`` is their figure. Rows without a responsibility of at least 0.95
+        are larger and have an edge. Components in which not half a row is expected are not drawn.
 
     Raises
     ------
     InputError
         If a feature is unknown or named twice, or another argument has a value that cannot be used.
     """
-    from matplotlib.figure import FigureBase
-
     fitted = read_result(fit)
     chosen = _chosen(fitted, features)
     given = probability if isinstance(probability, (Sequence, np.ndarray)) else (probability,)
@@ -86,48 +88,43 @@ def plot_components(
     if not levels:
         raise InputError("probability", "got none", "Give one or more probabilities, such as (0.5, 0.9)")
     check_count(n_draws, "n_draws", least=0)
-    if figure is not None and not isinstance(figure, FigureBase):
-        raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     d = len(chosen)
-    if figure is None:
-        from matplotlib import pyplot as plt
-
-        sizes = {1: (8.0, 4.0), 2: (8.0, 5.0)}
-        figure = plt.figure(figsize=sizes.get(d, (2.2 * d + 1.0, 2.1 * d + 0.4)), layout="constrained")
+    sizes = {1: (8.0, 4.0), 2: (8.0, 5.0)}
+    figure = figure_or_new(figure, sizes.get(d, (2.2 * d + 1.0, 2.1 * d + 0.4)))
     if d == 1:
-        plot_density(fit, fitted.feature_names[chosen[0]], ax=figure.add_subplot())
-        return figure
+        return panels_of([plot_density(fit, fitted.feature_names[chosen[0]], ax=figure.add_subplot())])
     panels = _Panels(fit, fitted, levels, n_draws)
     if d == 2:
         ax = figure.add_subplot()
         panels.draw(ax, chosen[0], chosen[1])
         add_legend(ax, panels.handles())
         add_caveat(ax, fit)
-        return figure
-    _grid(figure, fit, panels, chosen)
+        return panels_of([ax])
+    axes = _grid(figure, fit, panels, chosen)
     if features is None and d < len(fitted.feature_names):
         figure.suptitle(f"the first {d} of {len(fitted.feature_names)} features")
-    return figure
+    return panels_of(axes)
 
 
-def _chosen(fitted: FittedMixture, features: Sequence[str] | str | None) -> list[int]:
+def _chosen(fitted: FittedMixture, features: Sequence[str | int] | str | int | None) -> list[int]:
     if features is None:
         return list(range(min(len(fitted.feature_names), _MOST_FEATURES)))
-    wanted = [features] if isinstance(features, str) else list(features)
+    wanted = list(features) if isinstance(features, Iterable) and not isinstance(features, str) else [features]
     chosen = [feature_index(fitted, feature, "features") for feature in wanted]
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(
-            "features", f"got {features!r}", f"Give different names out of {list(fitted.feature_names)}, at least one"
+            "features", f"got {features!r}", f"Give different names out of {listed(fitted.feature_names)}, at least one"
         )
     return chosen
 
 
-def _grid(figure: Figure | SubFigure, fit: xr.DataTree, panels: _Panels, chosen: list[int]) -> None:
-    d = len(chosen)
+def _grid(figure: Figure | SubFigure, fit: xr.DataTree, panels: _Panels, chosen: list[int]) -> list[Axes]:
+    d, axes = len(chosen), []
     grid = figure.add_gridspec(d, d)
     for row, i in enumerate(chosen):
         for column, j in enumerate(chosen[: row + 1]):
             ax = figure.add_subplot(grid[row, column])
+            axes.append(ax)
             if i == j:
                 plot_density(fit, panels.fitted.feature_names[i], ax=ax, legend=False)
                 ax.set_xlim(panels.limits(i))
@@ -143,6 +140,7 @@ def _grid(figure: Figure | SubFigure, fit: xr.DataTree, panels: _Panels, chosen:
     figure.align_labels()
     if (line := caveat_line(fit)) is not None:
         figure.supxlabel(line, x=0.02, ha="left", fontsize="x-small")
+    return axes
 
 
 class _Panels:

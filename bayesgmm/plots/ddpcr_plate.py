@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesgmm.plots import _droplets as drops
 from bayesgmm.plots._droplets import WARNING
-from bayesgmm.plots._style import GREY, PALETTE, ink
+from bayesgmm.plots._style import GREY, PALETTE, ink, new_figure, panels_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +25,7 @@ _NEAR = 2.0
 _AXIS = "copies per µL of reaction"
 
 
-def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
+def plot_plate(result: xr.Dataset, channel: str | None = None) -> NDArray[Any]:
     """Draw the concentration of every well with its two intervals, by sample, and controls apart.
 
     Parameters
@@ -36,19 +37,18 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
 
     Returns
     -------
-    matplotlib.figure.Figure
-        Copies per microlitre of reaction. Thick lines are statistical intervals, thin ones add the variation between
-        wells; grey steps are what the sample's estimate expects in a well at its dilution. An arrow stands for a bound
-        that is not known or 0. Flagged wells have open markers in the colour of warnings (a control without
-        positives is as it should be). Controls are in a panel of their own, with the limit of blank.
+    ndarray of Axes, shape (n_panels,)
+        The panels; ``[0].figure`` is their figure. Copies per microlitre of reaction. Thick lines are
+        statistical intervals, thin ones add the variation between wells; grey steps are what the sample's
+        estimate expects in a well at its dilution. An arrow stands for a bound that is not known or 0. Flagged
+        wells have open markers in the colour of warnings (a control without positives is as it should be).
+        Controls are in a panel of their own, with the limit of blank.
 
     Raises
     ------
     InputError
         If there is no such channel.
     """
-    from matplotlib import pyplot as plt
-
     drops.check_result(result)
     channel = drops.channel_in(result, channel)
     order = drops.by_sample(result)
@@ -58,13 +58,13 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
     widths = [max((len(row) for row in rows), default=len(controls))] + [max(len(controls), 2)] * beside
     n_rows = len(rows) + (bool(controls) and not beside)
     width = float(np.clip(2.2 + _WELL_WIDTH * sum(widths) + 0.8 * beside, 6.5, 13.5))
-    figure = plt.figure(figsize=(width, 0.5 + 3.4 * n_rows), layout="constrained")
+    figure, axes = new_figure((width, 0.5 + 3.4 * n_rows)), []
     grid = figure.add_gridspec(n_rows, len(widths), width_ratios=widths)
     for number, row in enumerate(rows):
-        ax = figure.add_subplot(grid[number, 0])
+        axes.append(ax := figure.add_subplot(grid[number, 0]))
         _panel(ax, result, row, channel, widths[0])
     if controls:
-        ax = figure.add_subplot(grid[0, 1] if beside else grid[n_rows - 1, 0])
+        axes.append(ax := figure.add_subplot(grid[0, 1] if beside else grid[n_rows - 1, 0]))
         _panel(ax, result, controls, channel, widths[-1], controls=True)
         if not beside:
             ax.set_ylabel(_AXIS)
@@ -72,7 +72,7 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
     interval = f"{100 * float(result.attrs['probability']):g} %"
     title = f"{drops.measured(result, channel)}: concentration in the wells with {interval} intervals"
     figure.suptitle(title, fontsize="medium", x=0.01, ha="left", parse_math=False)
-    return figure
+    return panels_of(axes)
 
 
 def _rows(result: xr.Dataset, wells: list[str]) -> list[list[str]]:

@@ -32,19 +32,22 @@ _MOST_DRAWS = 1000
 _MOST_ERRORS = 200
 
 
-def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | None = None, legend: bool = True) -> Axes:
+def plot_density(
+    fit: xr.DataTree, feature: str | int | None = None, *, ax: Axes | None = None, legend: bool = True
+) -> Axes:
     """Draw the data of one feature, each component's weighted density and their total.
 
     Parameters
     ----------
     fit : DataTree
         From `fit`, or read back from its file.
-    feature : str, optional
-        Name of the feature; the first one if left out. With several features the curves are marginal densities.
+    feature : str or int, optional
+        Name of the feature, or its number from 0; the first one if left out. With several features the curves are
+        marginal densities, and the title says which feature is drawn.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if left out.
     legend : bool
-        Whether to add the legend.
+        Whether to add the legend and, with several features, the title.
 
     Returns
     -------
@@ -93,6 +96,9 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     ax.set_xlabel(fitted.feature_names[j])
     ax.set_ylabel("density")
     if legend:
+        if len(fitted.feature_names) > 1:
+            title = f"{fitted.feature_names[j]}, feature {j} of 0 to {len(fitted.feature_names) - 1} (marginal density)"
+            ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
         if about_empty is not None:
             ax.plot([], [], linestyle="none", label=about_empty)
         add_legend(ax)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.numerics.merging import elbow_lines
-from bayesgmm.plots._style import GREY, ink, look
+from bayesgmm.plots._style import GREY, figure_or_new, ink, look, panels_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,7 +22,7 @@ _MOST_UPRIGHT = 40
 _LONGEST_NAME = 24
 
 
-def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
+def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None) -> NDArray[Any]:
     """Draw the tree of components and the entropy for each number of clusters.
 
     Parameters
@@ -34,11 +34,12 @@ def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None
 
     Returns
     -------
-    Figure or SubFigure
-        Its ``axes`` hold two panels. Left: components below, one step up for each merge with the entropy that it
-        leaves; the number at a merge is the overlap of the two clusters, 0 (apart) to 1 (not to be told apart). Merges
-        above the dotted line are not made: each colour is a cluster. Right: the entropy for each number of clusters,
-        the two lines of the elbow where it was used, and for fits with draws the share of them that recommend a number.
+    ndarray of Axes, shape (2,)
+        Two panels; ``[0].figure`` is their figure. Left: components below, one step up for each merge with the
+        entropy that it leaves; the number at a merge is the overlap of the two clusters, 0 (apart) to 1 (not to
+        be told apart). Merges above the dotted line are not made: each colour is a cluster. Right: the entropy
+        for each number of clusters, the two lines of the elbow where it was used, and for fits with draws the
+        share of them that recommend a number.
 
     Raises
     ------
@@ -46,22 +47,16 @@ def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None
         If `merged` does not come from `merge_components`.
     """
     import xarray as xr
-    from matplotlib.figure import FigureBase
 
     if not isinstance(merged, xr.Dataset) or "cluster_of" not in merged:
         raise InputError("merged", f"got {type(merged).__name__}", "Give what merge_components(fit) returned")
-    if figure is not None and not isinstance(figure, FigureBase):
-        raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     K = merged.sizes[names.COMPONENT]
-    if figure is None:
-        from matplotlib import pyplot as plt
-
-        figure = plt.figure(figsize=(7.5 + 0.35 * max(K - 4, 0), 4.4), layout="constrained")
+    figure = figure_or_new(figure, (7.5 + 0.35 * max(K - 4, 0), 4.4))
     tree, curve = figure.subplots(1, 2, width_ratios=(3 + 0.3 * max(K - 4, 0), 3))
     _draw_tree(tree, merged)
     _draw_curve(curve, merged)
     figure.suptitle(_wrapped(str(merged.attrs["message"])), fontsize="medium", x=0.01, ha="left")
-    return figure
+    return panels_of([tree, curve])
 
 
 def _draw_tree(ax: Axes, merged: xr.Dataset) -> None:

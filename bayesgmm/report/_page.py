@@ -147,7 +147,7 @@ def _overview(result: xr.Dataset, plate: Any) -> list[str]:
     for channel in result["channel"].to_numpy().astype(str):
         name = drops.measured(result, channel)
         out.append(f"<h3>{text(name)}</h3>")
-        out.append(picture(plot_plate(result, channel), f"Concentrations of all wells in {name}"))
+        out.append(picture(plot_plate(result, channel)[0].figure, f"Concentrations of all wells in {name}"))
         figure = plot_droplets(result, plate, channel).get_figure(root=True)
         assert figure is not None
         out.append(picture(figure, f"Droplets of all wells in {name}, coloured by the probability of being positive"))

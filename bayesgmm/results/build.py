@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm.data import Source
 from bayesgmm.engines._draws import AllDraws, ChainReport, Draws, Sampling
 from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import GaussianMixture
@@ -49,13 +50,16 @@ def build_result(
     bins: Array | None = None,
     groups: NDArray[Any] | None = None,
     known_labels: NDArray[np.intp] | None = None,
+    source: Source | None = None,
 ) -> xr.DataTree:
     """Everything but the assignments, which need a prediction from what this returns.
 
-    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins`, `groups` and
-    `known_labels` are fields of `Data`.
+    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins`, `groups`, `known_labels` and
+    `source` are fields of `Data`.
     """
     import xarray as xr
+
+    from bayesgmm.results.fit_tree import as_fit_tree
 
     if outcome.problem is not None:
         problem = outcome.problem
@@ -95,6 +99,8 @@ def build_result(
     if noise is not None and noise_scale is not None:
         constant = tables[names.CONSTANT]
         constant[_noise_name(noise)].attrs[names.NOISE_SCALE] = json.dumps(noise_scale.to_dict())
+    if source is not None:
+        tables[names.CONSTANT] = with_source(tables[names.CONSTANT], source)
     if outcome.draws is not None:
         n_chains = int(outcome.notes["n_chains"])
         tables |= _sampled(problem, outcome.draws, outcome.sampling, order, n_chains, coords)
@@ -106,13 +112,11 @@ def build_result(
         variational = {key: np.take(value, order, axes[key]) for key, value in outcome.variational.items()}
         tables[names.VARIATIONAL] = dataset(variational, coords)
     attrs: dict[str, Any] = {
-        names.MODEL: problem.declared.to_json(),
-        names.DECLARED: declared.to_json(),
+        # A tree of xarray prints its first attributes: those that people read.
         names.ENGINE: engine.name,
-        names.ENGINE_OPTIONS: json.dumps(dataclasses.asdict(engine)),  # type: ignore[call-overload]
-        names.ENGINE_REASON: reason,
         names.STATUS: outcome.status.name,
         names.STATUS_MESSAGE: outcome.status_message,
+        names.ENGINE_REASON: reason,
         names.SEED: "none" if seed is None else str(seed),
         names.PREDICTIVE_FAMILY: str(outcome.notes.get("predictive_family", "plug_in")),
         "inference_library": "bayesgmm",
@@ -135,11 +139,26 @@ def build_result(
     attrs |= {key: str(outcome.notes[key]) for key in facts if key in outcome.notes}
     if names.PARETO_K in outcome.notes:
         attrs[names.PARETO_K] = float(outcome.notes[names.PARETO_K])
-    tree = xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()})
+    attrs |= {
+        names.ENGINE_OPTIONS: json.dumps(dataclasses.asdict(engine)),  # type: ignore[call-overload]
+        names.DECLARED: declared.to_json(),
+        names.MODEL: problem.declared.to_json(),
+    }
+    tree = as_fit_tree(xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()}))
     tree.attrs.update(attrs)
     if not (outcome.sampling is not None or outcome.mixed_labels):
         tree.attrs[names.ORDER_STABLE] = int(order_is_stable(tree))
     return tree
+
+
+def with_source(rows: xr.Dataset, source: Source, *, as_coords: bool = False) -> xr.Dataset:
+    """A dataset with rows that knows the table they came from; `read.stored_source` reads it."""
+    if source.plain:
+        return rows
+    variables, text = source.stored()
+    added = {name: (names.OBS, value) for name, value in variables.items()}
+    rows = rows.assign_coords(added) if as_coords else rows.assign(added)
+    return rows.assign_attrs({names.SOURCE: text})
 
 
 def _meaning(outcome: Outcome) -> str:

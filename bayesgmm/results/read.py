@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data, group_numbers
+from bayesgmm.data import Data, Source, group_numbers
 from bayesgmm.data._labels import label_array
 from bayesgmm.model import FilledMixture, GaussianMixture
 from bayesgmm.model._spec import Spec
@@ -102,9 +102,9 @@ def check_result(fit: object, argument: str = "fit") -> None:
         )
 
 
-def read_result(fit: xr.DataTree) -> FittedMixture:
-    """Read a fit."""
-    check_result(fit)
+def read_result(fit: xr.DataTree, argument: str = "fit") -> FittedMixture:
+    """Read a fit; errors call it `argument`."""
+    check_result(fit, argument)
     model = GaussianMixture.from_json(fit.attrs[names.MODEL])
     assert isinstance(model, FilledMixture)
     point = fit[names.POINT].to_dataset()
@@ -182,6 +182,14 @@ def stored_data(fit: xr.DataTree) -> Data:
         noise_scale=None if scale is None else Spec.from_dict(json.loads(scale)),
         **{name: None if value is None else value.to_numpy() for name, value in arrays.items()},
     )
+
+
+def stored_source(rows: xr.Dataset, obs: NDArray[Any]) -> Source:
+    """The table that the rows of a dataset came from; pandas without an index where it does not say."""
+    if names.SOURCE not in rows.attrs:
+        return Source()
+    variables = {str(name): rows[name].to_numpy() for name in rows.variables if str(name).startswith(names.INDEX_LEVEL)}
+    return Source.restored(variables, rows.attrs[names.SOURCE], obs)
 
 
 def dims_in(group: xr.Dataset, name: str) -> tuple[str, ...]:

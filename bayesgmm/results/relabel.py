@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
+from bayesgmm._words import listed
 from bayesgmm.data import rows_in_units
 from bayesgmm.engines._modes import worst_r_hat
 from bayesgmm.numerics.relabelling import AMBIGUOUS, permuted, relabelling
@@ -62,7 +63,7 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
     fitted = read_result(fit)
     if fitted.draws is None:
         raise InputError("fit", "this fit has no posterior draws to relabel", "Fit with NUTS or VB")
-    pivot = fitted if reference is None else read_result(reference)
+    pivot = fitted if reference is None else read_result(reference, "reference")
     _check_reference(fitted, pivot)
     as_sampled = _as_sampled(fit)
     source = as_sampled.transpose(names.CHAIN, names.DRAW, ...)
@@ -151,13 +152,15 @@ def _check_reference(fitted: FittedMixture, reference: FittedMixture) -> None:
     if len(reference.components) != len(fitted.components) or reference.feature_names != fitted.feature_names:
         raise InputError(
             "reference",
-            f"has {len(reference.components)} components of {list(reference.feature_names)}",
-            f"The fit has {len(fitted.components)} of {list(fitted.feature_names)}; give a fit of the same shape",
+            f"has {len(reference.components)} components of {listed(reference.feature_names)}",
+            f"The fit has {len(fitted.components)} of {listed(fitted.feature_names)}; give a fit of the same shape",
         )
     if reference.groups is not None and not np.array_equal(reference.groups, fitted.groups):  # type: ignore[arg-type]
-        has = "no groups" if fitted.groups is None else f"the groups {fitted.groups.tolist()}"
+        has = "no groups" if fitted.groups is None else f"the groups {listed(fitted.groups.tolist())}"
         raise InputError(
-            "reference", f"has the groups {reference.groups.tolist()}", f"The fit has {has}; give a fit with the same"
+            "reference",
+            f"has the groups {listed(reference.groups.tolist())}",
+            f"The fit has {has}; give a fit with the same",
         )
 
 

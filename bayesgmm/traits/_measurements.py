@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import InputError
-from bayesgmm.data import Data, RowsBeside, as_data, read_labels, read_numbers
+from bayesgmm.data import Data, RowsBeside, as_data, describe_columns, read_labels, read_numbers
 from bayesgmm.model import ScaledInverseChi
 from bayesgmm.traits._equal_values import grid_step, matters, rounding_variance, spread_out
 
@@ -180,9 +180,7 @@ def _table(
     wanted = [*columns, *([individual] if individual is not None else []), *([error] if isinstance(error, str) else [])]
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
-        raise InputError(
-            "data", f"has no column {absent[0]!r}", f"Its columns are {', '.join(map(repr, frame.columns))}"
-        )
+        raise InputError("data", f"has no column {absent[0]!r}", f"It has {describe_columns(frame.columns)}")
     values = as_data(frame.select(columns).to_native()).values
     trait = columns[0] if len(columns) == 1 else _shared_name(columns)
     errors: Any = error

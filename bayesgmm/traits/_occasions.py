@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayesgmm._errors import FitError, InputError
-from bayesgmm.data import RowsBeside, as_data, read_labels
+from bayesgmm.data import RowsBeside, as_data, describe_columns, read_labels
 from bayesgmm.engines._importance import resampled
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters
@@ -149,8 +149,7 @@ def _read(data: Any, value: Any, individual: str, occasion: str, error: Any, err
         raise InputError("data", f"got {type(data).__name__}", "Give a dataframe with a row for each measurement")
     for name, column in (("individual", individual), ("occasion", occasion)):
         if column not in frame.columns:
-            listed = ", ".join(map(repr, frame.columns))
-            raise InputError(name, f"data has no column {column!r}", f"Its columns are {listed}")
+            raise InputError(name, f"data has no column {column!r}", f"It has {describe_columns(frame.columns)}")
         if frame[column].is_null().any():
             row = int(np.argmax(frame[column].is_null().to_numpy()))
             raise InputError(name, f"column {column!r} has no label in row {row}", "Say who was measured, and when")

@@ -189,7 +189,7 @@ def test_plate_is_a_collection_of_wells(folder):
 @pytest.mark.parametrize(
     ("table", "text"),
     [
-        ({"sample": ["x"]}, r"table: has no column 'well'. Its columns are 'sample'"),
+        ({"sample": ["x"]}, r"table: has no column 'well'. It has column 'sample'"),
         ({"well": ["A01"]}, r"table: has no row for A02, B01, B02"),
         ({"well": [*WELLS, "C05"], "sample": ["x"] * 5}, r"table: there are no droplets of C05"),
         ({"well": [*WELLS, "C05"], "dilution": [1.0] * 5}, r"table: there are no droplets of C05"),

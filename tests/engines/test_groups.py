@@ -528,7 +528,7 @@ def test_plots_show_all_rows_together(fits, data):
     from matplotlib import pyplot as plt
 
     fit = fits["VB"]
-    figure = bg.plots.plot_components(fit)
+    figure = bg.plots.plot_components(fit)[0].figure
     share = float(fit["point_estimate"]["weights"].mean("group")[0])  # groups are equally large
     texts = [text.get_text() for ax in figure.axes for text in ax.get_legend().get_texts()]
     assert f"component 0: weight {share:.2f}" in texts

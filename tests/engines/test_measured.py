@@ -437,7 +437,7 @@ def test_pictures_say_how_rows_were_observed():
     noisy = fitted(bg.GaussianMixture(2), two_features(("sds", "missing")))
     ax = bg.plots.plot_density(noisy)
     assert "total with the errors of measurement" in [text.get_text() for text in ax.get_legend().get_texts()]
-    figure = bg.plots.plot_components(noisy)
+    figure = bg.plots.plot_components(noisy)[0].figure
     notes = " ".join(text.get_text() for text in figure.axes[0].get_legend().get_texts())
     assert "rows miss values" in notes
     assert "errors of measurement" in notes

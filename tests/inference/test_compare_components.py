@@ -519,7 +519,7 @@ def test_structures_need_a_prior(rows):
 
 
 def test_plot(posterior):
-    figure = bg.plots.plot_component_count(posterior)
+    figure = bg.plots.plot_component_count(posterior)[0].figure
     left, right = figure.axes
     assert left.get_xlabel() == right.get_xlabel() == "number of components"
     assert left.get_ylabel() == "behind its best (nats)"
@@ -546,11 +546,11 @@ def test_plot(posterior):
 
 
 def test_plot_of_structures(faithful):
-    figure = bg.plots.plot_component_count(faithful)
+    figure = bg.plots.plot_component_count(faithful)[0].figure
     assert len(figure.axes) == 1
     # The title is that of the structure with the lowest BIC.
     assert figure.get_suptitle().startswith("tied covariances (of all structures BIC: tied 3")
-    other = bg.plots.plot_component_count(faithful, structure="spherical", depth=40.0)
+    other = bg.plots.plot_component_count(faithful, structure="spherical", depth=40.0)[0].figure
     assert other.get_suptitle().startswith("spherical covariances")
     assert other.axes[0].get_ylim()[0] < -40
     for each in (figure, other):

@@ -178,6 +178,37 @@ def test_long_equal_vectors_are_printed_short():
     assert str(HalfNormal([1.0, 2.0])) == "HalfNormal((1, 2))"
 
 
+def test_many_numbers_are_printed_in_part():
+    assert str(HalfNormal(np.arange(1.0, 17.0))).count(",") == 15
+    assert str(HalfNormal(np.arange(1.0, 18.0))) == "HalfNormal((1, 2, ..., 17))"
+    model = GaussianMixture(2, covariances=InverseWishart(50, np.eye(30) + 0.5), means=NormalMeans(np.arange(30.0), 1))
+    assert "[(1.5, 0.5, ..., 0.5), (0.5, 1.5, ..., 0.5), ..., (0.5, 0.5, ..., 1.5)]" in str(model)
+    assert max(map(len, str(model).splitlines())) <= 130
+
+
+@pytest.mark.parametrize(
+    ("model", "left_out", "symbols"),
+    [
+        (GaussianMixture(3), "weights, means and covariances", ["d", "df", "W"]),
+        (GaussianMixture(2, weights=Dirichlet(1.0), covariances=InverseWishart(5, 1.0)), "means", []),
+        (GaussianMixture(2, means=Flat(), weights=Flat(), covariances=Flat()), None, []),
+        (GaussianMixture(2, weights=StickBreaking(1.0)), "means and covariances", ["d"]),
+    ],
+)
+def test_a_declaration_in_a_cell_prints_what_will_be_used(model, left_out, symbols):
+    first, *body, last = repr(model).splitlines()
+    assert first == f"Gaussian mixture of {model.n_components} components"
+    assert "None" not in repr(model)
+    if symbols:
+        assert last.startswith(f"where {symbols[0]} = ")
+        assert [part.split(" = ")[0] for part in last.removeprefix("where ").split(", ")] == symbols
+    said = [line for line in [*body, last] if line.startswith("Left out and filled in by weak priors")]
+    assert said == (
+        [] if left_out is None else [f"Left out and filled in by weak priors learnt from the data: {left_out}"]
+    )
+    assert len(repr(model).splitlines()) <= 9
+
+
 # ---- symmetries and counts -------------------------------------------------------------------------------------
 
 

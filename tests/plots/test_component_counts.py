@@ -28,7 +28,7 @@ def comparison():
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
 def test_bars_are_probabilities_within_the_structure_that_is_drawn(comparison, structure):
-    figure = bg.plots.plot_component_count(comparison, structure=structure)
+    figure = bg.plots.plot_component_count(comparison, structure=structure)[0].figure
     heights = [bar.get_height() for bar in figure.axes[1].patches if isinstance(bar, Rectangle)]
     of_scales = np.reshape(heights, (comparison.sizes["mean_scale"], 2))
     np.testing.assert_allclose(of_scales.sum(axis=1), 1.0)
@@ -41,7 +41,7 @@ def test_a_number_without_evidence_is_marked_and_named(comparison):
     missing = known.where((known["n_components"] != 2) | (known["mean_scale"] != 1.0))
     figure = bg.plots.plot_component_count(
         comparison.assign(log_evidence=missing, reliable=np.isfinite(missing)), structure="full"
-    )
+    )[0].figure
     ax = figure.axes[1]
     (marks,) = [line for line in ax.lines if len(line.get_xdata())]
     assert marks.get_marker() == "$?$"
@@ -53,12 +53,12 @@ def test_a_number_without_evidence_is_marked_and_named(comparison):
 
 def test_where_all_evidence_is_known_nothing_is_marked(comparison):
     assert comparison["reliable"].sel(structure="full").all()
-    ax = bg.plots.plot_component_count(comparison, structure="full").figure.axes[1]
+    ax = bg.plots.plot_component_count(comparison, structure="full")[1]
     assert not any(len(line.get_xdata()) for line in ax.lines)
     assert len(ax.get_legend().get_texts()) == comparison.sizes["mean_scale"]
 
 
 def test_the_lower_edge_says_that_it_stands_for_more(comparison):
-    figure = bg.plots.plot_component_count(comparison, structure="full", depth=4.0)
+    figure = bg.plots.plot_component_count(comparison, structure="full", depth=4.0)[0].figure
     assert figure.axes[0].get_yticklabels()[-1].get_text() == "≤ −4"
     plt.close(figure)

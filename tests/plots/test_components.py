@@ -11,17 +11,17 @@ def of_kind(ax, kind):
 
 
 def test_one_feature_falls_back_on_the_density(fits):
-    figure = bg.plots.plot_components(fits["1 VB"])
+    figure = bg.plots.plot_components(fits["1 VB"])[0].figure
     (ax,) = figure.axes
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("velocity", "density")
-    (ax,) = bg.plots.plot_components(fits["2 EM"], "waiting").axes
+    (ax,) = bg.plots.plot_components(fits["2 EM"], "waiting")
     assert ax.get_xlabel() == "waiting"
 
 
 @pytest.mark.parametrize("name", ["2 VB", "2 EM"])
 def test_two_features_give_one_panel(fits, name):
     fit = fits[name]
-    (ax,) = bg.plots.plot_components(fit).axes
+    (ax,) = bg.plots.plot_components(fit)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("eruptions", "waiting")
     assert sum(len(points.get_offsets()) for points in of_kind(ax, PathCollection)) == 272
     assert len(ax.lines) == 2 * 2
@@ -33,13 +33,13 @@ def test_two_features_give_one_panel(fits, name):
 
 
 def test_order_of_features_is_the_order_asked_for(fits):
-    (ax,) = bg.plots.plot_components(fits["4 VB"], ["petal_width", "sepal_length"]).axes
+    (ax,) = bg.plots.plot_components(fits["4 VB"], ["petal_width", "sepal_length"])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("petal_width", "sepal_length")
 
 
 def test_ellipses_cover_what_they_say(fits):
     fit = fits["4 EM"]
-    (ax,) = bg.plots.plot_components(fit, ["petal_width", "sepal_length"], probability=(0.5, 0.9)).axes
+    (ax,) = bg.plots.plot_components(fit, ["petal_width", "sepal_length"], probability=(0.5, 0.9))
     point = fit["point_estimate"].sel(feature=["petal_width", "sepal_length"])
     rng = np.random.default_rng(1)
     for k in range(3):
@@ -61,7 +61,7 @@ def _inside(polygon, x):
 
 def test_uncertain_rows_are_larger_and_have_an_edge(fits):
     fit = fits["4 VB"]
-    (ax,) = bg.plots.plot_components(fit, ["petal_length", "petal_width"]).axes
+    (ax,) = bg.plots.plot_components(fit, ["petal_length", "petal_width"])
     own = fit["assignments"]["responsibilities"].max("component").to_numpy()
     edged = [points for points in of_kind(ax, PathCollection) if points.get_linewidths()[0] > 0]
     plain = [points for points in of_kind(ax, PathCollection) if points.get_linewidths()[0] == 0]
@@ -71,7 +71,7 @@ def test_uncertain_rows_are_larger_and_have_an_edge(fits):
 
 @pytest.mark.parametrize("name", ["4 VB", "4 EM"])
 def test_more_features_give_the_lower_triangle(fits, name):
-    figure = bg.plots.plot_components(fits[name])
+    figure = bg.plots.plot_components(fits[name])[0].figure
     assert len(figure.axes) == 4 * 5 / 2
     features = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     assert [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()] == features
@@ -88,7 +88,7 @@ def test_only_the_first_features_of_many_are_drawn_and_said_so():
     x = np.random.default_rng(0).normal(size=(60, 8))
     engine = bg.EM(n_init=4, n_polish=1)
     fit = bg.fit(bg.GaussianMixture(1), x, engine=engine, random_seed=0, progressbar=False)
-    figure = bg.plots.plot_components(fit)
+    figure = bg.plots.plot_components(fit)[0].figure
     assert len(figure.axes) == 21
     assert figure.get_suptitle() == "the first 6 of 8 features"
 
@@ -96,8 +96,8 @@ def test_only_the_first_features_of_many_are_drawn_and_said_so():
 def test_draws_into_a_figure_that_is_given(fits):
     whole = plt.figure(figsize=(18, 9), layout="constrained")
     left, right = whole.subfigures(1, 2)
-    assert bg.plots.plot_components(fits["2 VB"], figure=left) is left
-    assert bg.plots.plot_components(fits["4 EM"], figure=right) is right
+    assert bg.plots.plot_components(fits["2 VB"], figure=left)[0].figure is left
+    assert bg.plots.plot_components(fits["4 EM"], figure=right)[0].figure is right
     assert len(whole.axes) == 1 + 10
     plain = plt.figure()
     bg.plots.plot_components(fits["2 VB"], figure=plain)
@@ -107,10 +107,10 @@ def test_draws_into_a_figure_that_is_given(fits):
 
 
 def test_number_of_ellipses_follows_the_arguments(fits):
-    (ax,) = bg.plots.plot_components(fits["2 VB"], probability=0.8, n_draws=0).axes
+    (ax,) = bg.plots.plot_components(fits["2 VB"], probability=0.8, n_draws=0)
     assert len(ax.lines) == 2
     assert of_kind(ax, LineCollection) == []
-    (ax,) = bg.plots.plot_components(fits["2 VB"], n_draws=10**6).axes
+    (ax,) = bg.plots.plot_components(fits["2 VB"], n_draws=10**6)
     n_draws = fits["2 VB"]["posterior"].sizes["chain"] * fits["2 VB"]["posterior"].sizes["draw"]
     assert [len(lines.get_segments()) for lines in of_kind(ax, LineCollection)] == [n_draws, n_draws]
 
@@ -118,7 +118,10 @@ def test_number_of_ellipses_follows_the_arguments(fits):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"features": ["waiting", "size"]}, r"features: got 'size'\. The fit has .*'eruptions', 'waiting'"),
+        (
+            {"features": ["waiting", "size"]},
+            r"features: got 'size'\. The fit has the features 'eruptions' and 'waiting'; give",
+        ),
         ({"features": ["waiting", "waiting"]}, r"features: got \['waiting', 'waiting'\]\. Give different names"),
         ({"features": []}, r"features: got \[\]\. Give different names"),
         ({"probability": 90}, r"probability: got 90\. Give a probability greater than 0 and less than 1"),

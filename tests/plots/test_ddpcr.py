@@ -114,7 +114,7 @@ def test_thinning_keeps_what_is_rare(both):
 
 def test_plate_has_both_intervals_of_every_well(both):
     _, result = both
-    figure = bg.plots.plot_plate(result, "Ch1")
+    figure = bg.plots.plot_plate(result, "Ch1")[0].figure
     samples, controls = figure.axes
     names = [tick.get_text() for ax in figure.axes for tick in ax.get_xticklabels()]
     assert sorted(names) == sorted(result["well"].values)
@@ -134,10 +134,10 @@ def test_plate_has_both_intervals_of_every_well(both):
 
 def test_plate_without_controls_and_of_many_wells(both):
     _, result = both
-    assert len(bg.plots.plot_plate(result.sel(well=["A01", "B01"]), "Ch1").axes) == 1
+    assert len(bg.plots.plot_plate(result.sel(well=["A01", "B01"]), "Ch1")) == 1
     many = result.isel(well=np.arange(60) % 4)
     many = many.assign_coords(well=[f"{'ABCDE'[i // 12]}{i % 12 + 1:02d}" for i in range(60)])
-    figure = bg.plots.plot_plate(many, "Ch1")
+    figure = bg.plots.plot_plate(many, "Ch1")[0].figure
     assert len(figure.axes) == 2
     assert sum(len(ax.get_xticks()) for ax in figure.axes) == 60
 

@@ -124,7 +124,10 @@ def test_ink_follows_the_style(fits):
 
 
 def test_errors_name_argument_value_and_remedy(fits):
-    with pytest.raises(bg.InputError, match=r"feature: got 'wating'\. The fit has .*'eruptions', 'waiting'"):
+    with pytest.raises(
+        bg.InputError,
+        match=r"feature: got 'wating'\. The fit has the features 'eruptions' and 'waiting'; give",
+    ):
         bg.plots.plot_density(fits["2 VB"], "wating")
     axes = plt.subplots(1, 2)[1]
     with pytest.raises(bg.InputError, match=r"ax: got ndarray\. Give one matplotlib Axes"):
@@ -133,10 +136,24 @@ def test_errors_name_argument_value_and_remedy(fits):
         bg.plots.plot_density({})
 
 
+def test_a_feature_is_given_by_name_or_number_and_the_picture_says_which(fits):
+    by_name, by_number = (bg.plots.plot_density(fits["4 EM"], each) for each in ("petal_length", 2))
+    assert by_name.get_xlabel() == by_number.get_xlabel() == "petal_length"
+    assert by_name.get_title(loc="left") == "petal_length, feature 2 of 0 to 3 (marginal density)"
+    np.testing.assert_array_equal(by_name.lines[0].get_ydata(), by_number.lines[0].get_ydata())
+    assert bg.plots.plot_density(fits["4 EM"]).get_xlabel() == "sepal_length"
+    assert bg.plots.plot_density(fits["1 EM"]).get_title(loc="left") == ""
+    (ax,) = bg.plots.plot_components(fits["4 EM"], [3, "sepal_width"])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("petal_width", "sepal_width")
+    for wrong in (4, -1, True, 1.0):
+        with pytest.raises(bg.InputError, match=rf"feature: got {wrong}\. .* a number from 0 to 3"):
+            bg.plots.plot_density(fits["4 EM"], wrong)
+
+
 def test_intervals_that_are_too_narrow_are_said_below_the_axes(fits):
     for name in ("1 VB", "1 EM", "2 VB", "2 EM", "4 VB"):
         found = [bg.plots.plot_density(fits[name]).texts, bg.plots.plot_responsibilities(fits[name]).texts]
-        figure = bg.plots.plot_components(fits[name])
+        figure = bg.plots.plot_components(fits[name])[0].figure
         found.append([*figure.texts, *(text for ax in figure.axes for text in ax.texts)])
         for each in found:
             said = sum("Intervals of VB are too narrow" in text.get_text() for text in each)

@@ -14,7 +14,7 @@ def texts(ax):
 
 
 def test_tree_has_a_bar_for_each_merge_with_its_overlap(merged):
-    tree, curve = bg.plots.plot_merging(merged).axes
+    tree, curve = bg.plots.plot_merging(merged)
     bars = [line for line in tree.lines if len(line.get_xdata()) == 2 and np.ptp(line.get_ydata()) == 0]
     bars = [line for line in bars if line.get_linestyle() != ":"]
     assert sorted(line.get_ydata()[0] for line in bars) == [1, 2]
@@ -27,7 +27,7 @@ def test_tree_has_a_bar_for_each_merge_with_its_overlap(merged):
 def test_branches_do_not_cross(sparse):
     """Leaves of a cluster stand side by side at every number of clusters."""
     merged = bg.merge_components(sparse)
-    tree, _ = bg.plots.plot_merging(merged).axes
+    tree, _ = bg.plots.plot_merging(merged)
     names = [str(name) for name in merged["component"].to_numpy()]
     order = [names.index(tick.get_text()) for tick in tree.get_xticklabels()]
     for n in range(1, len(names) + 1):
@@ -36,7 +36,7 @@ def test_branches_do_not_cross(sparse):
 
 
 def test_curve_is_the_entropy(merged):
-    _, curve = bg.plots.plot_merging(merged).axes
+    _, curve = bg.plots.plot_merging(merged)
     np.testing.assert_allclose(curve.lines[0].get_xdata(), [1, 2, 3])
     np.testing.assert_allclose(curve.lines[0].get_ydata(), merged["entropy"])
     shares = merged["probability"].to_numpy()
@@ -48,7 +48,7 @@ def test_curve_is_the_entropy(merged):
 def test_elbow_is_drawn_where_it_was_used(sparse, merged):
     several = bg.merge_components(sparse)
     for each in (several, merged):
-        _, curve = bg.plots.plot_merging(each).axes
+        _, curve = bg.plots.plot_merging(each)
         legend = [text.get_text() for text in curve.get_legend().get_texts()]
         used = not isinstance(each.attrs["elbow"], str)
         assert any(text.startswith("elbow") for text in legend) == used
@@ -56,18 +56,18 @@ def test_elbow_is_drawn_where_it_was_used(sparse, merged):
 
 
 def test_a_number_that_was_asked_for_and_one_component(fits):
-    figure = bg.plots.plot_merging(bg.merge_components(fits["2 EM"], n_clusters=1))
+    figure = bg.plots.plot_merging(bg.merge_components(fits["2 EM"], n_clusters=1))[0].figure
     assert "as asked: 1" in [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["short", "long"]
     one = bg.fit(bg.GaussianMixture(1), [[1.0], [2.0], [4.0]], random_seed=0)
-    bg.plots.plot_merging(bg.merge_components(one)).canvas.draw()
+    bg.plots.plot_merging(bg.merge_components(one))[0].figure.canvas.draw()
 
 
 def test_draws_into_a_figure(merged):
     from matplotlib import pyplot as plt
 
     figure = plt.figure()
-    assert bg.plots.plot_merging(merged, figure=figure) is figure
+    assert bg.plots.plot_merging(merged, figure=figure)[0].figure is figure
     assert len(figure.axes) == 2
 
 
