@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 from bayesgmm._errors import BayesGMMError
+from bayesgmm._version import version
 from bayesgmm.cli import _ddpcr
 
 BAD_INPUT = 2
@@ -50,14 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bayesgmm", description="Bayesian Gaussian mixtures from the command line.")
-    parser.add_argument("--version", action="version", version=f"bayesgmm {_version()}")
+    parser.add_argument("--version", action="version", version=f"bayesgmm {version()}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="")
     _ddpcr.add_to(commands)
     return parser
-
-
-def _version() -> str:
-    try:
-        return metadata.version("bayesgmm")
-    except metadata.PackageNotFoundError:
-        return "(version unknown)"

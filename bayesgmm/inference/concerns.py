@@ -12,7 +12,7 @@ from bayesgmm.engines._importance import WORST_PARETO_K
 from bayesgmm.engines._support import gain_of_last
 from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.inference.summaries import label_rows, rows_needed
-from bayesgmm.results.read import read_result
+from bayesgmm.results.read import fitted_mixture
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +34,7 @@ class UncalibratedWarning(UserWarning):
 
 def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
-    fitted = read_result(fit)
+    fitted = fitted_mixture(fit)
     # With a prior on K nobody asked for so many components.
     if names.ALL_DRAWS in fit.children or fitted.model.weights.empties:
         return ""

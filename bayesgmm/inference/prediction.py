@@ -79,10 +79,10 @@ def assignments(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
     Above 100,000 rows responsibilities are left out, because nobody may want so many numbers: labels, how probable each
     of them is and the expected rows of the components are there, all at the point estimate.
     """
-    from bayesgmm.results import read_result
+    from bayesgmm.results import fitted_mixture
     from bayesgmm.results.build import dataset
 
-    fitted = read_result(fit)
+    fitted = fitted_mixture(fit)
     table = _rows(fit, fitted, None)
     units = np.ones(table.n_obs) if table.counts is None else table.counts
     if table.n_obs <= MANY_ROWS:
@@ -105,7 +105,10 @@ def responsibilities_of(fit: xr.DataTree) -> Array:
     """Responsibilities (obs, component) of the fitted rows: those in ``assignments``, or predicted if it has none."""
     assigned = fit[names.ASSIGNMENTS].to_dataset()
     if "responsibilities" not in assigned:
-        assigned = predict(fit)
+        from bayesgmm.results import fitted_mixture
+
+        fitted = fitted_mixture(fit)
+        assigned = summary_dataset(fitted, _rows(fit, fitted, None), Progress(False), with_density=False)
     return assigned["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
 
 

@@ -169,7 +169,7 @@ def _check_whole(argument: str, value: Any, *, least: int) -> None:
 def _from_fit(fit: Any, rng: np.random.Generator, like: Data | None) -> tuple[Any, ...]:
     from bayesgmm.results import read_result
 
-    fitted = read_result(fit)
+    fitted = read_result(fit, "model_or_fit")
     if fitted.groups is not None:
         if like is None:
             raise InputError(

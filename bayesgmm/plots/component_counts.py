@@ -9,6 +9,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm.inference._readings import choices
 from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,8 +58,7 @@ def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None
     """
     from matplotlib import pyplot as plt
 
-    if not {"bic", "icl", "status"} <= set(getattr(comparison, "data_vars", ())):
-        raise InputError("comparison", f"got {type(comparison).__name__}", "Give what compare_components returned")
+    check_table(comparison, "compare_components", "comparison", needs=("bic", "icl", "status"))
     table, title = _one_structure(comparison, structure)
     with_posterior = "posterior_probability" in table
     figure, axes = plt.subplots(

@@ -11,6 +11,7 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.numerics.merging import elbow_lines
 from bayesgmm.plots._style import GREY, ink, look
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,11 +46,9 @@ def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None
     InputError
         If `merged` does not come from `merge_components`.
     """
-    import xarray as xr
     from matplotlib.figure import FigureBase
 
-    if not isinstance(merged, xr.Dataset) or "cluster_of" not in merged:
-        raise InputError("merged", f"got {type(merged).__name__}", "Give what merge_components(fit) returned")
+    check_table(merged, "merge_components", "merged", needs=("cluster_of",))
     if figure is not None and not isinstance(figure, FigureBase):
         raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     K = merged.sizes[names.COMPONENT]

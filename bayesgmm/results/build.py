@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm._version import version
 from bayesgmm.engines._draws import AllDraws, ChainReport, Draws, Sampling
 from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem, StartReport
 from bayesgmm.model import GaussianMixture
@@ -114,7 +114,7 @@ def build_result(
         names.SEED: "none" if seed is None else str(seed),
         names.PREDICTIVE_FAMILY: str(outcome.notes.get("predictive_family", "plug_in")),
         "inference_library": "bayesgmm",
-        "inference_library_version": importlib.metadata.version("bayesgmm"),
+        names.LIBRARY_VERSION: version(),
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
