@@ -68,6 +68,7 @@ from bayesgmm.model import (
     WarpedMeans,
     warped_normal,
 )
+from bayesgmm.results.files import load, save
 from bayesgmm.results.relabel import relabel
 
 __all__ = [
@@ -143,6 +144,7 @@ __all__ = [
     "diagnose",
     "fit",
     "impute",
+    "load",
     "log_evidence",
     "merge_components",
     "occupied_components",
@@ -150,6 +152,7 @@ __all__ = [
     "predict",
     "relabel",
     "report",
+    "save",
     "simulate",
     "standard_errors",
     "summary",

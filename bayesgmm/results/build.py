@@ -201,7 +201,8 @@ def dataset(
 
     grouped = names.GROUP in coords
     data = {
-        name: ((*leading, *names.dims_of(name, grouped=grouped)), np.asarray(value))
+        # Sums depend on the order in memory, and what comes back from a file has this one.
+        name: ((*leading, *names.dims_of(name, grouped=grouped)), np.asarray(value, order="C"))
         for name, value in variables.items()
     }
     used = {dim for dims, _ in data.values() for dim in dims}

@@ -12,7 +12,7 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm._version import version
 from bayesgmm.results.draws import check_selected
-from bayesgmm.results.seal import FIT, array_checksum, attribute_checksum, seal_checksum, tables_of
+from bayesgmm.results.seal import FIT, array_checksum, attribute_checksum, seal_checksum, sorted_checksum, tables_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -78,6 +78,23 @@ def check_table(table: object, what: str, argument: str, *, needs: tuple[str, ..
         raise InputError(argument, f"has no {absent[0]!r}", give)
 
 
+def check_any(result: xr.DataTree | xr.Dataset, argument: str) -> None:
+    """Raise where a result, of whatever function, is not what was written; a table that says nothing of itself may be.
+
+    Raises
+    ------
+    InputError
+        For a tree that is no fit, or a fit or a table that was changed.
+    """
+    import xarray as xr
+
+    what = result.attrs.get(names.RESULT_OF)
+    if isinstance(result, xr.DataTree):
+        check_result(result, argument)
+    elif what is not None:
+        check_table(result, str(what), argument)
+
+
 def _check_contents(result: xr.DataTree | xr.Dataset, what: str, argument: str, give: str) -> set[tuple[str, str]]:
     """Raise unless all that was written is there; returns groups and names of arrays of which a part was selected."""
     attrs = result.attrs
@@ -94,6 +111,7 @@ def _check_contents(result: xr.DataTree | xr.Dataset, what: str, argument: str, 
         where = f" of {group!r}" if group else ""
         _check_attributes(tables[group].attrs, written["attributes"], where, argument, again)
         variables = tables[group].variables
+        moved = set() if what == FIT else _reordered(variables, written["variables"])
         for name, described in written["variables"].items():
             if name not in variables:
                 if what == FIT:
@@ -102,7 +120,9 @@ def _check_contents(result: xr.DataTree | xr.Dataset, what: str, argument: str, 
             variable = variables[name]
             own = f" of {_path(group, name)}"
             _check_attributes(variable.attrs, described.get("attributes", {}), own, argument, again)
-            if _is_selection(variable, described, what, _path(group, name), argument, again):
+            path = _path(group, name)
+            if moved & set(variable.dims) or _is_selection(variable, described, what, path, argument, again):
+                _check_finite(variable, described, path, argument, again)
                 selected.add((group, name))
     return selected
 
@@ -158,12 +178,28 @@ def _is_selection(variable: Any, described: Mapping[str, Any], what: str, path: 
         if array_checksum(values) != described["checksum"]:
             raise InputError(argument, f"{path} is not what was written{_what_is_wrong(values)}", again)
         return False
-    if 0 in here.values() or any(here[dim] > sizes[dim] for dim in here):
+    if 0 in here.values() or (what == FIT and any(here[dim] > sizes[dim] for dim in here)):
         raise InputError(argument, f"{path} has the shape {here} and not {sizes}", again)
+    return True
+
+
+def _reordered(variables: Mapping[Any, Any], written: Mapping[str, Any]) -> set[str]:
+    """Dimensions whose labels are all there, in another order."""
+    found = set()
+    for name, described in written.items():
+        if "sorted" in described and name in variables:
+            values = variables[name].to_numpy()
+            as_written = list(values.shape) == described["shape"] and array_checksum(values) == described["checksum"]
+            if not as_written and sorted_checksum(values) == described["sorted"]:
+                found.add(name)
+    return found
+
+
+def _check_finite(variable: Any, described: Mapping[str, Any], path: str, argument: str, again: str) -> None:
+    """What can be told of every array of which a part was selected."""
     values = variable.to_numpy()
     if described["finite"] and values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(argument, f"{path} is not what was written{_what_is_wrong(values)}", again)
-    return True
 
 
 def _what_is_wrong(values: np.ndarray) -> str:

@@ -35,7 +35,7 @@ def sealed[T: (xr.DataTree, xr.Dataset)](result: T, what: str) -> T:
     contents = {
         name: {
             "attributes": _checksums(table.attrs),
-            "variables": {key: _described(cast("xr.Variable", value)) for key, value in table.variables.items()},
+            "variables": {key: _described(key, cast("xr.Variable", value)) for key, value in table.variables.items()},
         }
         for name, table in tables_of(result)
         if name not in names.ADDED
@@ -83,7 +83,12 @@ def array_checksum(values: NDArray[Any]) -> int:
     return zlib.crc32(content, zlib.crc32(head))
 
 
-def _described(variable: xr.Variable) -> dict[str, Any]:
+def sorted_checksum(values: NDArray[Any]) -> int:
+    """That of the same labels in whatever order."""
+    return array_checksum(np.sort(values.astype(np.str_) if values.dtype.kind in "OT" else values))
+
+
+def _described(name: str, variable: xr.Variable) -> dict[str, Any]:
     values = variable.to_numpy()
     described: dict[str, Any] = {
         "dims": list(variable.dims),
@@ -91,6 +96,8 @@ def _described(variable: xr.Variable) -> dict[str, Any]:
         "checksum": array_checksum(values),
         "finite": bool(np.isfinite(values).all()) if values.dtype.kind in "fiub" else True,
     }
+    if variable.dims == (name,):
+        described["sorted"] = sorted_checksum(values)
     if variable.attrs:
         described["attributes"] = _checksums(variable.attrs)
     return described
