@@ -25,9 +25,11 @@ from bayesgmm.inference.merging import merge_components
 from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prediction import predict
+from bayesgmm.inference.prior_groups import add_log_prior, add_prior
 from bayesgmm.inference.simulation import simulate
 from bayesgmm.inference.standard_errors import standard_errors
 from bayesgmm.inference.summaries import occupied_components, summary
+from bayesgmm.inference.to_arviz import to_arviz
 from bayesgmm.model import (
     LKJ,
     Beta,
@@ -129,7 +131,9 @@ __all__ = [
     "WarpedCovariances",
     "WarpedMeans",
     "add_log_likelihood",
+    "add_log_prior",
     "add_posterior_predictive",
+    "add_prior",
     "align",
     "as_data",
     "best_partition",
@@ -156,6 +160,7 @@ __all__ = [
     "simulate",
     "standard_errors",
     "summary",
+    "to_arviz",
     "to_pymc",
     "traits",
     "warped_normal",

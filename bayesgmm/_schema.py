@@ -110,9 +110,9 @@ BY_SLOT: dict[str, tuple[str, ...]] = {
 }
 SAMPLED_GROUPS = (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE)
 
-LOG_PRIOR = "log_prior"
+LOG_PRIOR, PRIOR = "log_prior", "prior"
 # Groups that verbs add for ArviZ. Nothing here reads them, and they may be taken out again.
-ADDED = (LOG_LIKELIHOOD, LOG_PRIOR, POSTERIOR_PREDICTIVE)
+ADDED = (LOG_LIKELIHOOD, LOG_PRIOR, PRIOR, POSTERIOR_PREDICTIVE)
 
 # Raised whenever a result of before can no longer be read, or means something else.
 SCHEMA_VERSION = 1
