@@ -3,7 +3,7 @@
 from bayesgmm import datasets, ddpcr, plots, report, traits
 from bayesgmm._errors import BayesGMMError, FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
-from bayesgmm._version import package_version
+from bayesgmm._version import version as _installed_version
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines.em import EM
 from bayesgmm.engines.gibbs import Gibbs
@@ -27,9 +27,11 @@ from bayesgmm.inference.merging import merge_components
 from bayesgmm.inference.opening import to_pymc
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prediction import predict
+from bayesgmm.inference.prior_groups import add_log_prior, add_prior
 from bayesgmm.inference.simulation import simulate
 from bayesgmm.inference.standard_errors import standard_errors
 from bayesgmm.inference.summaries import occupied_components, summary
+from bayesgmm.inference.to_arviz import to_arviz
 from bayesgmm.model import (
     LKJ,
     Beta,
@@ -70,9 +72,10 @@ from bayesgmm.model import (
     WarpedMeans,
     warped_normal,
 )
+from bayesgmm.results.files import load, save
 from bayesgmm.results.relabel import relabel
 
-__version__ = package_version()
+__version__ = _installed_version()
 
 __all__ = [
     "EM",
@@ -133,7 +136,9 @@ __all__ = [
     "WarpedCovariances",
     "WarpedMeans",
     "add_log_likelihood",
+    "add_log_prior",
     "add_posterior_predictive",
+    "add_prior",
     "align",
     "as_data",
     "assignments",
@@ -149,6 +154,7 @@ __all__ = [
     "diagnose",
     "fit",
     "impute",
+    "load",
     "log_evidence",
     "merge_components",
     "occupied_components",
@@ -156,9 +162,11 @@ __all__ = [
     "predict",
     "relabel",
     "report",
+    "save",
     "simulate",
     "standard_errors",
     "summary",
+    "to_arviz",
     "to_pymc",
     "traits",
     "warped_normal",

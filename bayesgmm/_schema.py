@@ -111,7 +111,17 @@ BY_SLOT: dict[str, tuple[str, ...]] = {
 }
 SAMPLED_GROUPS = (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE)
 
-# Root attributes.
+LOG_PRIOR, PRIOR = "log_prior", "prior"
+# Groups that verbs add for ArviZ. Nothing here reads them, and they may be taken out again.
+ADDED = (LOG_LIKELIHOOD, LOG_PRIOR, PRIOR, POSTERIOR_PREDICTIVE)
+
+# Raised whenever a result of before can no longer be read, or means something else.
+SCHEMA_VERSION = 1
+# Root attributes that say what a result is: its schema version, which function returned it, what is in it with a
+# checksum of each array and attribute, and a checksum of these three.
+SCHEMA, RESULT_OF, CONTENTS, CHECKSUM = "schema_version", "result_of", "contents", "contents_checksum"
+# Other root attributes.
+LIBRARY_VERSION = "inference_library_version"
 MODEL, DECLARED = "model", "declared_model"
 ENGINE, ENGINE_OPTIONS, ENGINE_REASON = "engine", "engine_options", "engine_reason"
 STATUS, STATUS_MESSAGE, SEED = "status", "status_message", "random_seed"

@@ -29,12 +29,16 @@ def test_version_of_a_folder_of_sources(monkeypatch, tmp_path):
         raise _version.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(_version.metadata, "version", absent)
-    assert _version.package_version() == PROJECT["version"]
+    _version.version.cache_clear()
+    assert _version.version() == PROJECT["version"]
     monkeypatch.setattr(_version, "__file__", str(tmp_path / "bayesgmm" / "_version.py"))
-    assert _version.package_version() == "unknown"
+    _version.version.cache_clear()
+    assert _version.version() == "unknown"
     for text in ('[project]\nname = "other"\nversion = "9"\n', "[project", "[tool]\nx = 1\n"):
         (tmp_path / "pyproject.toml").write_text(text)
-        assert _version.package_version() == "unknown"
+        _version.version.cache_clear()
+        assert _version.version() == "unknown"
+    _version.version.cache_clear()
 
 
 def test_types_are_announced():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bayesgmm._errors import BayesGMMError
-from bayesgmm._version import package_version
+from bayesgmm._version import version
 from bayesgmm.cli import _ddpcr
 
 BAD_INPUT = 2
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bayesgmm", description="Bayesian Gaussian mixtures from the command line.")
-    parser.add_argument("--version", action="version", version=f"bayesgmm {package_version()}")
+    parser.add_argument("--version", action="version", version=f"bayesgmm {version()}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="command")
     _ddpcr.add_to(commands)
     return parser

@@ -173,9 +173,11 @@ def quantify(
                 )
     rng = np.random.default_rng(seeds[-2])
     out = _dataset(plate, fits, pairs, volume, probability, rng)
+    from bayesgmm.results import sealed
+
     if engine is not None:
         out.attrs["engine"] = f"{engine!r} in {', '.join(sampled_wells)}"
-    return out
+    return sealed(out, "ddpcr.quantify")
 
 
 def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:

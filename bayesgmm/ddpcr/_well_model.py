@@ -50,6 +50,7 @@ def well_model(result: xr.Dataset, plate: Plate, well: str, channel: str) -> tup
         fit = bayesgmm.fit(model, data, engine=bayesgmm.NUTS())
         copies_per_droplet = ddpcr.rates(fit)
     """
+    _check_result(result)
     model = _declared(result, plate, well, channel)
     return model, droplets(_amplitudes(plate, well, channel), model, channel)
 
@@ -92,6 +93,7 @@ def two_channel_model(
         fit = bayesgmm.fit(model, data)
         fit["posterior"]["rate_linked"]
     """
+    _check_result(result)
     there = [str(name) for name in result["channel"].to_numpy()]
     pair = tuple(there if channels is None else channels)
     if len(pair) != 2 or len(set(pair)) != 2:
@@ -112,6 +114,12 @@ def two_channel_model(
     )
     columns = {name: droplets.centres[c][droplets.place[c]] for c, name in enumerate(pair)}
     return model, as_data(columns, counts=droplets.counts.astype(int))
+
+
+def _check_result(result: xr.Dataset) -> None:
+    from bayesgmm.results import check_table
+
+    check_table(result, "ddpcr.quantify", "result", needs=("channel",))
 
 
 def _declared(result: xr.Dataset, plate: Plate, well: str, channel: str) -> GaussianMixture:
@@ -140,6 +148,9 @@ def droplets(x: NDArray[np.float64], model: GaussianMixture, channel: str) -> Da
 
 def rates(fit: xr.DataTree) -> NDArray[np.float64]:
     """Copies per droplet in each draw (chain, draw) of a fit of a `well_model`."""
+    from bayesgmm.results import check_result
+
+    check_result(fit)
     model = GaussianMixture.from_json(fit.attrs["model"])
     if not isinstance(model.weights, DropletWeights):
         raise InputError("fit", f"has weights={model.weights}", "Give a fit of what well_model returns")

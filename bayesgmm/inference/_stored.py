@@ -21,9 +21,9 @@ def stored_problem(fit: xr.DataTree, *, n_threads: int | None = 1) -> tuple[Prob
 
     Hyperparameters that `Gibbs` samples are held at a typical value.
     """
-    from bayesgmm.results import read_result, stored_data
+    from bayesgmm.results import fitted_mixture, stored_data
 
-    point, data = read_result(fit).point, stored_data(fit)
+    point, data = fitted_mixture(fit).point, stored_data(fit)
     model = GaussianMixture.from_json(fit.attrs[names.MODEL])
     assert isinstance(model, FilledMixture)
     problem = build_problem(model.plain(), data, n_threads=n_threads)

@@ -79,13 +79,10 @@ def align(new_fit: xr.DataTree, old_fit: xr.DataTree) -> xr.DataTree:
     """
     import xarray as xr
 
-    from bayesgmm.results import read_result
-    from bayesgmm.results.read import check_result
+    from bayesgmm.results import FIT, read_result, sealed
     from bayesgmm.results.reorder import renamed_result
 
-    for argument, fit in (("new_fit", new_fit), ("old_fit", old_fit)):
-        check_result(fit, argument)
-    new, old = read_result(new_fit), read_result(old_fit)
+    new, old = read_result(new_fit, "new_fit"), read_result(old_fit, "old_fit")
     if new.feature_names != old.feature_names:
         raise InputError(
             "old_fit",
@@ -107,7 +104,7 @@ def align(new_fit: xr.DataTree, old_fit: xr.DataTree) -> xr.DataTree:
     )
     out[names.ALIGNMENT] = table.assign_attrs(_verdict(table, partner, old.components, called, len(overlaps)))
     out.attrs[names.ORDER_STABLE] = out[names.ALIGNMENT].attrs["sure"]
-    return out
+    return sealed(out, FIT)
 
 
 def _overlaps(new: FittedMixture, old: FittedMixture) -> tuple[Array, Array]:

@@ -53,13 +53,16 @@ def coclustering(fit: xr.DataTree, *, max_rows: int = 2000) -> xr.Dataset:
     """
     import xarray as xr
 
+    from bayesgmm.results import sealed
+
     together, rows, n_draws, _ = _together(fit, max_rows)
     labels = fit[names.OBSERVED][names.OBS].to_numpy()[rows]
-    return xr.Dataset(
+    out = xr.Dataset(
         {"probability": (("obs", "obs_bis"), together)},
         {"obs": labels, "obs_bis": labels},
         attrs={"draws": n_draws, "rows_of_the_fit": fit[names.OBSERVED].sizes[names.OBS]},
     )
+    return sealed(out, "coclustering")
 
 
 def best_partition(fit: xr.DataTree, *, loss: str = "vi", max_rows: int = 2000) -> xr.Dataset:
@@ -89,6 +92,8 @@ def best_partition(fit: xr.DataTree, *, loss: str = "vi", max_rows: int = 2000) 
     """
     import xarray as xr
 
+    from bayesgmm.results import sealed
+
     if loss not in LOSSES:
         raise InputError("loss", f"got {loss!r}", f"Give one of {', '.join(map(repr, LOSSES))}")
     together, rows, n_draws, K = _together(fit, max_rows)
@@ -97,7 +102,7 @@ def best_partition(fit: xr.DataTree, *, loss: str = "vi", max_rows: int = 2000) 
     same = labels[:, None] == labels
     others = sizes[labels] - 1
     own = ((together * same).sum(axis=1) - 1.0) / np.maximum(others, 1)
-    return xr.Dataset(
+    out = xr.Dataset(
         {
             "label": ("obs", labels),
             "own_probability": ("obs", np.where(others > 0, own, 1.0)),
@@ -106,6 +111,7 @@ def best_partition(fit: xr.DataTree, *, loss: str = "vi", max_rows: int = 2000) 
         {"obs": fit[names.OBSERVED][names.OBS].to_numpy()[rows], "cluster": np.arange(sizes.size)},
         attrs={"expected_loss": expected, "loss": loss, "n_clusters": int(sizes.size), "draws": n_draws},
     )
+    return sealed(out, "best_partition")
 
 
 def _together(fit: xr.DataTree, max_rows: Any) -> tuple[Array, NDArray[np.intp], int, int]:

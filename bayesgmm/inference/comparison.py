@@ -86,8 +86,10 @@ def compare_engines(fits: Mapping[str, xr.DataTree] | Sequence[xr.DataTree]) -> 
 
 
 def _named(fits: Any) -> dict[str, xr.DataTree]:
-    from bayesgmm.results.read import check_result
+    from bayesgmm.results import check_result
 
+    for fit in fits.values() if isinstance(fits, Mapping) else fits:
+        check_result(fit, "fits")
     if isinstance(fits, Mapping):
         named = dict(fits)
     else:
@@ -124,9 +126,9 @@ def _order(first: xr.DataTree, fit: xr.DataTree) -> NDArray[np.intp]:
     """Components of `fit` in the order of those of the first; only those that the prior treats alike change places."""
     from scipy.optimize import linear_sum_assignment
 
-    from bayesgmm.results import read_result
+    from bayesgmm.results import fitted_mixture
 
-    keys = read_result(first).model.keys()
+    keys = fitted_mixture(first).model.keys()
     one, other = (responsibilities_of(tree) for tree in (first, fit))
     overlap = one.T @ other
     forbidden = np.array([[a != b for b in keys] for a in keys])

@@ -34,6 +34,7 @@ from bayesgmm.inference._readings import ALWAYS, MEANINGS, readings
 from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._interfaces import Covariances
+from bayesgmm.results import sealed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -182,7 +183,7 @@ def compare_components(
     out = _dataset(found, found_optima, names, numbers, evidence, prior_of_numbers, model, engine, random_seed)
     out.attrs |= _priors(own, numbers, table, names)
     out.attrs["reading"] = "\n".join(readings(out, by_likelihood=by_likelihood))
-    return out
+    return sealed(out, "compare_components")
 
 
 def _in_order(cells: list[Any], order: list[int], n_numbers: int) -> list[Any]:

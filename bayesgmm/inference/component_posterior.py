@@ -45,7 +45,7 @@ def component_posterior(fit: xr.DataTree) -> xr.Dataset:
     """
     import xarray as xr
 
-    from bayesgmm.results.read import check_result
+    from bayesgmm.results import check_result, sealed
 
     check_result(fit)
     group = names.ALL_DRAWS if names.ALL_DRAWS in fit.children else names.POSTERIOR
@@ -71,7 +71,7 @@ def component_posterior(fit: xr.DataTree) -> xr.Dataset:
         variables["prior_probability"] = "number", prior[:last] / prior.sum()
         attrs["prior_cut_off_at"] = prior.size
     attrs |= {key: value for key, value in draws.attrs.items() if key in ("non_permutation_rate", "modal_share")}
-    return xr.Dataset(variables, {"number": possible}, attrs=attrs)
+    return sealed(xr.Dataset(variables, {"number": possible}, attrs=attrs), "component_posterior")
 
 
 def _numbers(draws: xr.Dataset, name: str) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from bayesgmm.engines._tails import heavy_tails
 from bayesgmm.engines.base import Parameters, Problem
 from bayesgmm.inference.summaries import label_rows
 from bayesgmm.results.order import canonical_order
-from bayesgmm.results.read import read_result
+from bayesgmm.results.read import fitted_mixture
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,7 +41,7 @@ class UncalibratedWarning(UserWarning):
 
 def fewer_groups(fit: xr.DataTree) -> str:
     """A sentence or two where not every component holds rows, and nothing where all do."""
-    fitted = read_result(fit)
+    fitted = fitted_mixture(fit)
     # With a prior on K nobody asked for so many components.
     if names.ALL_DRAWS in fit.children or fitted.model.weights.empties:
         return ""

@@ -45,7 +45,7 @@ def diagnose(fit: xr.DataTree) -> xr.Dataset:
     """
     import xarray as xr
 
-    from bayesgmm.results.read import check_result
+    from bayesgmm.results import check_result
 
     check_result(fit)
     checks: list[tuple[str, float, bool, str]] = []

@@ -136,7 +136,7 @@ def fit(
         engine.check(problem.declared, table.n_features)
     rng = np.random.default_rng(random_seed)
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
-    from bayesgmm.results import build_result, relabel
+    from bayesgmm.results import FIT, build_result, relabelled, sealed
 
     # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
     # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
@@ -164,7 +164,7 @@ def fit(
             seed=None if random_seed is None else int(random_seed),
         )
         if outcome.sampling is not None or outcome.mixed_labels:
-            result = relabel(result)
+            result = relabelled(result)
         result[names.ASSIGNMENTS] = assignments_group(result, progress)
         if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
             outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
@@ -182,6 +182,7 @@ def fit(
             )
         if odd:
             result.attrs[names.NOT_GAUSSIAN] = odd
+        result = sealed(result, FIT)
     if fewer:
         warnings.warn(fewer, FewerGroupsWarning, stacklevel=2)
     if odd:

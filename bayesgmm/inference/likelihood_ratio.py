@@ -21,6 +21,7 @@ from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import FixedWeights, GaussianMixture
 from bayesgmm.numerics.sinh_arcsinh import SinhArcsinh
+from bayesgmm.results import sealed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -289,7 +290,7 @@ def _result(
     lower, upper = _monte_carlo_interval(n_large, n, stopped)
     n_failed = int(np.isnan(statistics).sum())
     null = observed.at.describe() if isinstance(observed.at, SinhArcsinh) else _words(model.typical_number)
-    return xr.Dataset(
+    out = xr.Dataset(
         {
             "statistic": observed.statistic,
             "p_value": p,
@@ -315,6 +316,7 @@ def _result(
             "random_seed": "none" if random_seed is None else int(random_seed),
         },
     )
+    return sealed(out, "bootstrap_lrt")
 
 
 def _monte_carlo_interval(n_large: int, n: int, stopped: bool) -> tuple[float, float]:

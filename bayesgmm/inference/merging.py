@@ -107,7 +107,7 @@ def merge_components(fit: xr.DataTree, *, n_clusters: int | None = None) -> xr.D
     """
     import xarray as xr
 
-    from bayesgmm.results import read_result, stored_data
+    from bayesgmm.results import read_result, sealed, stored_data
 
     fitted = read_result(fit)
     found = _found(fit, fitted, _MOST_DRAWS, _MOST_LOGS)
@@ -119,7 +119,7 @@ def merge_components(fit: xr.DataTree, *, n_clusters: int | None = None) -> xr.D
     r = responsibilities_of(fit) @ members.T
     lower, upper, how = _intervals(fitted, standardised(fitted, stored_data(fit)), members)
     by_number, by_cluster = (names.N_CLUSTERS,), (names.OBS, names.CLUSTER)
-    return xr.Dataset(
+    out = xr.Dataset(
         {
             "entropy": (by_number, found.point.entropy[0]),
             "gain": (by_number, found.point.gain[0]),
@@ -153,13 +153,14 @@ def merge_components(fit: xr.DataTree, *, n_clusters: int | None = None) -> xr.D
             names.INTERVAL: how,
         },
     )
+    return sealed(out, "merge_components")
 
 
 def clusters_check(fit: xr.DataTree) -> tuple[str, float, bool, str] | None:
     """The check of `diagnose`: whether components stably form fewer clusters; None for one component."""
-    from bayesgmm.results import read_result
+    from bayesgmm.results import fitted_mixture
 
-    fitted = read_result(fit)
+    fitted = fitted_mixture(fit)
     if len(fitted.components) == 1:
         return None
     found = _found(fit, fitted, _FEW_DRAWS, _FEW_LOGS)

@@ -111,10 +111,10 @@ def assignments_group(fit: xr.DataTree, progress: Progress) -> xr.Dataset:
     Above 100,000 rows responsibilities are left out, because nobody may want so many numbers: labels, how probable each
     of them is and the expected rows of the components are there, all at the point estimate.
     """
-    from bayesgmm.results import read_result, stored_data
+    from bayesgmm.results import fitted_mixture, stored_data
     from bayesgmm.results.build import dataset
 
-    fitted = read_result(fit)
+    fitted = fitted_mixture(fit)
     table = stored_data(fit)
     units = np.ones(table.n_obs) if table.counts is None else table.counts
     if table.n_obs <= MANY_ROWS:
@@ -137,7 +137,10 @@ def responsibilities_of(fit: xr.DataTree) -> Array:
     """Responsibilities (obs, component) of the fitted rows: those in ``assignments``, or predicted if it has none."""
     assigned = fit[names.ASSIGNMENTS].to_dataset()
     if "responsibilities" not in assigned:
-        assigned = predict(fit)
+        from bayesgmm.results import fitted_mixture, stored_data
+
+        fitted = fitted_mixture(fit)
+        assigned = summary_dataset(fitted, stored_data(fit), Progress(False), with_density=False)
     return assigned["responsibilities"].transpose(names.OBS, names.COMPONENT).to_numpy()
 
 

@@ -108,7 +108,8 @@ def standard_errors(
     """
     import xarray as xr
 
-    from bayesgmm.results.read import check_result, dims_in
+    from bayesgmm.results import check_result
+    from bayesgmm.results.read import dims_in
 
     check_result(fit)
     if names.POSTERIOR in fit.children:

@@ -39,7 +39,7 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     import pandas as pd
 
     from bayesgmm.inference._summary_table import SummaryTable
-    from bayesgmm.results.read import check_result
+    from bayesgmm.results import check_result
 
     check_result(fit)
     certain = check_certain(certain)
@@ -92,9 +92,9 @@ def check_certain(certain: Any) -> float:
 
 def _notes(fit: xr.DataTree, members: NDArray[Any]) -> NDArray[np.str_]:
     """What is to be known of each component, in a few words; empty where there is nothing."""
-    from bayesgmm.results.read import read_result
+    from bayesgmm.results.read import fitted_mixture
 
-    model, d = read_result(fit).model, fit[names.POINT].sizes[names.FEATURE]
+    model, d = fitted_mixture(fit).model, fit[names.POINT].sizes[names.FEATURE]
     needed = model.rows_needed(d)
     doubt = "intervals may be too narrow" if names.CAVEAT in fit.attrs else ""
     so_many = f"fewer than {needed} rows" if needed > 1 else "no row"
@@ -133,8 +133,8 @@ def occupied_components(fit: xr.DataTree) -> xr.Dataset:
     """
     import xarray as xr
 
+    from bayesgmm.results import check_result
     from bayesgmm.results.build import OCCUPIED
-    from bayesgmm.results.read import check_result
 
     check_result(fit)
     rows = fit[names.ASSIGNMENTS]["expected_rows"]

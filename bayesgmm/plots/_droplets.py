@@ -12,6 +12,7 @@ from bayesgmm._errors import InputError
 from bayesgmm._words import listed
 from bayesgmm.model import GaussianMixture
 from bayesgmm.plots._style import GREY, PALETTE
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -189,10 +190,8 @@ def _mode(result: xr.Dataset, well: str, channel: str) -> dict[str, float]:
 
 def check_result(result: Any) -> None:
     """Raise where it is not what `ddpcr.quantify` returned."""
-    if not {"copies_per_droplet", "copies_per_ul_total_upper", "threshold", "flags"} <= set(
-        getattr(result, "data_vars", ())
-    ):
-        raise InputError("result", f"got {type(result).__name__}", "Give what ddpcr.quantify returned")
+    needs = ("copies_per_droplet", "copies_per_ul_total_upper", "threshold", "flags")
+    check_table(result, "ddpcr.quantify", "result", needs=needs)
 
 
 def channel_in(result: xr.Dataset, channel: str | None) -> str:

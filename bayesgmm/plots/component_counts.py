@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import InputError
 from bayesgmm.inference._readings import choices
 from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink, new_figure, panels_of
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,8 +59,7 @@ def plot_component_count(
     InputError
         If `comparison` is not such a table, or has no such structure.
     """
-    if not {"bic", "icl", "status"} <= set(getattr(comparison, "data_vars", ())):
-        raise InputError("comparison", f"got {type(comparison).__name__}", "Give what compare_components returned")
+    check_table(comparison, "compare_components", "comparison", needs=("bic", "icl", "status"))
     table, title = _one_structure(comparison, structure)
     with_posterior = "posterior_probability" in table
     figure = new_figure((13.0 if with_posterior else 7.0, 4.4))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesgmm._errors import InputError
 from bayesgmm.plots._style import GREY, PALETTE, add_legend, axes_or_new
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,8 +39,7 @@ def plot_bootstrap_lrt(result: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """
     from matplotlib.ticker import MaxNLocator
 
-    if not {"bootstrap_statistic", "statistic", "p_value"} <= set(getattr(result, "data_vars", ())):
-        raise InputError("result", f"got {type(result).__name__}", "Give what bootstrap_lrt returned")
+    check_table(result, "bootstrap_lrt", "result", needs=("bootstrap_statistic", "statistic", "p_value"))
     ax = axes_or_new(ax, (7.0, 3.8))
     observed = float(result["statistic"])
     statistics = result["bootstrap_statistic"].to_numpy()

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
 from bayesgmm.numerics.merging import elbow_lines
 from bayesgmm.plots._style import GREY, figure_or_new, ink, look, panels_of
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,10 +46,7 @@ def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None
     InputError
         If `merged` does not come from `merge_components`.
     """
-    import xarray as xr
-
-    if not isinstance(merged, xr.Dataset) or "cluster_of" not in merged:
-        raise InputError("merged", f"got {type(merged).__name__}", "Give what merge_components(fit) returned")
+    check_table(merged, "merge_components", "merged", needs=("cluster_of",))
     K = merged.sizes[names.COMPONENT]
     figure = figure_or_new(figure, (7.5 + 0.35 * max(K - 4, 0), 4.4))
     tree, curve = figure.subplots(1, 2, width_ratios=(3 + 0.3 * max(K - 4, 0), 3))

@@ -12,7 +12,7 @@ from bayesgmm import _schema as names
 from bayesgmm._status import Status
 from bayesgmm._words import counted
 from bayesgmm.plots._style import GREY, PALETTE, add_legend, axes_or_new
-from bayesgmm.results.read import check_result
+from bayesgmm.results import check_result
 
 if TYPE_CHECKING:
     import xarray as xr

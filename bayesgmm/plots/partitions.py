@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.plots._style import GREY, PALETTE, add_legend, axes_or_new, check_probability, ink
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,8 +40,7 @@ def plot_k_posterior(posterior: xr.Dataset, *, ax: Axes | None = None, shown: fl
     InputError
         If `posterior` is not such a table.
     """
-    if not {"probability", "probability_occupied"} <= set(getattr(posterior, "data_vars", ())):
-        raise InputError("posterior", f"got {type(posterior).__name__}", "Give what component_posterior(fit) returned")
+    check_table(posterior, "component_posterior", "posterior", needs=("probability", "probability_occupied"))
     shown = check_probability(shown, "shown")
     ax = axes_or_new(ax, (7.0, 4.0))
     number = posterior["number"].to_numpy()
@@ -92,12 +92,14 @@ def plot_coclustering(together: xr.Dataset, *, partition: xr.Dataset | None = No
     """
     from matplotlib.patches import Rectangle
 
-    if "probability" not in getattr(together, "data_vars", ()) or "obs_bis" not in together.dims:
-        raise InputError("together", f"got {type(together).__name__}", "Give what coclustering(fit) returned")
+    check_table(together, "coclustering", "together", needs=("probability",))
+    if together["probability"].ndim != 2 or together.sizes["obs"] != together.sizes["obs_bis"]:
+        raise InputError("together", f"has the shape {dict(together.sizes)}", "Select the same rows twice")
     matrix = together["probability"].transpose("obs", "obs_bis").to_numpy()
     labels = np.zeros(len(matrix), dtype=int)
     if partition is not None:
-        if "label" not in getattr(partition, "data_vars", ()) or partition.sizes["obs"] != len(matrix):
+        check_table(partition, "best_partition", "partition", needs=("label",))
+        if partition["label"].shape != (len(matrix),):
             raise InputError("partition", "it does not have the rows of the matrix", "Give best_partition of that fit")
         labels = partition["label"].to_numpy()
     tree = _leaves(matrix)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.plots._style import GREY, LINES, PALETTE, add_legend, axes_or_new, ink
+from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -180,5 +181,4 @@ def _percent(p: float) -> str:
 
 
 def _check(result: xr.Dataset) -> None:
-    if not {"class_probability", "density", "standard_error"} <= set(getattr(result, "data_vars", ())):
-        raise InputError("result", f"got {type(result).__name__}", "Give what traits.discreteness returned")
+    check_table(result, "traits.discreteness", "result", needs=("class_probability", "density", "standard_error"))

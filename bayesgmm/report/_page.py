@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import date
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesgmm._errors import InputError
+from bayesgmm._version import version
 from bayesgmm._words import counted
 from bayesgmm.plots import _droplets as drops
 from bayesgmm.plots.ddpcr import plot_droplets
@@ -97,7 +98,7 @@ def page(result: xr.Dataset, plate: Any, *, title: str, command: str | None = No
         f"<style>\n{style}\n</style>\n</head>\n<body>\n<main>\n<header>\n<h1>{text(title)}</h1>\n"
         f"{_subtitle(result)}\n<nav>{links}</nav>\n{_facts(result)}\n</header>\n"
         + "\n".join(sections)
-        + f"\n<footer>Written on {date.today().isoformat()} by bayesgmm {text(_version())}.</footer>\n"
+        + f"\n<footer>Written on {date.today().isoformat()} by bayesgmm {text(version())}.</footer>\n"
         + "</main>\n</body>\n</html>\n"
     )
 
@@ -226,10 +227,3 @@ def _done(result: xr.Dataset, plate: Any, command: str | None) -> str:
         rows.append(("Command", f"<code>{text(command)}</code>"))
     items = "".join(f"<dt>{text(name)}</dt><dd>{held}</dd>" for name, held in rows)
     return f"<dl>{items}</dl>"
-
-
-def _version() -> str:
-    try:
-        return metadata.version("bayesgmm")
-    except metadata.PackageNotFoundError:
-        return "(version unknown)"

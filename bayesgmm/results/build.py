@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._status import Status
+from bayesgmm._version import version
 from bayesgmm.data import Source
 from bayesgmm.engines._draws import AllDraws, ChainReport, Draws, Sampling
 from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem, StartReport
@@ -120,7 +120,7 @@ def build_result(
         names.SEED: "none" if seed is None else str(seed),
         names.PREDICTIVE_FAMILY: str(outcome.notes.get("predictive_family", "plug_in")),
         "inference_library": "bayesgmm",
-        "inference_library_version": importlib.metadata.version("bayesgmm"),
+        names.LIBRARY_VERSION: version(),
         "numpy_version": np.__version__,
         "xarray_version": xr.__version__,
     }
@@ -232,7 +232,8 @@ def dataset(
 
     grouped = names.GROUP in coords
     data = {
-        name: ((*leading, *names.dims_of(name, grouped=grouped)), np.asarray(value))
+        # Sums depend on the order in memory, and what comes back from a file has this one.
+        name: ((*leading, *names.dims_of(name, grouped=grouped)), np.asarray(value, order="C"))
         for name, value in variables.items()
     }
     used = {dim for dims, _ in data.values() for dim in dims}

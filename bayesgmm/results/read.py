@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
 from bayesgmm.data import Data, Source, group_numbers
 from bayesgmm.data._labels import label_array
 from bayesgmm.model import FilledMixture, GaussianMixture
 from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import inverse_lower
+from bayesgmm.results.check import check_result
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -90,21 +90,14 @@ class FittedMixture:
         )
 
 
-def check_result(fit: object, argument: str = "fit") -> None:
-    """Raise unless `fit` looks like a result of `bayesgmm.fit`; the message names the argument."""
-    import xarray as xr
-
-    if not isinstance(fit, xr.DataTree) or names.POINT not in fit.children or names.MODEL not in fit.attrs:
-        raise InputError(
-            argument,
-            f"got {type(fit).__name__}",
-            "Give what bayesgmm.fit returned, or the DataTree read back from its file with xarray.open_datatree",
-        )
-
-
 def read_result(fit: xr.DataTree, argument: str = "fit") -> FittedMixture:
-    """Read a fit; errors call it `argument`."""
+    """What a fit that a user gave says as arrays, once it has been checked (see `check_result`)."""
     check_result(fit, argument)
+    return fitted_mixture(fit)
+
+
+def fitted_mixture(fit: xr.DataTree) -> FittedMixture:
+    """What a fit says as arrays, where it was checked before or is still being made."""
     model = GaussianMixture.from_json(fit.attrs[names.MODEL])
     assert isinstance(model, FilledMixture)
     point = fit[names.POINT].to_dataset()
@@ -116,7 +109,7 @@ def read_result(fit: xr.DataTree, argument: str = "fit") -> FittedMixture:
     predictive, weights = None, None
     if names.VARIATIONAL in fit.children:
         q = fit[names.VARIATIONAL].to_dataset()
-        predictive = tuple(q[f"predictive_{name}"].to_numpy() for name in ("df", "loc", "scale"))
+        predictive = tuple(_in_order(q, f"predictive_{name}") for name in ("df", "loc", "scale"))
         weights = q["weights_mean"].transpose(..., names.COMPONENT).to_numpy()
     constant = fit[names.CONSTANT].to_dataset()
     groups, group_units = None, None
@@ -163,7 +156,6 @@ def all_mixtures(fit: xr.DataTree, fitted: FittedMixture) -> Mixtures:
 
 def stored_data(fit: xr.DataTree) -> Data:
     """The fitted rows with all that was known about how they were observed, as `fit` got them."""
-    check_result(fit)
     observed = fit[names.OBSERVED].to_dataset()[names.DATA].transpose(names.OBS, names.FEATURE)
     constant = fit[names.CONSTANT].to_dataset()
 
@@ -190,6 +182,11 @@ def stored_source(rows: xr.Dataset, obs: NDArray[Any]) -> Source:
         return Source()
     variables = {str(name): rows[name].to_numpy() for name in rows.variables if str(name).startswith(names.INDEX_LEVEL)}
     return Source.restored(variables, rows.attrs[names.SOURCE], obs)
+
+
+def _in_order(group: xr.Dataset, name: str) -> Array:
+    """An array with its dimensions in the order of the schema; a file may come back with another one."""
+    return group[name].transpose(*names.DIMS[name]).to_numpy()
 
 
 def dims_in(group: xr.Dataset, name: str) -> tuple[str, ...]:

@@ -17,8 +17,10 @@ from bayesgmm.engines._modes import worst_r_hat
 from bayesgmm.numerics.relabelling import AMBIGUOUS, permuted, relabelling
 from bayesgmm.numerics.rows import Rows
 from bayesgmm.results.build import dataset, parameters
+from bayesgmm.results.check import check_result
 from bayesgmm.results.order import order_is_stable
-from bayesgmm.results.read import FittedMixture, Mixtures, read_result, stored_data
+from bayesgmm.results.read import FittedMixture, Mixtures, fitted_mixture, stored_data
+from bayesgmm.results.seal import FIT, sealed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,11 +62,20 @@ def relabel(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.Dat
     InputError
         If the fit has no draws, or the reference does not fit.
     """
-    fitted = read_result(fit)
-    if fitted.draws is None:
+    check_result(fit)
+    if names.POSTERIOR not in fit.children:
         raise InputError("fit", "this fit has no posterior draws to relabel", "Fit with NUTS or VB")
-    pivot = fitted if reference is None else read_result(reference, "reference")
-    _check_reference(fitted, pivot)
+    if reference is not None:
+        check_result(reference, "reference")
+        _check_reference(fitted_mixture(fit), fitted_mixture(reference))
+    return sealed(relabelled(fit, reference=reference), FIT)
+
+
+def relabelled(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.DataTree:
+    """What `relabel` does, to a fit with draws that was checked before or is still being made."""
+    fitted = fitted_mixture(fit)
+    assert fitted.draws is not None
+    pivot = fitted if reference is None else fitted_mixture(reference)
     as_sampled = _as_sampled(fit)
     source = as_sampled.transpose(names.CHAIN, names.DRAW, ...)
     n_chains, n_draws = source.sizes[names.CHAIN], source.sizes[names.DRAW]

@@ -14,6 +14,7 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.inference._parallel import run_parallel
 from bayesgmm.inference.fitting import check_seed
 from bayesgmm.inference.prediction import interval, interval_convention
+from bayesgmm.results import sealed
 from bayesgmm.traits._compare import Table, checked_odds, jobs_for, prior_of, table_of, weighed
 from bayesgmm.traits._equal_values import remarks
 from bayesgmm.traits._measurements import Measurements, measurements
@@ -279,7 +280,7 @@ def _dataset(
         "standard_error": ("individual", known.errors),
     }
     decision, sentence = decide(table, level)
-    return xr.Dataset(
+    out = xr.Dataset(
         variables,
         coords={
             "setting": table.settings,
@@ -307,6 +308,7 @@ def _dataset(
             "random_seed": "none" if random_seed is None else int(random_seed),
         },
     )
+    return sealed(out, "traits.discreteness")
 
 
 def _repeatability(known: Measurements, table: Table, found: list[Weighed]) -> Array:

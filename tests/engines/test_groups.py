@@ -21,6 +21,7 @@ from bayesgmm.engines.base import Parameters
 from bayesgmm.model import FilledMixture, GaussianMixture
 from bayesgmm.numerics.linalg import inverse_lower
 from bayesgmm.numerics.rows import make_rows
+from bayesgmm.results import FIT, sealed
 from tests import contract
 from tests.contract import derivative
 
@@ -439,7 +440,7 @@ def test_labels_that_switch_are_put_right(fits):
             values[:, ::2] = np.take(values[:, ::2], order, axis)
             tree[variable] = tree[variable].copy(data=values)
         fit[name] = tree
-    right = bg.relabel(fit)
+    right = bg.relabel(sealed(fit, FIT))
     np.testing.assert_allclose(right["posterior"]["weights"], fits["NUTS"]["posterior"]["weights"], rtol=1e-12)
     assert right["relabelling"].attrs["switched_draws"] == fit["posterior"].sizes["draw"] // 2 * 4
 

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import bayesgmm as bg
+from bayesgmm.results import FIT, sealed
 from tests.engines.test_nuts import three_components
 
 QUIET = {"progressbar": False}
@@ -36,7 +37,7 @@ def switched(fit, rng):
         posterior[name] = posterior[name].copy(data=np.take_along_axis(values, index, axis=2))
     out["posterior"] = posterior
     del out["unrelabelled"]
-    return out
+    return sealed(out, FIT)
 
 
 def test_relabelling_undoes_label_switching_and_keeps_the_draws_as_sampled(fit):
@@ -167,7 +168,7 @@ def switched_components(fit):
             if "component" in value.dims:
                 values[name] = value.copy(data=value.isel(component=[1, 2, 0]).to_numpy())
         out[group] = values
-    return out
+    return sealed(out, FIT)
 
 
 def test_comparison_needs_one_declaration_and_one_data_set(fit):

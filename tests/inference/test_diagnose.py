@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import bayesgmm as bg
+from bayesgmm.results import FIT, sealed
 from tests.inference.conftest import EM, FLAT, VB, fit, two_groups
 from tests.shared_data import table as shared_table
 
@@ -113,7 +114,7 @@ def with_starts(fitted, methods, ends, statuses=None):
     search["optimum"] = "start", np.searchsorted(-np.unique(ends)[::-1], -np.array(ends))
     attrs = {"best_start": 0, "times_best_reached": ends.count(ends[0]), "n_optima": n_optima}
     out["optimization"] = search.assign_attrs(attrs)
-    return out
+    return sealed(out, FIT)
 
 
 def test_moves_from_the_best_optimum_are_no_witnesses(em_fit):
@@ -158,6 +159,7 @@ def test_a_fit_to_so_many_rows_that_responsibilities_are_not_kept(which, request
     result = request.getfixturevalue(which)
     without = result.copy()
     without["assignments"] = result["assignments"].to_dataset().drop_vars("responsibilities")
+    without = sealed(without, FIT)
     assert bg.diagnose(without).identical(bg.diagnose(result))
     assert bg.summary(without).equals(bg.summary(result))
     assert bg.occupied_components(without).identical(bg.occupied_components(result))
@@ -225,7 +227,7 @@ def test_k_hat_is_the_shape_of_the_upper_tail_of_the_weights(k, vb_fit):
     log_weight = np.random.default_rng(1).permutation(np.log1p(sample)) - 1234.5
     stored = changed["sample_stats"].to_dataset()
     changed["sample_stats"] = stored.assign(log_weight=(("chain", "draw"), log_weight.reshape(4, 250)))
-    value, ok, message = check(bg.diagnose(changed), "k_hat")
+    value, ok, message = check(bg.diagnose(sealed(changed, FIT)), "k_hat")
     assert value == pytest.approx(k, abs=0.2)
     assert not ok
     assert ("q is far from the posterior" in message) == (k > 0.7)
@@ -256,7 +258,7 @@ def test_weights_do_not_see_what_an_emptied_component_would_hold():
     stored = changed["sample_stats"].to_dataset()
     noise = (("chain", "draw"), 0.05 * rng.normal(size=(4, 250)))
     changed["sample_stats"] = stored.assign(log_weight=noise)
-    _, ok, message = check(bg.diagnose(changed), "k_hat")
+    _, ok, message = check(bg.diagnose(sealed(changed, FIT)), "k_hat")
     assert not ok
     assert "do not see what the component that q leaves empty" in message
     _, ok, message = check(bg.diagnose(result), "intervals")

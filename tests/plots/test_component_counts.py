@@ -6,6 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 
 import bayesgmm as bg
+from bayesgmm.results import sealed
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,8 @@ def test_bars_are_probabilities_within_the_structure_that_is_drawn(comparison, s
 def test_a_number_without_evidence_is_marked_and_named(comparison):
     known = comparison["log_evidence"]
     missing = known.where((known["n_components"] != 2) | (known["mean_scale"] != 1.0))
-    figure = bg.plots.plot_component_count(
-        comparison.assign(log_evidence=missing, reliable=np.isfinite(missing)), structure="full"
-    )[0].figure
+    table = sealed(comparison.assign(log_evidence=missing, reliable=np.isfinite(missing)), "compare_components")
+    figure = bg.plots.plot_component_count(table, structure="full")[0].figure
     ax = figure.axes[1]
     (marks,) = [line for line in ax.lines if len(line.get_xdata())]
     assert marks.get_marker() == "$?$"

@@ -7,6 +7,7 @@ from matplotlib.collections import PathCollection
 
 import bayesgmm as bg
 from bayesgmm.plots._droplets import KINDS, clusters, digits, interval
+from bayesgmm.results import sealed
 from tests.quantified import quantified
 
 
@@ -137,6 +138,7 @@ def test_plate_without_controls_and_of_many_wells(both):
     assert len(bg.plots.plot_plate(result.sel(well=["A01", "B01"]), "Ch1")) == 1
     many = result.isel(well=np.arange(60) % 4)
     many = many.assign_coords(well=[f"{'ABCDE'[i // 12]}{i % 12 + 1:02d}" for i in range(60)])
+    many = sealed(many, "ddpcr.quantify")
     figure = bg.plots.plot_plate(many, "Ch1")[0].figure
     assert len(figure.axes) == 2
     assert sum(len(ax.get_xticks()) for ax in figure.axes) == 60
