@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from bayesgmm._arguments import as_choice
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm.engines._arviz import load_meanwhile
 from bayesgmm.engines._chains import STATISTICS, Chain, run_chains
@@ -96,11 +97,8 @@ class NUTS(Engine):
             if self.max_draws < self.draws:
                 hint = f"Give at least draws = {self.draws}, or leave it out"
                 raise InputError("NUTS.max_draws", f"got {self.max_draws}", hint)
-        check_positive(self, "target_accept")
-        if self.target_accept >= 1:
-            raise InputError("NUTS.target_accept", f"got {self.target_accept!r}", "Give a number between 0 and 1")
-        if self.sampler not in ("native", "pymc"):
-            raise InputError("NUTS.sampler", f"got {self.sampler!r}", "Give 'native' or 'pymc'")
+        check_positive(self, "target_accept", below=1.0)
+        as_choice("NUTS.sampler", self.sampler, ("native", "pymc"))
 
     def check(self, model: FilledMixture, n_features: int) -> None:
         check_proper("NUTS", model, ", or use EM for maximum likelihood.")

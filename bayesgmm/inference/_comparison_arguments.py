@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data
 from bayesgmm.engines._problem import build_problem
@@ -34,11 +35,9 @@ def checked_numbers(n_components: Any) -> list[int]:
         given = list(n_components)
     except TypeError:
         given = [n_components]
-    fine = [isinstance(K, (int, np.integer)) and not isinstance(K, bool) and K >= 1 for K in given]
-    if not given or not all(fine):
-        bad = "an empty sequence" if not given else repr(given[fine.index(False)])
-        raise InputError("n_components", f"got {bad}", "Give whole numbers of at least 1, such as range(1, 9)")
-    return sorted({int(K) for K in given})
+    if not given:
+        raise InputError("n_components", "got an empty sequence", "Give whole numbers, such as range(1, 9)")
+    return sorted({as_whole("n_components", K, least=1, hint="s, such as range(1, 9)") for K in given})
 
 
 def checked_structures(model: Any, structures: Any) -> tuple[list[GaussianMixture], list[str] | None]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from bayesgmm._arguments import as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.engines._progress import Progress
 
@@ -96,9 +97,7 @@ def check_cores(cores: int | None) -> int:
             return 1
         # Fewer than the machine has where the process is confined to some of them.
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(cores, bool) or not isinstance(cores, int) or cores < 1:
-        raise InputError("cores", f"got {cores!r}", "Give a whole number of at least 1, or None for all processors")
-    return cores
+    return as_whole("cores", cores, least=1, hint=", or None for all processors")
 
 
 def _shared_out(

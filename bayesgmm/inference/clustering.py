@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.data import rows_in_units
 from bayesgmm.inference.prediction import need_draws
@@ -112,8 +113,7 @@ def _together(fit: xr.DataTree, max_rows: Any) -> tuple[Array, NDArray[np.intp],
     """Probabilities, the rows that they are of, and the numbers of draws and of components."""
     from bayesgmm.results.read import all_mixtures, read_result, stored_data
 
-    if isinstance(max_rows, bool) or not isinstance(max_rows, (int, np.integer)) or max_rows < 2:
-        raise InputError("max_rows", f"got {max_rows!r}", "Give a whole number of at least 2")
+    max_rows = as_whole("max_rows", max_rows, least=2)
     fitted = read_result(fit)
     need_draws(fitted, "fit")
     draws = all_mixtures(fit, fitted).thinned(_MOST_DRAWS)

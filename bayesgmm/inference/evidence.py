@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from bayesgmm._arguments import as_flag, as_seed
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
@@ -41,7 +42,6 @@ from bayesgmm.inference._evidence_rows import (
 )
 from bayesgmm.inference._matched import matched_draws
 from bayesgmm.inference._telescoping_estimator import Telescoping
-from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def log_evidence(
     data: Any,
     *,
     estimator: EvidenceEstimator | Sequence[EvidenceEstimator] | None = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.Dataset:
     """Estimate the log marginal likelihood log p(data | model), all constants included.
@@ -287,7 +287,8 @@ def log_evidence(
     estimator : VBBound, LaplaceEvidence, Telescoping, Bridge or Enumeration, or several in a list
         If left out: `LaplaceEvidence`, after `VBBound` where the declaration is conjugate, and `Telescoping` where the
         rows are exact and few as well; what contradicts that is not ``reliable``.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
     progressbar : bool
 
     Returns
@@ -315,12 +316,12 @@ def log_evidence(
 
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
-    check_seed(random_seed)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     table = as_data(data)
     problem = build_problem(model, table, who="log_evidence", for_evidence=True)
     check_proper("log_evidence", problem.declared, ": evidence is an average over it.")
     estimators = _defaults(problem) if estimator is None else _as_list(estimator)
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     found: list[EvidenceRow] = []
     with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
         for each in estimators:

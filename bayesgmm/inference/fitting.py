@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_flag, as_seed
 from bayesgmm._errors import InputError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
@@ -47,7 +48,7 @@ def fit(
     data: Any,
     *,
     engine: Engine | None = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.DataTree:
     """Fit a Gaussian mixture to data.
@@ -66,8 +67,9 @@ def fit(
         intervals hold; else `NUTS` up to about a minute, and beyond that what `Laplace` has, with a warning. `Gibbs`
         under a prior on the number of components, `EM` where a part is `Flat`. The result stores which and why
         (``engine_reason``), from a cost in rows, components and features that was measured.
-    random_seed : int, optional
-        Makes the result reproducible. Without it the starts and the draws differ from call to call.
+    random_seed : int or numpy.random.Generator, optional
+        Makes the result reproducible. Without it the starts and the draws differ from call to call. A Generator gives
+        one whole number as the seed, which the result's attribute ``random_seed`` holds, and moves on.
     progressbar : bool
         Show a progress bar where a fit takes longer than a second.
 
@@ -118,7 +120,7 @@ def fit(
             else "Give EM(...), VB(...), Laplace(...), NUTS(...), Gibbs(...) or leave it out"
         )
         raise InputError("engine", f"got {engine!r}", hint)
-    check_seed(random_seed)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     table = as_data(data)
     named = engine is not None
     problem = build_problem(
@@ -130,7 +132,7 @@ def fit(
     )
     if engine is not None:
         engine.check(problem.declared, table.n_features)
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
     from bayesgmm.results import build_result, relabel
 
@@ -155,7 +157,7 @@ def fit(
             noise_scale=table.noise_scale,
             bins=table.bins,
             groups=table.groups,
-            seed=None if random_seed is None else int(random_seed),
+            seed=seed,
         )
         if outcome.sampling is not None or outcome.mixed_labels:
             result = relabel(result)
@@ -176,11 +178,3 @@ def fit(
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
         warnings.warn(f"{engine.name}: {outcome.status_message}", NotConvergedWarning, stacklevel=2)
     return result
-
-
-def check_seed(random_seed: Any) -> None:
-    """Raise unless a seed is a whole number of at least 0, or None."""
-    if random_seed is not None and (isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer))):
-        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number, or None")
-    if random_seed is not None and random_seed < 0:
-        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_seed, as_whole
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_seed: int | None = None) -> xr.DataTree:
+def add_posterior_predictive(
+    fit: xr.DataTree, *, n_draws: int = 100, random_seed: int | np.random.Generator | None = None
+) -> xr.DataTree:
     """A copy of a fit with the group ``posterior_predictive``, for ``az.plot_ppc_dist`` and its like.
 
     Parameters
@@ -24,7 +26,8 @@ def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_see
     n_draws : int
         Number of posterior draws used, evenly spaced over all of them (fewer where there are fewer). Every one gives
         a data set as large as the one that was fitted.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
 
     Returns
     -------
@@ -43,11 +46,10 @@ def add_posterior_predictive(fit: xr.DataTree, *, n_draws: int = 100, random_see
     from bayesgmm.results import read_result, stored_data
     from bayesgmm.results.build import dataset
 
-    if isinstance(n_draws, bool) or not isinstance(n_draws, (int, np.integer)) or n_draws < 1:
-        raise InputError("n_draws", f"got {n_draws!r}", "Give a whole number of at least 1")
+    n_draws, seed = as_whole("n_draws", n_draws, least=1), as_seed(random_seed)
     fitted = read_result(fit)
-    draws = need_draws(fitted, "fit").thinned(int(n_draws))
-    rng = np.random.default_rng(random_seed)
+    draws = need_draws(fitted, "fit").thinned(n_draws)
+    rng = np.random.default_rng(seed)
     table = stored_data(fit)
     n, d = table.n_obs, table.n_features
     groups = None if fitted.groups is None else group_numbers(table, fitted.groups)

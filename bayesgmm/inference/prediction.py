@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_flag
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data, group_numbers, rows_in_units
 from bayesgmm.engines._arviz import array_stats, settings
@@ -67,6 +68,7 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False) -> xr
     """
     from bayesgmm.results import read_result
 
+    per_draw = as_flag("per_draw", per_draw)
     fitted = read_result(fit)
     table = _rows(fit, fitted, data)
     found = per_draw_dataset(fitted, table) if per_draw else summary_dataset(fitted, table, Progress(False))

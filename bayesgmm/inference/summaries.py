@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_number
 from bayesgmm.inference.prediction import interval, interval_convention
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     from bayesgmm.results.read import check_result
 
     check_result(fit)
-    if isinstance(certain, bool) or not isinstance(certain, (int, float, np.number)) or not 0 < certain <= 1:
-        raise InputError("certain", f"got {certain!r}", "Give a probability greater than 0 and at most 1")
+    certain = as_number("certain", certain, above=0.0, most=1.0)
     point = fit[names.POINT].to_dataset()
     posterior = fit[names.POSTERIOR].to_dataset() if names.POSTERIOR in fit.children else None
     features = point[names.FEATURE].to_numpy()

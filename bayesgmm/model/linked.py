@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
+from bayesgmm._arguments import as_flag
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means
 from bayesgmm.model._moving import moved, pulled, steps, unit_volume, volume
@@ -56,7 +57,7 @@ class EvenlySpacedMeans(Means):
             self._set("prior", FlatMeans())
         known = isinstance(self.prior, (NormalMeans, FlatMeans))
         self._check("prior", known, f"got {self.prior!r}", "Give NormalMeans(mu, sigma) or Flat()")
-        self._check("through_zero", isinstance(self.through_zero, bool), f"got {self.through_zero!r}", "Give a bool")
+        self._set("through_zero", as_flag("EvenlySpacedMeans.through_zero", self.through_zero))
         self._freeze("origin", most_axes=1)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_whole, is_whole, shown
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm._words import counted
 from bayesgmm.model._interfaces import Covariances, Means
@@ -30,6 +30,8 @@ from bayesgmm.model.weights import Dirichlet
 _WIDTH_WITHIN = 0.05
 # For evidence, scales are those for so many components whatever their number: in logarithms, the middle of 1 to 9.
 _NUMBER_FOR_EVIDENCE = 3
+# More would not be told apart by any data, and arrays of them would not be held by any machine.
+_MOST_COMPONENTS = 1_000_000
 # Draws of means that are tried until all of them are above a bound.
 _MOST_DRAWS = 10_000
 
@@ -81,10 +83,8 @@ class GaussianMixture(Spec):
             self._check_exchangeable(K)
             K = 1
         else:
-            whole = isinstance(K, (int, np.integer)) and not isinstance(K, bool)
-            hint = "Give a whole number of at least 1, or a prior such as 1 + BetaNegativeBinomial(1, 4, 3)"
-            self._check("n_components", whole and K >= 1, f"got {K!r}", hint)
-            K = int(K)
+            hint = ", or a prior such as 1 + BetaNegativeBinomial(1, 4, 3)"
+            K = as_whole("GaussianMixture.n_components", K, least=1, most=_MOST_COMPONENTS, hint=hint)
             self._set("n_components", K)
         if self.weights is not None:
             self._set("weights", as_weights(self.weights))
@@ -96,7 +96,11 @@ class GaussianMixture(Spec):
         if self.component_names is not None:
             names = self.component_names
             listed = isinstance(names, Iterable) and not isinstance(names, str)
-            names = tuple(str(name) for name in names) if listed else (str(names),)
+            names = tuple(names) if listed else (names,)
+            for name in names:
+                fine = isinstance(name, str) or is_whole(name)
+                self._check("component_names", fine, f"got {shown(name)}", "Give strings")
+            names = tuple(map(str, names))
             self._check(
                 "component_names",
                 len(names) == K and len(set(names)) == K,
@@ -162,15 +166,6 @@ class GaussianMixture(Spec):
             covariances=covariances,
             component_names=self.component_names,
         )
-
-    def to_json(self) -> str:
-        """The declaration as JSON."""
-        return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Rebuild a declaration from ``to_json``; `FilledMixture` where every number is known."""
-        return Spec.from_dict(json.loads(text))
 
     def describe(self) -> str:
         K, random = self.typical_number, isinstance(self.n_components, NumberPrior)
@@ -288,6 +283,12 @@ class FilledMixture(GaussianMixture):
     weights: Weights  # type: ignore[assignment]
     means: Means  # type: ignore[assignment]
     covariances: Covariances  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("weights", "means", "covariances"):
+            self._check(name, getattr(self, name) is not None, "was left out", "Declare a GaussianMixture and fit it")
+        self._check("n_components", isinstance(self.n_components, int), "is a prior", "Give a number of components")
 
     @property
     def proper(self) -> bool:

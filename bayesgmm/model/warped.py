@@ -26,6 +26,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import Means
 from bayesgmm.model._spec import Array, show
@@ -100,8 +101,8 @@ def warped_normal(
     >>> fit["point_estimate"].sizes["component"]
     15
     """
-    whole = isinstance(n_nodes, (int, np.integer)) and not isinstance(n_nodes, bool)
-    if not whole or n_nodes < _FEWEST_NODES or n_nodes % 2 == 0:
+    n_nodes = as_whole("n_nodes", n_nodes, least=_FEWEST_NODES, hint=", and an odd one")
+    if n_nodes % 2 == 0:
         raise InputError("n_nodes", f"got {n_nodes!r}", f"Give an odd number of at least {_FEWEST_NODES}")
     if loc is not None and not (isinstance(loc, (tuple, list)) and len(loc) == 2):
         raise InputError("loc", f"got {loc!r}", "Give a pair: mean and standard deviation of the prior on the median")

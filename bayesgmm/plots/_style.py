@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_number
 from bayesgmm._errors import InputError
 from bayesgmm.results import FittedMixture
 from bayesgmm.results.build import OCCUPIED
@@ -131,15 +132,4 @@ def add_caveat(ax: Axes, fit: xr.DataTree) -> None:
 
 def check_probability(value: Any, argument: str) -> float:
     """A number strictly between 0 and 1."""
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not 0 < value < 1:
-        raise InputError(argument, f"got {value!r}", "Give a probability greater than 0 and less than 1, such as 0.9")
-    return float(value)
-
-
-def check_count(value: Any, argument: str, *, least: int) -> int:
-    """A whole number of at least `least`."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
-    return int(value)
+    return as_number(argument, value, above=0.0, below=1.0)

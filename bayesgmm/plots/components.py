@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import (
@@ -16,7 +17,6 @@ from bayesgmm.plots._style import (
     add_caveat,
     add_legend,
     caveat_line,
-    check_count,
     check_probability,
     component_label,
     feature_index,
@@ -85,7 +85,7 @@ def plot_components(
     levels = sorted(check_probability(value, "probability") for value in given)
     if not levels:
         raise InputError("probability", "got none", "Give one or more probabilities, such as (0.5, 0.9)")
-    check_count(n_draws, "n_draws", least=0)
+    n_draws = as_whole("n_draws", n_draws)
     if figure is not None and not isinstance(figure, FigureBase):
         raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     d = len(chosen)

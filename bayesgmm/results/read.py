@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, group_numbers
 from bayesgmm.data._labels import label_array
-from bayesgmm.model import FilledMixture, GaussianMixture
-from bayesgmm.model._spec import Spec
+from bayesgmm.model import FilledMixture
+from bayesgmm.model.scale_priors import ScalePrior
 from bayesgmm.numerics.linalg import inverse_lower
 
 if TYPE_CHECKING:
@@ -105,8 +104,7 @@ def check_result(fit: object, argument: str = "fit") -> None:
 def read_result(fit: xr.DataTree) -> FittedMixture:
     """Read a fit."""
     check_result(fit)
-    model = GaussianMixture.from_json(fit.attrs[names.MODEL])
-    assert isinstance(model, FilledMixture)
+    model = FilledMixture.from_json(fit.attrs[names.MODEL])
     point = fit[names.POINT].to_dataset()
     draws, n_chains = None, 0
     if names.POSTERIOR in fit.children:
@@ -178,7 +176,7 @@ def stored_data(fit: xr.DataTree) -> Data:
         values=observed.to_numpy(),
         feature_names=tuple(str(name) for name in observed[names.FEATURE].to_numpy()),
         obs_names=observed[names.OBS].to_numpy(),
-        noise_scale=None if scale is None else Spec.from_dict(json.loads(scale)),
+        noise_scale=None if scale is None else ScalePrior.from_json(scale),
         **{name: None if value is None else value.to_numpy() for name, value in arrays.items()},
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_number
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.model import ScaledInverseChi
@@ -251,9 +252,7 @@ def _check_df(error_df: Any, error: Any) -> None:
         return
     if error is None:
         raise InputError("error_df", f"got {error_df!r} without error", "Give error=, which it belongs to")
-    number = not isinstance(error_df, bool) and isinstance(error_df, (int, float, np.number))
-    if not number or not error_df >= _FEWEST_DF:
-        raise InputError("error_df", f"got {error_df!r}", f"Give at least {_FEWEST_DF} degrees of freedom")
+    as_number("error_df", error_df, least=_FEWEST_DF)
 
 
 def _pooled(squares: Array, repeats: Array, error: Any, error_df: float | None) -> tuple[float, float]:
@@ -261,8 +260,7 @@ def _pooled(squares: Array, repeats: Array, error: Any, error_df: float | None) 
     df = float((repeats - 1.0).sum())
     total = float(squares.sum())
     if error is not None:
-        if isinstance(error, bool) or not isinstance(error, (int, float, np.number)) or not 0 < error < np.inf:
-            raise InputError("error", f"got {error!r}", "Give a positive standard deviation")
+        error = as_number("error", error, above=0.0)
         if error_df is None:
             return float(error), np.inf
         total, df = total + error_df * float(error) ** 2, df + float(error_df)
