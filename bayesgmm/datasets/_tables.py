@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from bayesgmm._interrupts import Interrupts
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -134,7 +136,8 @@ def load_galaxies(*, corrected: bool = False) -> pd.DataFrame:
 
 def _read(name: str) -> pd.DataFrame:
     # Here and not at the top: whoever only imports the package should not wait for pandas.
-    import pandas as pd
+    with Interrupts():
+        import pandas as pd
 
     with files(__package__).joinpath(name).open(encoding="utf-8") as stream:
         return pd.read_csv(stream, comment="#")

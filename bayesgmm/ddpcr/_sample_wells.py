@@ -21,7 +21,7 @@ from bayesgmm.ddpcr._wells import listed, wells_in
 from bayesgmm.engines._modes import most_r_hat
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._parallel import check_cores, run_parallel
-from bayesgmm.inference.fitting import NotConvergedWarning, fit
+from bayesgmm.inference.fitting import NotConvergedWarning, fit_with_concerns
 
 Array = NDArray[np.float64]
 
@@ -115,9 +115,10 @@ def sampled(
 def _sampled(job: _Job) -> WellFit:
     model, beliefs = job.beliefs.model(), job.beliefs
     data = droplets(job.x, model, "amplitude")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotConvergedWarning)  # flags say it
-        found = fit(model, data, engine=job.engine, random_seed=job.seed, progressbar=False)
+    found, concerns = fit_with_concerns(model, data, engine=job.engine, random_seed=job.seed, progressbar=False)
+    for message, kind in concerns:
+        if kind is not NotConvergedWarning:  # which flags say
+            warnings.warn(message, kind, stacklevel=2)
     x = clipped(job.x, beliefs.baseline[0], beliefs.log_spread[0])[0]
     density = density_of(*binned(x[:1], 1.0), beliefs)
 

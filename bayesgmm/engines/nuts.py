@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -26,6 +25,7 @@ from bayesgmm.engines._python_density import PythonDensity
 from bayesgmm.engines._samples import Sample, as_draws, end_of, origins, sorted_out, trimmed
 from bayesgmm.engines.base import Engine, Outcome, Parameters, Problem
 from bayesgmm.model import FilledMixture
+from bayesgmm.numerics.threads import n_processors
 
 # Chains start this wide round the mode, in units of its curvature.
 _SPREAD = 0.5
@@ -196,7 +196,7 @@ class NUTS(Engine):
             draws=self.draws,
             tune=self.tune,
             target_accept=self.target_accept,
-            cores=min(self.cores or os.cpu_count() or 1, self.chains),
+            cores=min(self.cores or n_processors(), self.chains),
             progressbar=progress.enabled,
         )
         posterior, stats = trace["posterior"], trace["sample_stats"]
@@ -256,7 +256,7 @@ class _Chains:
             draws=draws,
             tune=tune,
             target_accept=self._engine.target_accept,
-            cores=self._engine.cores or os.cpu_count() or 1,
+            cores=self._engine.cores or n_processors(),
             progress=self._progress,
         )
         self._rounds.append(run.chains)

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from bayesgmm._arguments import as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.engines._progress import Progress
+from bayesgmm.numerics.threads import n_processors, n_workers, one_blas_thread
 
 _LOOK_AGAIN_S = 0.5
 _NICER = 5
@@ -77,11 +78,11 @@ def run_parallel[Job, Result](
     platforms behave alike. A spawned process normally runs the main script again. Here it does not, unless the jobs use
     names that are defined there, so scripts without an ``if __name__ == "__main__"`` work too.
     """
-    cores = min(check_cores(cores), total)
+    cores = n_workers(check_cores(cores), total)
     if cores > 1:
         return _shared_out(function, jobs, total, cores, progress, what, until)
     results = []
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         for job in jobs:
             results.append(function(job))
             progress.step(what, len(results), total)
@@ -95,8 +96,7 @@ def check_cores(cores: int | None) -> int:
     if cores is None:
         if multiprocessing.parent_process() is not None:
             return 1
-        # Fewer than the machine has where the process is confined to some of them.
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return n_processors()
     return as_whole("cores", cores, least=1, hint=", or None for all processors")
 
 

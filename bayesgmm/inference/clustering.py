@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
 from bayesgmm._arguments import as_whole
@@ -17,6 +15,7 @@ from bayesgmm.data import rows_in_units
 from bayesgmm.inference.prediction import need_draws
 from bayesgmm.numerics.partitions import LOSSES, co_clustering
 from bayesgmm.numerics.partitions import best_partition as least_loss
+from bayesgmm.numerics.threads import n_processors
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -129,7 +128,6 @@ def _together(fit: xr.DataTree, max_rows: Any) -> tuple[Array, NDArray[np.intp],
             some = slice(begin, begin + size)
             at = log_weights[some], means[some], factors[some]
             noise = draws.noise_factors[some]
-            yield part.rowwise_of_many(*at, noise_factors=noise, n_threads=os.cpu_count() or 1)[0]
+            yield part.rowwise_of_many(*at, noise_factors=noise, n_threads=n_processors())[0]
 
-    with threadpool_limits(limits=os.cpu_count() or 1, user_api="blas"):
-        return co_clustering(chunks()), rows, len(draws), means.shape[1]
+    return co_clustering(chunks()), rows, len(draws), means.shape[1]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bayesgmm._arguments import as_flag, as_seed, as_whole
 from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines._nested import Nest, strictest_first
 from bayesgmm.engines._problem import build_problem
@@ -33,6 +33,7 @@ from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference._readings import ALWAYS, MEANINGS, readings
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._interfaces import Covariances
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -164,7 +165,7 @@ def compare_components(
         "draws": draws,
     }
     found_optima: list[int] = []
-    with Progress(progressbar) as progress, threadpool_limits(limits=1, user_api="blas"):
+    with Progress(progressbar) as progress, one_blas_thread():
         # Under maximum likelihood a looser structure has to reach what a stricter one does.
         order = strictest_first([each.covariances for each in filled[::2]])
         jobs = _jobs([own[i] for i in order], numbers, [seeds[i] for i in order], shared, found_optima, progress)
@@ -261,7 +262,8 @@ def _dataset(
     engine: NUTS | None,
     seed: int | None,
 ) -> xr.Dataset:
-    import xarray as xr
+    with Interrupts():
+        import xarray as xr
 
     shape = (1 if names is None else len(names), len(numbers))
     dims = ("structure", "n_components")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bayesgmm._arguments import as_flag, as_seed
 from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
 from bayesgmm.engines._adaptive import Adapted, adapted
@@ -43,6 +43,7 @@ from bayesgmm.inference._evidence_rows import (
 from bayesgmm.inference._matched import matched_draws
 from bayesgmm.inference._telescoping_estimator import Telescoping
 from bayesgmm.model import GaussianMixture
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -312,7 +313,8 @@ def log_evidence(
     >>> str(found["kind"].values[0])
     'exact'
     """
-    import xarray as xr
+    with Interrupts():
+        import xarray as xr
 
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
@@ -323,7 +325,7 @@ def log_evidence(
     estimators = _defaults(problem) if estimator is None else _as_list(estimator)
     rng = np.random.default_rng(seed)
     found: list[EvidenceRow] = []
-    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
+    with one_blas_thread(), Progress(progressbar) as progress:
         for each in estimators:
             found += each.rows(problem, rng, progress)
     found = checked(found)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
 from bayesgmm._arguments import as_flag, as_seed
@@ -28,6 +27,7 @@ from bayesgmm.inference.concerns import (
 from bayesgmm.inference.default_engine import run_default
 from bayesgmm.inference.prediction import assignments
 from bayesgmm.model import GaussianMixture
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,6 +109,24 @@ def fit(
     >>> [float(w) for w in result["point_estimate"]["weights"].round(2)]
     [0.36, 0.64]
     """
+    result, concerns = fit_with_concerns(model, data, engine=engine, random_seed=random_seed, progressbar=progressbar)
+    for message, kind in concerns:
+        warnings.warn(message, kind, stacklevel=2)
+    return result
+
+
+def fit_with_concerns(
+    model: GaussianMixture,
+    data: Any,
+    *,
+    engine: Engine | None,
+    random_seed: int | np.random.Generator | None,
+    progressbar: bool,
+) -> tuple[xr.DataTree, list[tuple[str, type[Warning]]]]:
+    """What `fit` returns, and the warnings that it gives, for callers who have their own way to tell them.
+
+    A filter of warnings would not do: it belongs to the process, and threads put back each other's.
+    """
     if not isinstance(model, GaussianMixture):
         raise InputError(
             "model", f"got {type(model).__name__}", "Give a GaussianMixture, as in fit(GaussianMixture(2), data)"
@@ -121,6 +139,16 @@ def fit(
         )
         raise InputError("engine", f"got {engine!r}", hint)
     seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
+    # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
+    # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
+    with one_blas_thread(), Progress(progressbar, keeps_draws=True) as progress:
+        return _fitted(model, data, engine, seed, progress)
+
+
+def _fitted(
+    model: GaussianMixture, data: Any, engine: Engine | None, seed: int | None, progress: Progress
+) -> tuple[xr.DataTree, list[tuple[str, type[Warning]]]]:
+    """The result and its warnings, from arguments that have been checked one by one."""
     table = as_data(data)
     named = engine is not None
     problem = build_problem(
@@ -136,45 +164,41 @@ def fit(
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
     from bayesgmm.results import build_result, relabel
 
-    # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
-    # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
-    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress, progress.interrupts:
-        if engine is None:
-            engine, reason, outcome = run_default(problem, rng, progress)
-        else:
-            reason, outcome = "asked for by name", engine.run(problem, rng, progress)
-        result = build_result(
-            problem,
-            outcome,
-            engine=engine,
-            reason=reason,
-            declared=model,
-            values=table.values,
-            feature_names=table.feature_names,
-            obs_names=table.obs_names,
-            counts=table.counts,
-            noise=table.noise,
-            noise_scale=table.noise_scale,
-            bins=table.bins,
-            groups=table.groups,
-            seed=seed,
-        )
-        if outcome.sampling is not None or outcome.mixed_labels:
-            result = relabel(result)
-        result[names.ASSIGNMENTS] = assignments(result, progress)
-        if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
-            outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
-            result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
-        fewer = fewer_groups(result)
-        # Who names an engine wants its answer, and is told of components without rows alone.
-        if not fewer and not named and outcome.draws is not None:
-            fewer = hardly_supported(outcome.problem or problem, outcome.point)
-        if fewer:
-            result.attrs[names.FEWER_GROUPS] = fewer
+    if engine is None:
+        engine, reason, outcome = run_default(problem, rng, progress)
+    else:
+        reason, outcome = "asked for by name", engine.run(problem, rng, progress)
+    result = build_result(
+        problem,
+        outcome,
+        engine=engine,
+        reason=reason,
+        declared=model,
+        values=table.values,
+        feature_names=table.feature_names,
+        obs_names=table.obs_names,
+        counts=table.counts,
+        noise=table.noise,
+        noise_scale=table.noise_scale,
+        bins=table.bins,
+        groups=table.groups,
+        seed=seed,
+    )
+    if outcome.sampling is not None or outcome.mixed_labels:
+        result = relabel(result)
+    result[names.ASSIGNMENTS] = assignments(result, progress)
+    if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
+        outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
+        result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
+    fewer = fewer_groups(result)
+    # Who names an engine wants its answer, and is told of components without rows alone.
+    if not fewer and not named and outcome.draws is not None:
+        fewer = hardly_supported(outcome.problem or problem, outcome.point)
     if fewer:
-        warnings.warn(fewer, FewerGroupsWarning, stacklevel=2)
+        result.attrs[names.FEWER_GROUPS] = fewer
+    concerns: list[tuple[str, type[Warning]]] = [(fewer, FewerGroupsWarning)] if fewer else []
     if not named and (doubt := uncalibrated(result)):
-        warnings.warn(doubt, UncalibratedWarning, stacklevel=2)
+        concerns.append((doubt, UncalibratedWarning))
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
-        warnings.warn(f"{engine.name}: {outcome.status_message}", NotConvergedWarning, stacklevel=2)
-    return result
+        concerns.append((f"{engine.name}: {outcome.status_message}", NotConvergedWarning))
+    return result, concerns

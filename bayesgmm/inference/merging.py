@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from bayesgmm.inference.prediction import (
 )
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.numerics.merging import ALIKE, DISTINCT, FEWEST_FOR_ELBOW, SEPARATE, Hierarchies, hierarchies, recommended
+from bayesgmm.numerics.threads import n_processors
 from bayesgmm.results.build import OCCUPIED
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _found(fit: xr.DataTree, fitted: FittedMixture, most_draws: int, most_logs: 
             seen = np.sort(np.random.default_rng(0).choice(seen, most, replace=False))
         part = x if seen.size == x.n_rows else x.taken(seen)
         at = draws.standardised(fitted.center, fitted.scale)
-        of_draws, _ = part.rowwise_of_many(*at, noise_factors=draws.noise_factors, n_threads=os.cpu_count() or 1)
+        of_draws, _ = part.rowwise_of_many(*at, noise_factors=draws.noise_factors, n_threads=n_processors())
         fewer = units[seen].sum() / units.sum()
         each = hierarchies(of_draws, units[seen], empty_below=OCCUPIED * fewer)
         numbers = np.array([_number(each, s)[0] for s in range(S)])

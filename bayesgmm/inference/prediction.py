@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +19,7 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.numerics.exact_rows import ExactRows
 from bayesgmm.numerics.rows import Rows
 from bayesgmm.numerics.student_t import log_density as student_t_log_density
+from bayesgmm.numerics.threads import n_processors
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -269,7 +269,7 @@ def chunks(fitted: FittedMixture, draws: Mixtures, x: Rows) -> Iterator[tuple[sl
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         part = x if size >= n else x.taken(np.arange(rows.start, rows.stop))
-        yield rows, *part.rowwise_of_many(*arguments, noise_factors=draws.noise_factors, n_threads=os.cpu_count() or 1)
+        yield rows, *part.rowwise_of_many(*arguments, noise_factors=draws.noise_factors, n_threads=n_processors())
 
 
 def interval_convention() -> tuple[str, float]:
@@ -300,7 +300,7 @@ def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]
     if len(begins) == 1:
         some(0)
     else:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(n_processors()) as pool:
             list(pool.map(some, begins))
     return low.reshape(draws.shape[1:])[()], high.reshape(draws.shape[1:])[()]
 

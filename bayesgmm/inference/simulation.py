@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._arguments import as_seed, as_whole
 from bayesgmm._errors import InputError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm.data import Data, as_data, group_numbers
 from bayesgmm.inference.prediction import check_known_groups
 from bayesgmm.model import FilledMixture, GaussianMixture
@@ -58,7 +59,8 @@ def simulate(
         If a part of the declaration is `Flat` or left to the data, neither ``n_obs`` nor ``like`` is given, or groups
         of ``like`` are not those of the fit.
     """
-    from bayesgmm.results.build import dataset
+    with Interrupts():
+        from bayesgmm.results.build import dataset
 
     table = None if like is None else as_data(like)
     if n_obs is None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
 from bayesgmm._arguments import as_choice, as_flag, as_seed, as_whole
@@ -18,6 +17,7 @@ from bayesgmm.inference.bootstrap import bootstrap
 from bayesgmm.inference.information import information
 from bayesgmm.inference.modes import Errors, Mode, mode_of
 from bayesgmm.inference.modes import variables as variables_of
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,7 +123,7 @@ def standard_errors(
     n_bootstrap = as_whole("n_bootstrap", n_bootstrap, least=2)
     seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     mode = mode_of(fit)
-    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
+    with one_blas_thread(), Progress(progressbar) as progress:
         found = _METHODS[method](mode, n_bootstrap, np.random.default_rng(seed), progress)
     if found.doubtful:
         warnings.warn(found.message, stacklevel=2)

@@ -26,7 +26,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from bayesgmm._arguments import as_whole
+from bayesgmm._arguments import is_whole, shown
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import Means
 from bayesgmm.model._spec import Array, show
@@ -49,6 +49,7 @@ from bayesgmm.model.weights import FixedWeights
 
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
 _FEWEST_NODES = 13
+_MOST_NODES = 9_999
 _FURTHEST = 150.0  # logarithms of distances of proposals, which may overflow
 _SIDES = ("both", "below", "above")
 # Scale at which a start with all rows in one place begins, in widths of a component.
@@ -101,9 +102,10 @@ def warped_normal(
     >>> fit["point_estimate"].sizes["component"]
     15
     """
-    n_nodes = as_whole("n_nodes", n_nodes, least=_FEWEST_NODES, hint=", and an odd one")
-    if n_nodes % 2 == 0:
-        raise InputError("n_nodes", f"got {n_nodes!r}", f"Give an odd number of at least {_FEWEST_NODES}")
+    if not is_whole(n_nodes) or not _FEWEST_NODES <= n_nodes <= _MOST_NODES or n_nodes % 2 == 0:
+        hint = f"Give an odd number of at least {_FEWEST_NODES} and at most {_MOST_NODES}"
+        raise InputError("n_nodes", f"got {shown(n_nodes)}", hint)
+    n_nodes = int(n_nodes)
     if loc is not None and not (isinstance(loc, (tuple, list)) and len(loc) == 2):
         raise InputError("loc", f"got {loc!r}", "Give a pair: mean and standard deviation of the prior on the median")
     mu, sigma = (None, None) if loc is None else loc

@@ -10,6 +10,7 @@ import numpy as np
 from bayesgmm import _schema as names
 from bayesgmm._arguments import as_number
 from bayesgmm._errors import InputError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm.results import FittedMixture
 from bayesgmm.results.build import OCCUPIED
 
@@ -83,7 +84,7 @@ def axes_or_new(ax: Any, figsize: tuple[float, float]) -> Axes:
     from matplotlib.axes import Axes
 
     if ax is None:
-        from matplotlib import pyplot as plt
+        plt = pyplot()
 
         return plt.subplots(figsize=figsize, layout="constrained")[1]
     if not isinstance(ax, Axes):
@@ -128,6 +129,13 @@ def add_caveat(ax: Axes, fit: xr.DataTree) -> None:
         color=ink(),
         annotation_clip=False,
     )
+
+
+def pyplot() -> Any:
+    """``matplotlib.pyplot``, which is not loaded with the package."""
+    with Interrupts():
+        from matplotlib import pyplot as plt
+    return plt
 
 
 def check_probability(value: Any, argument: str) -> float:

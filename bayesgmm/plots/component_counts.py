@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm._errors import InputError
 from bayesgmm.inference._readings import choices
-from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink
+from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink, pyplot
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -55,7 +55,7 @@ def plot_component_count(comparison: xr.Dataset, *, structure: str | None = None
     InputError
         If `comparison` is not such a table, or has no such structure.
     """
-    from matplotlib import pyplot as plt
+    plt = pyplot()
 
     if not {"bic", "icl", "status"} <= set(getattr(comparison, "data_vars", ())):
         raise InputError("comparison", f"got {type(comparison).__name__}", "Give what compare_components returned")

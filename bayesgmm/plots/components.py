@@ -22,6 +22,7 @@ from bayesgmm.plots._style import (
     feature_index,
     ink,
     look,
+    pyplot,
     split_empty,
 )
 from bayesgmm.plots.density import plot_density
@@ -90,7 +91,7 @@ def plot_components(
         raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     d = len(chosen)
     if figure is None:
-        from matplotlib import pyplot as plt
+        plt = pyplot()
 
         sizes = {1: (8.0, 4.0), 2: (8.0, 5.0)}
         figure = plt.figure(figsize=sizes.get(d, (2.2 * d + 1.0, 2.1 * d + 0.4)), layout="constrained")

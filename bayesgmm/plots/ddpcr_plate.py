@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesgmm.plots import _droplets as drops
 from bayesgmm.plots._droplets import WARNING
-from bayesgmm.plots._style import GREY, PALETTE, ink
+from bayesgmm.plots._style import GREY, PALETTE, ink, pyplot
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,7 +47,7 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> Figure:
     InputError
         If there is no such channel.
     """
-    from matplotlib import pyplot as plt
+    plt = pyplot()
 
     drops.check_result(result)
     channel = drops.channel_in(result, channel)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.numerics.merging import elbow_lines
-from bayesgmm.plots._style import GREY, ink, look
+from bayesgmm.plots._style import GREY, ink, look, pyplot
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,7 +54,7 @@ def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None
         raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     K = merged.sizes[names.COMPONENT]
     if figure is None:
-        from matplotlib import pyplot as plt
+        plt = pyplot()
 
         figure = plt.figure(figsize=(7.5 + 0.35 * max(K - 4, 0), 4.4), layout="constrained")
     tree, curve = figure.subplots(1, 2, width_ratios=(3 + 0.3 * max(K - 4, 0), 3))
