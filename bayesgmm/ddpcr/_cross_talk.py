@@ -56,7 +56,6 @@ class CrossTalkMeans(Means):
     cross_talk: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 0.15), (0.0, 0.15))
     log_left: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 0.15), (0.0, 0.15))
     closed_form = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         for name in ("baseline", "log_gap", "cross_talk", "log_left"):

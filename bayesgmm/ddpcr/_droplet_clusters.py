@@ -47,7 +47,6 @@ class DropletMeans(Means):
     log_spread: tuple[float, float]
     log_gap: tuple[float, float]
     closed_form = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("shape", most_axes=1)
@@ -187,7 +186,6 @@ class DropletVariances(Covariances):
     widths: tuple[float, ...]
     log_positive_sd: tuple[float, float]
     linked = True
-    sampled_in_python = True
     # Without means the structure is that of a spread of 1 and a gap of 5.
     _means = np.empty(0)
 

@@ -50,7 +50,6 @@ class DropletWeights(Weights):
     rain: tuple[float, float]
     outliers: tuple[float, float]
     closed_form = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("shares", positive=True, most_axes=1)

@@ -35,7 +35,6 @@ class HardyWeinberg(Weights):
     alpha: float = 1.0
     beta: float = 1.0
     dominant: bool = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("alpha", positive=True, most_axes=0)

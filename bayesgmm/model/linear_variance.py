@@ -41,7 +41,6 @@ class LinearVariance(Covariances):
 
     sd_0: ScalePrior | None = None
     sd_a: ScalePrior | None = None
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         for name in ("sd_0", "sd_a"):

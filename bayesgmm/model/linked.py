@@ -50,7 +50,6 @@ class EvenlySpacedMeans(Means):
     through_zero: bool = False
     origin: Numbers = 0.0
     ordered = True
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         if isinstance(self.prior, Flat):
@@ -256,7 +255,6 @@ class ConstantCV(Covariances):
     prior: Any = field(default_factory=lambda: HalfNormal(1.0))
     origin: Numbers = 0.0
     linked = True
-    sampled_in_python = True
     # Distances of the means from the origin; without means the structure is that of means one unit away.
     _distances = np.ones((1, 1))
 

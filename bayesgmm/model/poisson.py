@@ -61,7 +61,6 @@ class PoissonWeights(Weights):
     rate: ScalePrior = field(default_factory=lambda: Gamma(1.0, 0.1))
     tail: Literal["lump", "truncate"] = "lump"
     exposures: Numbers | None = None
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         check_rate(self, "rate", self.rate)

@@ -50,7 +50,6 @@ class PoissonProductWeights(Weights):
 
     rates: tuple[ScalePrior, ScalePrior] = (Gamma(1.0, 0.1), Gamma(1.0, 0.1))
     linked: ScalePrior | None = None
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         pair = isinstance(self.rates, (tuple, list)) and len(self.rates) == 2

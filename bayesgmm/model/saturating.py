@@ -86,7 +86,6 @@ class SaturatingMeans(Means):
     rho: Beta | float = field(default_factory=Beta)
     closed_form = False
     ordered = True
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         normal = isinstance(self.baseline, NormalMeans)

@@ -143,7 +143,6 @@ class WarpedMeans(Means):
     side: Literal["both", "below", "above"] = "both"
     closed_form = False
     ordered = True
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("mu", optional=True, most_axes=0)
@@ -319,7 +318,6 @@ class WarpedCovariances(NothingFree):
     """Variances that follow from the distances between `WarpedMeans`."""
 
     linked = True
-    sampled_in_python = True
     _means = np.empty(0)
 
     def describe(self) -> str:

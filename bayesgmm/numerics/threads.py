@@ -83,22 +83,39 @@ def one_blas_thread() -> Iterator[None]:
     """BLAS uses one thread while anybody is inside; who leaves last gives back what there was before the first.
 
     Numbers of threads belong to the process. If each of several threads put back what it found, those that came while
-    others were inside would put back 1, for ever.
+    others were inside would put back 1, for ever. Under OpenMP alone each thread has a number of its own.
     """
-    own = object()
+    me = object()
+    mine: list[tuple[Any, int]] = []
     try:
         with _lock:
-            _inside.add(own)
+            _inside.add(me)
             for library in ThreadpoolController().select(user_api="blas").lib_controllers:
-                # Also those that have been loaded since the first came.
-                if library.filepath not in _before:
-                    _before[library.filepath] = library, library.num_threads
-                    library.set_num_threads(1)
+                own = getattr(library, "threading_layer", "") == "openmp"
+                # Libraries that have been loaded since the first came are new to all.
+                if own or library.filepath not in _before:
+                    had = library.num_threads
+                    _set(library, 1)
+                    # Without effect where another thread has the say, which then gives back what it found.
+                    if had != 1 and library.num_threads == 1:
+                        if own:
+                            mine.append((library, had))
+                        else:
+                            _before[library.filepath] = library, had
         yield
     finally:
         with _lock:
-            _inside.discard(own)
+            _inside.discard(me)
             if not _inside:
-                for library, n_threads in _before.values():
-                    library.set_num_threads(n_threads)
+                mine += _before.values()
                 _before.clear()
+            for library, had in mine:
+                _set(library, had)
+
+
+def _set(library: Any, n_threads: int) -> None:
+    """Set a number of threads, and leave the say to others: threadpoolctl gives it to the thread that sets it first."""
+    library.set_num_threads(n_threads)
+    let_go = getattr(library, "clear_controlling_thread", None)
+    if let_go is not None:
+        let_go()
