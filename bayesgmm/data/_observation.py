@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import LARGEST_MAGNITUDE, RESCALE, check_values
 from bayesgmm.data._labels import describe_row, label_array
@@ -175,7 +175,7 @@ def check_noise_scale(noise_scale: Any, noise: np.ndarray | None) -> None:
     if isinstance(noise_scale, type) or not all(callable(getattr(noise_scale, name, None)) for name in needed):
         if isinstance(noise_scale, (int, float)):
             remedy = f"A known factor belongs into the noise itself. {remedy}"
-        raise InputError("noise_scale", f"got {noise_scale!r}, which is no prior on a scale", remedy)
+        raise InputError("noise_scale", f"got {as_written(noise_scale)}, which is no prior on a scale", remedy)
     if noise_scale.n_features() not in (None, 1):
         raise InputError(
             "noise_scale",
@@ -265,7 +265,7 @@ def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None) -> np.nd
     if isinstance(groups, (str, bytes)) or objects.shape != (n_obs,):
         raise InputError(
             "groups",
-            f"has shape {objects.shape}" if objects.ndim else f"got {reprlib.repr(groups)}",
+            f"has shape {objects.shape}" if objects.ndim else f"got {as_written(groups)}",
             f"Give one label for each of the {n_obs} rows.",
         )
     for row, label in enumerate(objects):
@@ -274,7 +274,7 @@ def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None) -> np.nd
         if missing or label != label:
             raise InputError(
                 "groups",
-                f"got {reprlib.repr(label)} in {describe_row(row, obs_names)}",
+                f"got {as_written(label)} in {describe_row(row, obs_names)}",
                 "Every row belongs to a group: give it a label, such as 'unknown', or drop the row.",
             )
     return label_array(groups)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numbers
-import reprlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data._convert import to_float64
 from bayesgmm.data._labels import describe_row, index_labels
@@ -39,12 +39,12 @@ def read_noise(
     """
     n, d = shape
     if _is_number(noise):
-        return np.full(shape, float(noise))
+        return np.full(shape, _as_float(noise))
     if isinstance(noise, (str, bytes, bool, np.bool_, np.generic)) or getattr(noise, "ndim", None) == 0:
-        raise InputError("noise", f"got {reprlib.repr(noise)} of type {type(noise).__name__}", _forms(n, d))
+        raise InputError("noise", f"got {as_written(noise)} of type {type(noise).__name__}", _forms(n, d))
     if isinstance(noise, Mapping) and noise and all(_is_number(value) for value in noise.values()):
         row = _ordered([str(name) for name in noise], feature_names, "keys")
-        return np.tile(np.array([float(value) for value in noise.values()])[row], (n, 1))
+        return np.tile(np.array([_as_float(value) for value in noise.values()])[row], (n, 1))
 
     array: Any = noise
     if isinstance(noise, Sequence):
@@ -136,7 +136,7 @@ def _ordered(given: list[str], feature_names: Sequence[str], what: str) -> list[
     if sorted(given) != sorted(feature_names):
         raise InputError(
             "noise",
-            f"has the {what} {reprlib.repr(given)}, the values have the columns {reprlib.repr(list(feature_names))}",
+            f"has the {what} {as_written(given)}, the values have the columns {as_written(list(feature_names))}",
             "Rename them to the names of the values (in any order), or give an array without names.",
         )
     return [given.index(name) for name in feature_names]
@@ -236,3 +236,10 @@ def _edges(bins: Any) -> np.ndarray:
         touching = (miss > 0) & np.isfinite(width) & (miss <= _TOUCHING * width)
     lower[1:][touching] = upper[:-1][touching]
     return np.column_stack([lower, upper])
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # whole numbers and fractions beyond all floats
+        raise InputError("noise", f"got {as_written(value)}", "Give a number that a float can hold") from None

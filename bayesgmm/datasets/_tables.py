@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from bayesgmm._arguments import as_flag
 from bayesgmm._interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def load_galaxies(*, corrected: bool = False) -> pd.DataFrame:
     >>> float(load_galaxies().loc[77, "velocity"]), float(load_galaxies(corrected=True).loc[77, "velocity"])
     (26.69, 26.96)
     """
+    corrected = as_flag("corrected", corrected)
     frame = _read("galaxies.csv")
     if corrected:
         frame.loc[_GALAXIES_ROW, "velocity"] = _GALAXIES_ROEDER

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model import Means
 from bayesgmm.model._spec import Array, show
@@ -62,7 +63,9 @@ class CrossTalkMeans(Means):
             self._freeze(name, most_axes=2)
             value = np.asarray(getattr(self, name))
             fine = value.shape == (2, 2) and bool((value[:, 1] > 0).all())
-            self._check(name, fine, f"got {value.tolist()!r}", "Give (mean, sd) for each channel, ((0, 1), (0, 1))")
+            self._check(
+                name, fine, f"got {as_written(value.tolist())}", "Give (mean, sd) for each channel, ((0, 1), (0, 1))"
+            )
 
     def describe(self) -> str:
         def normals(pairs: tuple[tuple[float, float], tuple[float, float]]) -> str:

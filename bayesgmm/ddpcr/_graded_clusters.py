@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from bayesgmm._arguments import as_whole
+from bayesgmm._arguments import as_whole, as_written
 from bayesgmm.ddpcr._droplet_clusters import DropletMeans, DropletVariances
 from bayesgmm.ddpcr._droplet_weights import MOST_LOG_RATE, DropletWeights
 from bayesgmm.model._spec import Array, show
@@ -207,7 +207,9 @@ class GradedVariances(DropletVariances):
     def check_means(self, means: DropletMeans) -> None:  # type: ignore[override]
         super().check_means(means)
         same = isinstance(means, GradedMeans) and means.molecules == self.molecules
-        self._check("molecules", same, f"got {self.molecules!r} with means={means}", "Use GradedMeans of as many")
+        self._check(
+            "molecules", same, f"got {as_written(self.molecules)} with means={means}", "Use GradedMeans of as many"
+        )
 
     def carried(self, choleskys: Array, means: Array, to: Array) -> Array:
         return self.at(self.own(choleskys), to)

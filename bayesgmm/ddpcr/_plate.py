@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_number, as_text, as_texts, as_written
 from bayesgmm._errors import InputError
 from bayesgmm._words import counted
 from bayesgmm.ddpcr._table import plate_table
@@ -56,11 +57,15 @@ class Well:
     def __post_init__(self) -> None:
         name = well_name(self.name)
         if name is None:
-            raise InputError("Well.name", f"got {self.name!r}", "Wells are A01 to P24")
+            raise InputError("Well.name", f"got {as_written(self.name)}", "Wells are A01 to P24")
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "channels", tuple(self.channels))
-        values = np.asarray(self.amplitudes, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != len(self.channels):
+        channels = as_texts("Well.channels", self.channels, "Give the names of the channels, such as ('Ch1', 'Ch2')")
+        object.__setattr__(self, "channels", channels)
+        as_text("Well.source", self.source)
+        if self.volume_nl is not None:
+            object.__setattr__(self, "volume_nl", as_number("Well.volume_nl", self.volume_nl, above=0.0))
+        values = np.asarray(self.amplitudes) if isinstance(self.amplitudes, (np.ndarray, list, tuple)) else np.empty(0)
+        if values.ndim != 2 or values.shape[1] != len(self.channels) or values.dtype.kind not in "iuf":
             channels = counted(len(self.channels), "channel")
             raise InputError(
                 f"Well.amplitudes of {name}",
@@ -69,13 +74,14 @@ class Well:
             )
         if not np.isfinite(values).all():
             raise InputError(f"Well.amplitudes of {name}", "has values that are not finite", "Leave these droplets out")
-        object.__setattr__(self, "amplitudes", values)
+        object.__setattr__(self, "amplitudes", values.astype(np.float64))
         if self.clusters is not None:
-            clusters = np.asarray(self.clusters, dtype=np.int64)
-            if clusters.shape != values.shape[:1]:
-                problem = f"has the shape {clusters.shape} for {values.shape[0]} droplets"
-                raise InputError(f"Well.clusters of {name}", problem, "Give one number for each droplet")
-            object.__setattr__(self, "clusters", clusters)
+            given = isinstance(self.clusters, (np.ndarray, list, tuple))
+            clusters = np.asarray(self.clusters) if given else np.empty(0)
+            if clusters.shape != values.shape[:1] or clusters.dtype.kind not in "iu":
+                problem = f"has the shape {clusters.shape} and dtype {clusters.dtype} for {values.shape[0]} droplets"
+                raise InputError(f"Well.clusters of {name}", problem, "Give one whole number for each droplet")
+            object.__setattr__(self, "clusters", clusters.astype(np.int64))
 
     @property
     def n_droplets(self) -> int:
@@ -125,6 +131,17 @@ class Plate:
     reported: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
+        import pandas as pd
+
+        if not isinstance(self.wells, (list, tuple)) or not all(isinstance(well, Well) for well in self.wells):
+            raise InputError("Plate.wells", f"got {as_written(self.wells)}", "Give a tuple of Well(...)")
+        for name, least in (("table", ("sample", "ntc")), ("reported", ())):
+            given = getattr(self, name)
+            if name == "reported" and given is None:
+                continue
+            if not isinstance(given, pd.DataFrame) or not set(least) <= set(given.columns):
+                hint = f"Give a pandas.DataFrame{' with the columns ' + ' and '.join(least) if least else ''}"
+                raise InputError(f"Plate.{name}", f"got {type(given).__name__}", hint)
         object.__setattr__(self, "wells", tuple(self.wells))
         names = [well.name for well in self.wells]
         if len(set(names)) < len(names):

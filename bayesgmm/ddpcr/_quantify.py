@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed
+from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed, as_texts, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._blank import limits
@@ -23,6 +23,7 @@ from bayesgmm.ddpcr._volume import Volume, volumes
 from bayesgmm.ddpcr._well_numbers import concentration_of, ends, kind_of, of_well, status_of, variables
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.nuts import NUTS
+from bayesgmm.inference._parallel import check_cores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,6 +137,8 @@ def quantify(
     probability = as_number("probability", probability, least=0.5, below=1.0)
     as_choice("amplitudes", amplitudes, ("saturated", "graded"))
     sampled_wells = check_engine(engine, wells, plate)
+    if cores is not None:
+        cores = check_cores(cores)
     volume = volumes(plate, droplet_volume_nl, instrument)
     names = _channels(plate, channels)
     if not any(well.n_droplets for well in plate):
@@ -179,10 +182,11 @@ def quantify(
 def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
     if channels is None:
         return list(plate.channels)
-    wanted = [channels] if isinstance(channels, str) else list(channels)
+    listed = [channels] if isinstance(channels, str) else channels
+    wanted = list(as_texts("channels", listed, f"The plate has {', '.join(plate.channels)}"))
     unknown = [name for name in wanted if name not in plate.channels]
     if unknown or not wanted:
-        raise InputError("channels", f"got {channels!r}", f"The plate has {', '.join(plate.channels)}")
+        raise InputError("channels", f"got {as_written(channels)}", f"The plate has {', '.join(plate.channels)}")
     return wanted
 
 

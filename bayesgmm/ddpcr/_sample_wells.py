@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm._status import Status
 from bayesgmm.ddpcr._droplet_model import Beliefs
@@ -53,11 +54,13 @@ def check_engine(engine: object, wells: object, plate: Plate) -> list[str]:
     names = [well.name for well in plate]
     if engine is None:
         if wells is not None:
-            raise InputError("wells", f"got {wells!r} without an engine", "Name the engine that samples them too, NUTS")
+            raise InputError(
+                "wells", f"got {as_written(wells)} without an engine", "Name the engine that samples them too, NUTS"
+            )
         return []
     if not isinstance(engine, NUTS):
         remedy = "Give NUTS(...) for the full posterior, or leave it out for the fast answer; `well_model` and `fit` "
-        raise InputError("engine", f"got {engine!r}", remedy + "take other engines")
+        raise InputError("engine", f"got {as_written(engine)}", remedy + "take other engines")
     if engine.sampler != "native":
         raise InputError("engine", f"got NUTS(sampler={engine.sampler!r})", "Use NUTS(sampler='native')")
     if wells is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._arguments import as_number, as_seed, as_whole
+from bayesgmm._arguments import as_number, as_seed, as_whole, as_written, is_number
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._formats import coded
 from bayesgmm.ddpcr._plate import Plate, Well
@@ -17,6 +17,8 @@ from bayesgmm.ddpcr._table import plate_table
 
 Array = NDArray[np.float64]
 
+# So many times the sd of the negatives.
+_MOST_SPREAD = 1e6
 _NTC = "NTC"
 _MICROLITRE = 1000.0  # in nanolitres
 # Negatives: a main cluster, its shoulder and a tail, as weights, sds and places. From one Gaussian they are moved apart
@@ -127,7 +129,7 @@ def simulate_plate(
             "baseline": (baseline, -np.inf, np.inf),
             "gap": (gap, 0.0, np.inf),
             "skewness": (skewness, -_MOST_SKEWED, _MOST_SKEWED),
-            "positive_sd": (positive_sd, 0.0, np.inf),
+            "positive_sd": (positive_sd, 0.0, _MOST_SPREAD),
             "rho": (rho, 0.0, 1.0),
             "rain": (rain, 0.0, 1.0),
             "rain_height": (rain_height, 0.01, 0.99),
@@ -148,7 +150,7 @@ def simulate_plate(
     least = as_whole("n_droplets", least)
     most = as_whole("n_droplets", most, least=least)
     if droplet_volume_nl is not None:
-        _check("droplet_volume_nl", droplet_volume_nl, np.finfo(float).tiny, np.inf)
+        droplet_volume_nl = as_number("droplet_volume_nl", droplet_volume_nl, above=0.0, below=1000.0)
     rates = _rates(samples, droplet_volume_nl)
     n_channels = len(next(iter(rates.values())))
     channels = tuple(f"Ch{j + 1}" for j in range(n_channels))
@@ -273,13 +275,15 @@ def _rates(samples: Any, droplet_volume_nl: float | None) -> dict[str, Array]:
     for name, value in given.items():
         if str(name) == _NTC:
             raise InputError("samples", f"{_NTC!r} is the name of the controls", "Set their number by n_ntc")
-        try:
-            rate = np.atleast_1d(np.asarray(value, dtype=float))
-        except (TypeError, ValueError):
-            rate = np.full(1, np.nan)
+        rate = (
+            np.atleast_1d(np.asarray(value))
+            if isinstance(value, (list, tuple, np.ndarray)) or is_number(value)
+            else None
+        )
+        rate = np.full(1, np.nan) if rate is None or rate.dtype.kind not in "iuf" else rate.astype(float)
         if rate.ndim != 1 or rate.size not in (1, 2) or not (np.isfinite(rate) & (rate >= 0)).all():
             remedy = "Give a number of copies from 0, or a pair of them for two channels"
-            raise InputError("samples", f"got {value!r} for {name!r}", remedy)
+            raise InputError("samples", f"got {as_written(value)} for {name!r}", remedy)
         rates[str(name)] = rate * per_copy
     sizes = {rate.size for rate in rates.values()}
     if len(sizes) > 1:

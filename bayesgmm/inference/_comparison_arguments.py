@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm._arguments import as_whole
+from bayesgmm._arguments import as_texts, as_whole, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data
 from bayesgmm.engines._problem import build_problem
@@ -50,7 +50,8 @@ def checked_structures(model: Any, structures: Any) -> tuple[list[GaussianMixtur
     if isinstance(structures, Mapping) and structures:
         named = dict(structures)
     else:
-        given = [structures] if isinstance(structures, str) else list(structures)
+        hint = f"Give some of {', '.join(map(repr, STRUCTURES))}, or a dict"
+        given = as_texts("structures", [structures] if isinstance(structures, str) else structures, hint)
         unknown = [each for each in given if not isinstance(each, str) or each not in STRUCTURES]
         if unknown or not given:
             got = repr(unknown[0]) if unknown else "an empty sequence"
@@ -67,10 +68,11 @@ def checked_criteria(criteria: Any) -> set[str]:
     """Those of the criteria that need priors."""
     if criteria is None:
         return set(NEEDS_PRIORS)
-    given = [criteria] if isinstance(criteria, str) else list(criteria)
+    hint = f"Give some of {', '.join(map(repr, CRITERIA))}"
+    given = as_texts("criteria", [criteria] if isinstance(criteria, str) else criteria, hint)
     for each in given:
         if each not in CRITERIA:
-            raise InputError("criteria", f"got {each!r}", f"Give some of {', '.join(map(repr, CRITERIA))}")
+            raise InputError("criteria", f"got {as_written(each)}", f"Give some of {', '.join(map(repr, CRITERIA))}")
     return set(given) & set(NEEDS_PRIORS)
 
 
@@ -78,12 +80,12 @@ def checked_scales(mean_scales: Any) -> tuple[float, ...]:
     """Widths of the prior of the means, each once."""
     try:
         given = np.atleast_1d(np.asarray(mean_scales, dtype=float))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         given = np.empty(0)
     if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given > 0)).all():
-        raise InputError("mean_scales", f"got {mean_scales!r}", "Give positive numbers, such as (1/3, 1, 3)")
+        raise InputError("mean_scales", f"got {as_written(mean_scales)}", "Give positive numbers, such as (1/3, 1, 3)")
     if 1.0 not in given:
-        raise InputError("mean_scales", f"got {mean_scales!r}", "1, the declared width, must be among them")
+        raise InputError("mean_scales", f"got {as_written(mean_scales)}", "1, the declared width, must be among them")
     return tuple(dict.fromkeys(float(each) for each in given))
 
 
@@ -93,11 +95,11 @@ def checked_prior(prior: Any, n: int) -> Array:
         return np.full(n, 1.0 / n)
     try:
         given = np.asarray(prior, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         given = np.empty(0)
     if given.shape != (n,) or not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
         hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
-        raise InputError("prior", f"got {prior!r}", hint)
+        raise InputError("prior", f"got {as_written(prior)}", hint)
     return given / given.sum()
 
 

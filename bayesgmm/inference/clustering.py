@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._arguments import as_whole
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_choice, as_whole
 from bayesgmm.data import rows_in_units
 from bayesgmm.inference.prediction import need_draws
 from bayesgmm.numerics.partitions import LOSSES, co_clustering
@@ -89,8 +88,7 @@ def best_partition(fit: xr.DataTree, *, loss: str = "vi", max_rows: int = 2000) 
     """
     import xarray as xr
 
-    if loss not in LOSSES:
-        raise InputError("loss", f"got {loss!r}", f"Give one of {', '.join(map(repr, LOSSES))}")
+    as_choice("loss", loss, LOSSES)
     together, rows, n_draws, K = _together(fit, max_rows)
     labels, expected = least_loss(together, loss, max(_MORE_CLUSTERS * K, 2))
     sizes = np.bincount(labels)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm._arguments import as_flag, as_seed, as_whole
+from bayesgmm._arguments import as_flag, as_seed, as_whole, as_written
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._interrupts import Interrupts
 from bayesgmm.data import Data, as_data
@@ -144,7 +144,9 @@ def compare_components(
     wanted = checked_criteria(criteria)
     scales = checked_scales(mean_scales)
     if engine is not None and not isinstance(engine, NUTS):
-        raise InputError("engine", f"got {engine!r}", "Give NUTS(...), or leave it out for importance sampling")
+        raise InputError(
+            "engine", f"got {as_written(engine)}", "Give NUTS(...), or leave it out for importance sampling"
+        )
     draws = as_whole("draws", draws, least=100)
     prior_of_numbers = checked_prior(prior, len(numbers))
     cores = check_cores(cores)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm._arguments import as_flag, as_seed
+from bayesgmm._arguments import as_flag, as_instance, as_seed, as_written
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._interrupts import Interrupts
 from bayesgmm._status import Status
@@ -75,6 +75,9 @@ class VBBound(EvidenceEstimator):
 
     engine: VB = field(default_factory=VB)
 
+    def __post_init__(self) -> None:
+        as_instance("VBBound.engine", self.engine, VB, "Give VB(...)")
+
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         outcome = self.engine.run(problem, rng, progress)
         assert outcome.approximation is not None
@@ -117,6 +120,7 @@ class LaplaceEvidence(EvidenceEstimator):
     draws: int = 4000
 
     def __post_init__(self) -> None:
+        as_instance("LaplaceEvidence.engine", self.engine, Laplace, "Give Laplace(...)")
         check_whole(self, "draws", least=0)
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
@@ -210,7 +214,7 @@ class Bridge(EvidenceEstimator):
 
     def __post_init__(self) -> None:
         if not isinstance(self.engine, (NUTS, Laplace)):
-            raise InputError("Bridge.engine", f"got {self.engine!r}", "Give NUTS(...) or Laplace(...)")
+            raise InputError("Bridge.engine", f"got {as_written(self.engine)}", "Give NUTS(...) or Laplace(...)")
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         return [bridged(problem, self.engine.run(problem, rng, progress), rng, progress)[0]]
@@ -357,7 +361,7 @@ def _as_list(estimator: Any) -> list[EvidenceEstimator]:
     for each in several:
         if not isinstance(each, EvidenceEstimator):
             hint = f"Write {each.__name__}()" if isinstance(each, type) else "Give VBBound(), LaplaceEvidence(), ..."
-            raise InputError("estimator", f"got {each!r}", f"{hint}; several go into a list")
+            raise InputError("estimator", f"got {as_written(each)}", f"{hint}; several go into a list")
     if not several:
         raise InputError("estimator", "got an empty list", "Give at least one estimator, or leave it out")
     return several

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm import _schema as names
-from bayesgmm._arguments import as_flag, as_seed
+from bayesgmm._arguments import as_flag, as_seed, as_written
 from bayesgmm._errors import InputError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
@@ -137,7 +137,7 @@ def fit_with_concerns(
             if isinstance(engine, type)
             else "Give EM(...), VB(...), Laplace(...), NUTS(...), Gibbs(...) or leave it out"
         )
-        raise InputError("engine", f"got {engine!r}", hint)
+        raise InputError("engine", f"got {as_written(engine)}", hint)
     seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
     # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.

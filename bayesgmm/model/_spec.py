@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._arguments import is_number, shown
+from bayesgmm._arguments import as_written, is_number
 from bayesgmm._errors import InputError, UnsupportedError
 
 Array = NDArray[np.float64]
@@ -76,7 +76,7 @@ class Spec(ABC):
             If the text is no JSON, or not that of a part of this class.
         """
         if not isinstance(text, str):
-            raise InputError("text", f"got {shown(text)}", f"Give the string that {cls.__name__}.to_json wrote")
+            raise InputError("text", f"got {as_written(text)}", f"Give the string that {cls.__name__}.to_json wrote")
         hint = f"Give what {cls.__name__}.to_json wrote, unchanged"
         try:
             plain = json.loads(text, object_pairs_hook=_without_repeats)
@@ -107,11 +107,13 @@ class Spec(ABC):
         self._check(
             name,
             array.size > 0 and bool(np.isfinite(array).all()) and array.ndim <= most_axes,
-            f"got {shown(value)}",
+            f"got {as_written(value)}",
             "Give a finite number" + (f" or an array of them with at most {most_axes} axes" if most_axes else ""),
         )
         if positive:
-            self._check(name, bool((array > 0).all()), f"got {shown(value)}", "Every number must be greater than 0")
+            self._check(
+                name, bool((array > 0).all()), f"got {as_written(value)}", "Every number must be greater than 0"
+            )
         self._set(name, freeze(array))
 
     def _array(self, name: str) -> Array:
@@ -206,7 +208,7 @@ def _rebuilt(plain: Any, depth: int) -> Any:
     for key in plain:
         if key not in fields and key != "type":
             raise InputError(
-                f"{name}.{shown(key)}", "is no field of it", f"Its fields are {', '.join(fields) or 'none'}"
+                f"{name}.{as_written(key)}", "is no field of it", f"Its fields are {', '.join(fields) or 'none'}"
             )
     for key, field in fields.items():
         if key not in plain and field.default is field.default_factory is dataclasses.MISSING:
@@ -229,7 +231,11 @@ def _from_plain(value: Any, depth: int) -> Any:
 
 def _named(plain: Any) -> str:
     """How a message names what should have been a part of a model."""
-    return shown(plain["type"]) if isinstance(plain, dict) and "type" in plain else f"{shown(plain)}, without a type"
+    return (
+        as_written(plain["type"])
+        if isinstance(plain, dict) and "type" in plain
+        else f"{as_written(plain)}, without a type"
+    )
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -238,5 +244,5 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(plain) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise InputError("text", f"holds the field {shown(repeated)} more than once", "Give each field once")
+        raise InputError("text", f"holds the field {as_written(repeated)} more than once", "Give each field once")
     return plain

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
-from bayesgmm._arguments import as_flag
+from bayesgmm._arguments import as_flag, as_written
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means
 from bayesgmm.model._moving import moved, pulled, steps, unit_volume, volume
@@ -55,7 +55,7 @@ class EvenlySpacedMeans(Means):
         if isinstance(self.prior, Flat):
             self._set("prior", FlatMeans())
         known = isinstance(self.prior, (NormalMeans, FlatMeans))
-        self._check("prior", known, f"got {self.prior!r}", "Give NormalMeans(mu, sigma) or Flat()")
+        self._check("prior", known, f"got {as_written(self.prior)}", "Give NormalMeans(mu, sigma) or Flat()")
         self._set("through_zero", as_flag("EvenlySpacedMeans.through_zero", self.through_zero))
         self._freeze("origin", most_axes=1)
 
@@ -262,7 +262,9 @@ class ConstantCV(Covariances):
         if isinstance(self.prior, Flat):
             self._set("prior", FlatCovariance())
         known = isinstance(self.prior, (ScalePrior, FlatCovariance))
-        self._check("prior", known, f"got {self.prior!r}", "Give a prior on cv, such as HalfNormal(1), or Flat()")
+        self._check(
+            "prior", known, f"got {as_written(self.prior)}", "Give a prior on cv, such as HalfNormal(1), or Flat()"
+        )
         self._freeze("origin", most_axes=0)
 
     @property

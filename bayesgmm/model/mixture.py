@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from bayesgmm._arguments import as_whole, is_whole, shown
+from bayesgmm._arguments import as_whole, as_written, is_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm._words import counted
 from bayesgmm.model._interfaces import Covariances, Means
@@ -99,12 +99,12 @@ class GaussianMixture(Spec):
             names = tuple(names) if listed else (names,)
             for name in names:
                 fine = isinstance(name, str) or is_whole(name)
-                self._check("component_names", fine, f"got {shown(name)}", "Give strings")
+                self._check("component_names", fine, f"got {as_written(name)}", "Give strings")
             names = tuple(map(str, names))
             self._check(
                 "component_names",
                 len(names) == K and len(set(names)) == K,
-                f"got {names!r} for n_components = {K}",
+                f"got {as_written(names)} for n_components = {K}",
                 "Give one name for each component, all different",
             )
             self._set("component_names", names)

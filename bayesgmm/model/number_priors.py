@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
-from bayesgmm._arguments import as_whole, is_whole
+from bayesgmm._arguments import as_whole, as_written, is_whole
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.numerics.special import log_gamma
 
@@ -136,7 +136,7 @@ class Geometric(NumberPrior):
 
     def __post_init__(self) -> None:
         self._freeze("p", positive=True, most_axes=0)
-        self._check("p", self.p < 1, f"got {self.p!r}", "Give a probability between 0 and 1")
+        self._check("p", self.p < 1, f"got {as_written(self.p)}", "Give a probability between 0 and 1")
         self._check_shift()
 
     def _log_mass(self, n: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.model import GaussianMixture
 from bayesgmm.plots._style import GREY, PALETTE
@@ -199,17 +200,17 @@ def channel_in(result: xr.Dataset, channel: str | None) -> str:
     there = [str(name) for name in result["channel"].to_numpy()]
     if channel is None and len(there) == 1:
         return there[0]
-    if channel not in there:
-        raise InputError("channel", f"got {channel!r}", f"The result has {', '.join(there)}")
+    if not isinstance(channel, str) or channel not in there:
+        raise InputError("channel", f"got {as_written(channel)}", f"The result has {', '.join(there)}")
     return channel
 
 
 def well_in(result: xr.Dataset, well: str) -> str:
     """A well of the result."""
     there = [str(name) for name in result["well"].to_numpy()]
-    if well not in there:
+    if not isinstance(well, str) or well not in there:
         shown = ", ".join(there[:12]) + (" ..." if len(there) > 12 else "")
-        raise InputError("well", f"got {well!r}", f"The result has {shown}")
+        raise InputError("well", f"got {as_written(well)}", f"The result has {shown}")
     return well
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bayesgmm import _schema as names
-from bayesgmm._arguments import as_number
+from bayesgmm._arguments import as_number, as_written, is_whole
 from bayesgmm._errors import InputError
 from bayesgmm._interrupts import Interrupts
 from bayesgmm.results import FittedMixture
@@ -74,8 +74,11 @@ def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str
 
 def feature_index(fitted: FittedMixture, feature: Any, argument: str) -> int:
     """Column of a feature, or an error that lists what there is."""
-    if str(feature) not in fitted.feature_names:
-        raise InputError(argument, f"got {feature!r}", f"The fit has the features {list(fitted.feature_names)}")
+    named = isinstance(feature, str) or is_whole(feature)
+    if not named or str(feature) not in fitted.feature_names:
+        raise InputError(
+            argument, f"got {as_written(feature)}", f"The fit has the features {list(fitted.feature_names)}"
+        )
     return fitted.feature_names.index(str(feature))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._arguments import as_whole
+from bayesgmm._arguments import as_texts, as_whole, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.plots._style import (
@@ -114,11 +114,14 @@ def plot_components(
 def _chosen(fitted: FittedMixture, features: Sequence[str] | str | None) -> list[int]:
     if features is None:
         return list(range(min(len(fitted.feature_names), _MOST_FEATURES)))
-    wanted = [features] if isinstance(features, str) else list(features)
+    hint = f"Give different names out of {list(fitted.feature_names)}, at least one"
+    wanted = as_texts("features", [features] if isinstance(features, str) else features, hint)
     chosen = [feature_index(fitted, feature, "features") for feature in wanted]
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(
-            "features", f"got {features!r}", f"Give different names out of {list(fitted.feature_names)}, at least one"
+            "features",
+            f"got {as_written(features)}",
+            hint,
         )
     return chosen
 

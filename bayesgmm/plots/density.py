@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_flag
 from bayesgmm.data import Data
 from bayesgmm.inference.prediction import interval, interval_convention
 from bayesgmm.plots._style import (
@@ -92,7 +93,7 @@ def plot_density(fit: xr.DataTree, feature: str | None = None, *, ax: Axes | Non
     ax.set_xlim(low, high)
     ax.set_xlabel(fitted.feature_names[j])
     ax.set_ylabel("density")
-    if legend:
+    if as_flag("legend", legend):
         if about_empty is not None:
             ax.plot([], [], linestyle="none", label=about_empty)
         add_legend(ax)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayesgmm._arguments import as_flag, as_number, as_seed, as_whole
 from bayesgmm._errors import FitError
 from bayesgmm.engines._progress import Progress
-from bayesgmm.inference._parallel import run_parallel
+from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference.prediction import interval, interval_convention
 from bayesgmm.traits._compare import Table, checked_odds, jobs_for, prior_of, table_of, weighed
 from bayesgmm.traits._equal_values import remarks
@@ -149,6 +149,8 @@ def discreteness(
     versions = {DECLARED: (known, tuple(SCALES.values())), TRIMMED: (trimmed(known), (1.0,))}
     if (own := with_own_errors(known)) is not None:
         versions[OWN_ERRORS] = (own, (1.0,))
+    if cores is not None:
+        cores = check_cores(cores)
     lists = [
         jobs_for(each, question, scales, draws=draws, keep=_KEPT, seed=seed)
         for (each, scales), seed in zip(versions.values(), seeds, strict=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._arguments import as_number
+from bayesgmm._arguments import as_floats, as_number, as_text, as_texts, as_whole, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.model import ScaledInverseChi
@@ -61,6 +61,23 @@ class Measurements:
     squares: Array
     n_dropped: int = 0
     step: float = 0.0
+
+    def __post_init__(self) -> None:
+        as_text("Measurements.trait", self.trait)
+        n = self.individuals.size if isinstance(self.individuals, np.ndarray) else 0
+        if not n or self.individuals.ndim != 1:
+            hint = "Give an array of their labels"
+            raise InputError("Measurements.individuals", f"got {as_written(self.individuals)}", hint)
+        for name in ("means", "repeats", "errors", "squares"):
+            hint = f"Give {n} numbers, one for each of the individuals"
+            array = as_floats(f"Measurements.{name}", getattr(self, name), n_axes=1, hint=hint)
+            if array.size != n:
+                raise InputError(f"Measurements.{name}", f"has the shape {array.shape}", hint)
+        as_number("Measurements.error_sd", self.error_sd, above=0.0)
+        if not (isinstance(self.error_df, float) and self.error_df == np.inf):
+            as_number("Measurements.error_df", self.error_df, above=0.0)
+        as_whole("Measurements.n_dropped", self.n_dropped)
+        as_number("Measurements.step", self.step, least=0.0)
 
     @property
     def n(self) -> int:
@@ -173,30 +190,32 @@ def _table(
     frame = nw.from_native(data, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return _array(data, value, individual, error)
-    columns = [value] if isinstance(value, str) else value
+    hint = "Name the column of measurements (with individual=...), or the list of columns that hold repeats"
+    columns = as_texts("value", [value] if isinstance(value, str) else value, hint)
     if not columns:
-        hint = "Name the column of measurements (with individual=...), or the list of columns that hold repeats"
-        raise InputError("value", f"got {value!r} for a dataframe", hint)
+        raise InputError("value", f"got {as_written(value)} for a dataframe", hint)
+    if individual is not None:
+        as_text("individual", individual)
     wanted = [*columns, *([individual] if individual is not None else []), *([error] if isinstance(error, str) else [])]
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
         raise InputError(
             "data", f"has no column {absent[0]!r}", f"Its columns are {', '.join(map(repr, frame.columns))}"
         )
-    values = as_data(frame.select(columns).to_native()).values
+    values = as_data(frame.select(list(columns)).to_native()).values
     trait = columns[0] if len(columns) == 1 else _shared_name(columns)
     errors: Any = error
     if isinstance(error, str):
         errors = as_data(frame.select([error]).to_native()).values[:, 0]
-    elif error is not None and np.ndim(error):
-        errors = np.asarray(error, dtype=float)
+    elif error is not None:
+        errors = _errors(error)
     if individual is None:
         return values, np.arange(len(values)), trait, _checked(errors, len(values))
     who = frame[individual].to_numpy()
     if frame[individual].is_null().any():
         row = int(np.argmax(frame[individual].is_null().to_numpy()))
         raise InputError("individual", f"column {individual!r} has no label in row {row}", "Say who was measured")
-    labels, places = np.unique(who, return_inverse=True)
+    labels, places = distinct(who, "individual")
     if isinstance(errors, np.ndarray):
         if labels.size < who.size:
             label = labels[np.bincount(places).argmax()]
@@ -217,12 +236,33 @@ def _table(
 def _array(data: Any, value: Any, individual: Any, error: Any) -> tuple[Array, NDArray[Any], str, Array | float | None]:
     for name, given in (("value", value), ("individual", individual)):
         if given is not None:
-            raise InputError(name, f"got {given!r} for data without named columns", "Give a dataframe, or leave it out")
+            raise InputError(
+                name, f"got {as_written(given)} for data without named columns", "Give a dataframe, or leave it out"
+            )
     if isinstance(error, str):
-        raise InputError("error", f"got {error!r} for data without named columns", "Give a number or an array")
+        raise InputError(
+            "error", f"got {as_written(error)} for data without named columns", "Give a number or an array"
+        )
     values = as_data(data).values
-    errors = np.asarray(error, dtype=float) if error is not None and np.ndim(error) else error
+    errors = None if error is None else _errors(error)
     return values, np.arange(len(values)), "trait", _checked(errors, len(values))
+
+
+def _errors(error: Any) -> Array | float:
+    """One standard error, or one for each row."""
+    if isinstance(error, (list, tuple, np.ndarray)) or hasattr(error, "__array__"):
+        if np.ndim(error):
+            return as_floats("error", error, n_axes=1, hint="Give one positive number for each row, or a single one")
+        error = np.asarray(error)[()]
+    return as_number("error", error, above=0.0)
+
+
+def distinct(labels: NDArray[Any], argument: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Different labels in order, and the place of each row's label among them."""
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError:  # numbers and text, which have no order
+        raise InputError(argument, "has labels of different types", "Give all of them as text, or as numbers") from None
 
 
 def _checked(errors: Any, n: int) -> Any:
@@ -231,7 +271,7 @@ def _checked(errors: Any, n: int) -> Any:
     return errors
 
 
-def _shared_name(columns: list[str]) -> str:
+def _shared_name(columns: tuple[str, ...]) -> str:
     """What the names of columns with repeats begin with."""
     first, last = min(columns), max(columns)
     same = next((i for i, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
@@ -251,7 +291,7 @@ def _check_df(error_df: Any, error: Any) -> None:
     if error_df is None:
         return
     if error is None:
-        raise InputError("error_df", f"got {error_df!r} without error", "Give error=, which it belongs to")
+        raise InputError("error_df", f"got {as_written(error_df)} without error", "Give error=, which it belongs to")
     as_number("error_df", error_df, least=_FEWEST_DF)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm._arguments import as_flag, as_number, as_whole
+from bayesgmm._arguments import as_flag, as_instance, as_number, as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.model import (
     LKJ,
@@ -109,6 +109,7 @@ class Question:
         one_locus: bool,
     ) -> Question:
         """With the centre and scale of the data where none are given."""
+        as_instance("known", known, Measurements, "Give what traits.measurements returned")
         listed = tuple(n_types) if isinstance(n_types, (tuple, list, range, np.ndarray)) else (n_types,)
         if not listed:
             raise InputError("n_types", "got an empty sequence", "Give whole numbers of at least 2, such as (2, 3)")
@@ -141,6 +142,9 @@ def one_locus(covariances: Covariances, centre: float, scale: float) -> dict[str
         "one locus, additive": three types whose means are at equal distances; "one locus, dominant": two types, the
         first of individuals with two recessive alleles.
     """
+    centre, scale = as_number("centre", centre), as_number("scale", scale, above=0.0)
+    if covariances is None:
+        raise InputError("covariances", "got None", "Give covariances within types, such as LKJ(scale=HalfNormal(1))")
     wide = NormalMeans((centre, scale), (_MEANS * scale, _MEANS * scale))
     additive, dominant = HardyWeinberg(), HardyWeinberg(dominant=True)
     means = NormalMeans(centre, _MEANS * scale)

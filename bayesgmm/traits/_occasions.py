@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesgmm._arguments import as_flag, as_seed, as_whole
+from bayesgmm._arguments import as_flag, as_seed, as_text, as_whole
 from bayesgmm._errors import FitError, InputError
 from bayesgmm.data import as_data
 from bayesgmm.engines._importance import resampled
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters
 from bayesgmm.inference.prediction import interval, interval_convention
-from bayesgmm.traits._measurements import Measurements, measurements
+from bayesgmm.traits._measurements import Measurements, distinct, measurements
 from bayesgmm.traits._models import DISCRETE, MIXED, Question
 from bayesgmm.traits._weigh import integrated
 
@@ -148,14 +148,16 @@ def _read(data: Any, value: Any, individual: str, occasion: str, error: Any, err
     if not isinstance(frame, nw.DataFrame):
         raise InputError("data", f"got {type(data).__name__}", "Give a dataframe with a row for each measurement")
     for name, column in (("individual", individual), ("occasion", occasion)):
+        as_text(name, column)
         if column not in frame.columns:
             listed = ", ".join(map(repr, frame.columns))
             raise InputError(name, f"data has no column {column!r}", f"Its columns are {listed}")
         if frame[column].is_null().any():
             row = int(np.argmax(frame[column].is_null().to_numpy()))
             raise InputError(name, f"column {column!r} has no label in row {row}", "Say who was measured, and when")
-    people, who = np.unique(frame[individual].to_numpy(), return_inverse=True)
-    labels, first, when = np.unique(frame[occasion].to_numpy(), return_index=True, return_inverse=True)
+    people, who = distinct(frame[individual].to_numpy(), "individual")
+    labels, when = distinct(frame[occasion].to_numpy(), "occasion")
+    first = [int(np.argmax(when == i)) for i in range(labels.size)]
     if labels.size != 2:
         raise InputError("occasion", f"column {occasion!r} has {labels.size} different labels", "Give two occasions")
     if first[0] > first[1]:
