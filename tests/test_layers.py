@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"engines"}),
     frozenset({"model", "data"}),
     frozenset({"numerics"}),
-    frozenset({"_schema", "_errors", "_status", "_version", "_words"}),
+    frozenset({"_schema", "_errors", "_status", "_version", "_words", "_arguments", "_interrupts"}),
 )
 DEPTH = {name: depth for depth, row in enumerate(LAYERS) for name in row}
 # The bottom row is one layer of small shared modules: a schema check has to be able to raise one of our errors.
@@ -82,7 +82,7 @@ def complaint(importer: str, target: str) -> str | None:
     if unit == target_unit:
         return engines_complaint(inner, target_inner) if unit == "engines" else None
     if unit == "datasets":
-        return None if target_unit == "_errors" else "datasets stands alone, but for _errors"
+        return None if target_unit in LAYERS[-1] - {"_schema"} else "datasets stands alone, but for the lowest layer"
     if target_unit not in DEPTH:
         return f"{target_unit} is not in the table of layers, nothing may import it"
     if unit not in DEPTH:

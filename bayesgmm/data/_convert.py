@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import numbers
-import reprlib
 from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import RESCALE, SUBTRACT_FIRST
 from bayesgmm.data._labels import describe_columns, describe_row
@@ -115,7 +115,7 @@ def _to_float(value: object, name: str, row: int, obs_names: np.ndarray | None, 
 
 
 def _describe_entry(value: object, name: str, row: int, obs_names: np.ndarray | None) -> str:
-    shown = " ".join(reprlib.repr(value).split())  # some representations have several lines
+    shown = " ".join(as_written(value).split())  # some representations have several lines
     return f"column {name!r} has the value {shown} ({type(value).__name__}) in {describe_row(row, obs_names)}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import check_values
 from bayesgmm.data._labels import are_positions, describe_columns, label_array
@@ -94,7 +95,10 @@ class Data:
                 f"the shape {self.values.shape} holds no numbers",
                 "Pass at least one row (observation) and one column (feature).",
             )
-        names = (self.feature_names,) if isinstance(self.feature_names, str) else tuple(map(str, self.feature_names))
+        names = (self.feature_names,) if isinstance(self.feature_names, str) else self.feature_names
+        if not isinstance(names, (list, tuple, np.ndarray)):
+            raise InputError("Data.feature_names", f"got {as_written(names)}", "Give one name for each column.")
+        names = tuple(map(str, names))
         if len(names) != self.values.shape[1]:
             raise InputError(
                 "Data.feature_names",
@@ -108,7 +112,7 @@ class Data:
                 f"the name of {describe_columns(repeated)} occurs more than once among {len(names)} columns",
                 "Rename or drop columns so that all names differ as strings.",
             )
-        labels = None if self.obs_names is None else label_array(self.obs_names)
+        labels = None if self.obs_names is None else label_array(_listed("Data.obs_names", self.obs_names))
         if labels is not None and labels.shape != self.values.shape[:1]:
             raise InputError(
                 "Data.obs_names",
@@ -218,3 +222,9 @@ def _describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     return f"a {type(value).__name__}"
+
+
+def _listed(argument: str, labels: Any) -> np.ndarray:
+    if not isinstance(labels, (list, tuple, np.ndarray)) or np.ndim(labels) != 1:
+        raise InputError(argument, f"got {as_written(labels)}", "Give one label for each row, or None.")
+    return np.asarray(labels)

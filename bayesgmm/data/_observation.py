@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Hashable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data._check import LARGEST_MAGNITUDE, RESCALE, check_values
 from bayesgmm.data._labels import describe_row, is_missing, label_array
@@ -152,7 +152,7 @@ def check_noise_scale(noise_scale: Any, noise: np.ndarray | None) -> None:
     if isinstance(noise_scale, type) or not all(callable(getattr(noise_scale, name, None)) for name in needed):
         if isinstance(noise_scale, (int, float)):
             remedy = f"A known factor belongs into the noise itself. {remedy}"
-        raise InputError("noise_scale", f"got {noise_scale!r}, which is no prior on a scale", remedy)
+        raise InputError("noise_scale", f"got {as_written(noise_scale)}, which is no prior on a scale", remedy)
     if noise_scale.n_features() not in (None, 1):
         raise InputError(
             "noise_scale",
@@ -323,7 +323,7 @@ def _raise_missing(label: Any, row: int, obs_names: np.ndarray | None, argument:
 
 
 def _shown(label: Any) -> str:
-    return reprlib.repr(label.item() if isinstance(label, np.generic) and label.itemsize <= 8 else label)
+    return as_written(label.item() if isinstance(label, np.generic) and label.itemsize <= 8 else label)
 
 
 def _bin(bins: np.ndarray, i: Any) -> str:

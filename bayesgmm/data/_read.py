@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm._words import listed
 from bayesgmm.data._convert import check_kinds
@@ -107,7 +107,7 @@ def read(values: Any, argument: str = "values", beside: RowsBeside | None = None
         # A stream of named columns also has __array__, which would lose the names.
         if hasattr(values, "__array__") and not hasattr(values, "__arrow_c_stream__"):
             return _from_array(np.asarray(values), argument)
-    shown = " ".join(reprlib.repr(values).split())  # some representations have several lines
+    shown = " ".join(as_written(values).split())  # some representations have several lines
     raise InputError(argument, f"got {shown} of type {type(values).__name__}", _ACCEPTED)
 
 
@@ -333,7 +333,7 @@ def _from_dataset(dataset: Any, argument: str, beside: RowsBeside | None, numeri
     if len(set(dims.values())) > 1 or any(len(d) != 1 for d in dims.values()):
         raise InputError(
             argument,
-            f"the variables of the Dataset do not share one dimension: {reprlib.repr(dims)}",
+            f"the variables of the Dataset do not share one dimension: {as_written(dims)}",
             "Pass one variable, values['name'], or variables of one and the same dimension, values[['a', 'b']].",
         )
     return _from_columns(dataset.data_vars, argument, beside, numeric)

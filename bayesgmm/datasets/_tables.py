@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from bayesgmm._arguments import as_flag
+from bayesgmm._interrupts import Interrupts
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -126,6 +129,7 @@ def load_galaxies(*, corrected: bool = False) -> pd.DataFrame:
     >>> float(load_galaxies().loc[77, "velocity"]), float(load_galaxies(corrected=True).loc[77, "velocity"])
     (26.69, 26.96)
     """
+    corrected = as_flag("corrected", corrected)
     frame = _read("galaxies.csv")
     if corrected:
         frame.loc[_GALAXIES_ROW, "velocity"] = _GALAXIES_ROEDER
@@ -134,7 +138,8 @@ def load_galaxies(*, corrected: bool = False) -> pd.DataFrame:
 
 def _read(name: str) -> pd.DataFrame:
     # Here and not at the top: whoever only imports the package should not wait for pandas.
-    import pandas as pd
+    with Interrupts():
+        import pandas as pd
 
     with files(__package__).joinpath(name).open(encoding="utf-8") as stream:
         return pd.read_csv(stream, comment="#")

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model import Means
 from bayesgmm.model._spec import Array, show
@@ -56,14 +57,15 @@ class CrossTalkMeans(Means):
     cross_talk: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 0.15), (0.0, 0.15))
     log_left: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 0.15), (0.0, 0.15))
     closed_form = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         for name in ("baseline", "log_gap", "cross_talk", "log_left"):
             self._freeze(name, most_axes=2)
             value = np.asarray(getattr(self, name))
             fine = value.shape == (2, 2) and bool((value[:, 1] > 0).all())
-            self._check(name, fine, f"got {value.tolist()!r}", "Give (mean, sd) for each channel, ((0, 1), (0, 1))")
+            self._check(
+                name, fine, f"got {as_written(value.tolist())}", "Give (mean, sd) for each channel, ((0, 1), (0, 1))"
+            )
 
     def describe(self) -> str:
         def normals(pairs: tuple[tuple[float, float], tuple[float, float]]) -> str:

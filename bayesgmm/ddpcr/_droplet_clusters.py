@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model import Covariances, Means
 from bayesgmm.model._spec import Array, show
@@ -47,12 +48,11 @@ class DropletMeans(Means):
     log_spread: tuple[float, float]
     log_gap: tuple[float, float]
     closed_form = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("shape", most_axes=1)
         rising = len(self.shape) > 1 and bool(np.all(np.diff(self.shape) > 0))
-        self._check("shape", rising, f"got {self.shape!r}", "Give at least two numbers, rising")
+        self._check("shape", rising, f"got {as_written(self.shape)}", "Give at least two numbers, rising")
         for name in ("baseline", "log_spread", "log_gap"):
             self._freeze(name, most_axes=1)
 
@@ -187,7 +187,6 @@ class DropletVariances(Covariances):
     widths: tuple[float, ...]
     log_positive_sd: tuple[float, float]
     linked = True
-    sampled_in_python = True
     # Without means the structure is that of a spread of 1 and a gap of 5.
     _means = np.empty(0)
 
@@ -195,7 +194,7 @@ class DropletVariances(Covariances):
         self._freeze("shape", most_axes=1)
         self._freeze("widths", positive=True, most_axes=1)
         same = len(self.shape) == len(self.widths) > 1
-        self._check("widths", same, f"got {self.widths!r} for shape {self.shape!r}", "Give one for each mean")
+        self._check("widths", same, f"got {as_written(self.widths)} for shape {self.shape!r}", "Give one for each mean")
         self._freeze("log_positive_sd", most_axes=1)
 
     @property

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.model import Gamma, Weights
 from bayesgmm.model._spec import Array, show
@@ -50,11 +51,10 @@ class DropletWeights(Weights):
     rain: tuple[float, float]
     outliers: tuple[float, float]
     closed_form = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("shares", positive=True, most_axes=1)
-        self._check("shares", len(self.shares) > 1, f"got {self.shares!r}", "Give at least two")
+        self._check("shares", len(self.shares) > 1, f"got {as_written(self.shares)}", "Give at least two")
         self._set("shares", tuple(np.asarray(self.shares) / np.sum(self.shares)))
         self._freeze("share_sd", positive=True, most_axes=0)
         self._freeze("rain", most_axes=1)

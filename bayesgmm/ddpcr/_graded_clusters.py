@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from bayesgmm._arguments import as_whole, as_written
 from bayesgmm.ddpcr._droplet_clusters import DropletMeans, DropletVariances
 from bayesgmm.ddpcr._droplet_weights import MOST_LOG_RATE, DropletWeights
 from bayesgmm.model._spec import Array, show
@@ -37,8 +38,7 @@ class GradedWeights(DropletWeights):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole = isinstance(self.molecules, int) and self.molecules > 1
-        self._check("molecules", whole, f"got {self.molecules!r}", "Give a whole number of at least 2")
+        self._set("molecules", as_whole(f"{type(self).__name__}.molecules", self.molecules, least=2))
 
     def describe(self) -> str:
         return f"{super().describe()}; positives with 1, ..., {self.molecules} molecules by Poisson's law"
@@ -207,7 +207,9 @@ class GradedVariances(DropletVariances):
     def check_means(self, means: DropletMeans) -> None:  # type: ignore[override]
         super().check_means(means)
         same = isinstance(means, GradedMeans) and means.molecules == self.molecules
-        self._check("molecules", same, f"got {self.molecules!r} with means={means}", "Use GradedMeans of as many")
+        self._check(
+            "molecules", same, f"got {as_written(self.molecules)} with means={means}", "Use GradedMeans of as many"
+        )
 
     def carried(self, choleskys: Array, means: Array, to: Array) -> Array:
         return self.at(self.own(choleskys), to)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_number, as_text, as_texts, as_written
 from bayesgmm._errors import InputError
 from bayesgmm._words import counted
 from bayesgmm.data import read_matrix, read_numbers
@@ -57,13 +58,17 @@ class Well:
     def __post_init__(self) -> None:
         name = well_name(self.name)
         if name is None:
-            raise InputError("Well.name", f"got {self.name!r}", "Wells are A01 to P24")
+            raise InputError("Well.name", f"got {as_written(self.name)}", "Wells are A01 to P24")
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "channels", tuple(self.channels))
+        channels = as_texts("Well.channels", self.channels, "Give the names of the channels, such as ('Ch1', 'Ch2')")
+        object.__setattr__(self, "channels", channels)
+        as_text("Well.source", self.source)
+        if self.volume_nl is not None:
+            object.__setattr__(self, "volume_nl", as_number("Well.volume_nl", self.volume_nl, above=0.0))
         values, droplets = read_matrix(f"Well.amplitudes of {name}", self.amplitudes, self.channels)
         if not np.isfinite(values).all():
             raise InputError(f"Well.amplitudes of {name}", "has values that are not finite", "Leave these droplets out")
-        object.__setattr__(self, "amplitudes", values)
+        object.__setattr__(self, "amplitudes", values.astype(np.float64))
         if self.clusters is not None:
             clusters = read_numbers(f"Well.clusters of {name}", self.clusters, droplets)
             if not np.array_equal(clusters, np.round(clusters)):
@@ -120,6 +125,17 @@ class Plate:
     reported: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
+        import pandas as pd
+
+        if not isinstance(self.wells, (list, tuple)) or not all(isinstance(well, Well) for well in self.wells):
+            raise InputError("Plate.wells", f"got {as_written(self.wells)}", "Give a tuple of Well(...)")
+        for name, least in (("table", ("sample", "ntc")), ("reported", ())):
+            given = getattr(self, name)
+            if name == "reported" and given is None:
+                continue
+            if not isinstance(given, pd.DataFrame) or not set(least) <= set(given.columns):
+                hint = f"Give a pandas.DataFrame{' with the columns ' + ' and '.join(least) if least else ''}"
+                raise InputError(f"Plate.{name}", f"got {type(given).__name__}", hint)
         object.__setattr__(self, "wells", tuple(self.wells))
         names = [well.name for well in self.wells]
         if len(set(names)) < len(names):

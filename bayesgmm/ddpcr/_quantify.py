@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed, as_texts, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._blank import limits
@@ -22,7 +23,7 @@ from bayesgmm.ddpcr._volume import Volume, volumes
 from bayesgmm.ddpcr._well_numbers import concentration_of, ends, kind_of, of_well, status_of, variables
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.nuts import NUTS
-from bayesgmm.inference.fitting import check_seed
+from bayesgmm.inference._parallel import check_cores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,7 +46,7 @@ def quantify(
     engine: NUTS | None = None,
     wells: Any = None,
     probability: float = 0.95,
-    random_seed: int | None = 0,
+    random_seed: int | np.random.Generator | None = 0,
     cores: int | None = None,
     progressbar: bool = True,
 ) -> xr.Dataset:
@@ -80,8 +81,8 @@ def quantify(
         `two_channel_model` is for any engine.
     probability : float
         Of the intervals.
-    random_seed : int, optional
-        The same seed gives the same numbers.
+    random_seed : int or numpy.random.Generator, optional
+        The same seed gives the same numbers. A Generator gives one number as the seed and moves on.
     cores : int, optional
         Processes; all processors if left out.
     progressbar : bool
@@ -132,12 +133,12 @@ def quantify(
     """
     if not isinstance(plate, Plate):
         raise InputError("plate", f"got {type(plate).__name__}", "Give what read_plate or simulate_plate returns")
-    check_seed(random_seed)
-    if not 0.5 <= probability < 1.0:
-        raise InputError("probability", f"got {probability!r}", "Give a number from 0.5 up to 1, such as 0.95")
-    if amplitudes not in ("saturated", "graded"):
-        raise InputError("amplitudes", f"got {amplitudes!r}", "Give 'saturated' or 'graded'")
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
+    probability = as_number("probability", probability, least=0.5, below=1.0)
+    as_choice("amplitudes", amplitudes, ("saturated", "graded"))
     sampled_wells = check_engine(engine, wells, plate)
+    if cores is not None:
+        cores = check_cores(cores)
     volume = volumes(plate, droplet_volume_nl, instrument)
     names = _channels(plate, channels)
     if not any(well.n_droplets for well in plate):
@@ -146,7 +147,7 @@ def quantify(
         if not any(np.unique(well.channel(name)[:_LOOKED_AT]).size > 1 for well in plate):
             raise InputError("channels", f"all amplitudes in {name} are alike", "Leave out channels that were not used")
     fits: dict[str, PlateFit] = {}
-    seeds = np.random.SeedSequence(random_seed).spawn(len(names) + 2)
+    seeds = np.random.SeedSequence(seed).spawn(len(names) + 2)
     controls = plate.table["ntc"].to_numpy(dtype=bool)
     chosen = [i for i, well in enumerate(plate) if well.name in sampled_wells]
     if engine is not None:
@@ -183,10 +184,11 @@ def quantify(
 def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
     if channels is None:
         return list(plate.channels)
-    wanted = [channels] if isinstance(channels, str) else list(channels)
+    listed = [channels] if isinstance(channels, str) else channels
+    wanted = list(as_texts("channels", listed, f"The plate has {', '.join(plate.channels)}"))
     unknown = [name for name in wanted if name not in plate.channels]
     if unknown or not wanted:
-        raise InputError("channels", f"got {channels!r}", f"The plate has {', '.join(plate.channels)}")
+        raise InputError("channels", f"got {as_written(channels)}", f"The plate has {', '.join(plate.channels)}")
     return wanted
 
 

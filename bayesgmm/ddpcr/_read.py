@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_choice, as_flag, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._formats import (
     Droplets,
@@ -90,8 +91,8 @@ def read_plate(
     left out. Partitions that QIAcuity marks as invalid in one channel are left out in all. The volume of a partition of
     QIAcuity is the cycled volume (microlitres) over the number of partitions, valid or not.
     """
-    if delimiter not in DELIMITERS:
-        raise InputError("delimiter", f"got {delimiter!r}", r"Give ',', ';' or '\t'")
+    as_choice("delimiter", delimiter, DELIMITERS)
+    progressbar = as_flag("progressbar", progressbar)
     wells: list[Droplets] = []
     parts: list[Partitions] = []
     results: list[dict[str, Any]] = []
@@ -139,7 +140,7 @@ def _several(paths: Any) -> list[Path]:
     single = isinstance(paths, (str, os.PathLike))
     several = [paths] if single else list(paths) if isinstance(paths, Iterable) else [paths]
     if not all(isinstance(each, (str, os.PathLike)) for each in several):
-        raise InputError("paths", f"got {paths!r}", "Give a folder, a zip or files")
+        raise InputError("paths", f"got {as_written(paths)}", "Give a folder, a zip or files")
     return [Path(each).expanduser() for each in several]
 
 

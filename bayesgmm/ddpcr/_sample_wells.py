@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm._status import Status
 from bayesgmm.ddpcr._droplet_model import Beliefs
@@ -21,7 +22,7 @@ from bayesgmm.ddpcr._wells import listed, wells_in
 from bayesgmm.engines._modes import most_r_hat
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._parallel import check_cores, run_parallel
-from bayesgmm.inference.fitting import NotConvergedWarning, fit
+from bayesgmm.inference.fitting import NotConvergedWarning, fit_with_concerns
 
 Array = NDArray[np.float64]
 
@@ -53,11 +54,13 @@ def check_engine(engine: object, wells: object, plate: Plate) -> list[str]:
     names = [well.name for well in plate]
     if engine is None:
         if wells is not None:
-            raise InputError("wells", f"got {wells!r} without an engine", "Name the engine that samples them too, NUTS")
+            raise InputError(
+                "wells", f"got {as_written(wells)} without an engine", "Name the engine that samples them too, NUTS"
+            )
         return []
     if not isinstance(engine, NUTS):
         remedy = "Give NUTS(...) for the full posterior, or leave it out for the fast answer; `well_model` and `fit` "
-        raise InputError("engine", f"got {engine!r}", remedy + "take other engines")
+        raise InputError("engine", f"got {as_written(engine)}", remedy + "take other engines")
     if engine.sampler != "native":
         raise InputError("engine", f"got NUTS(sampler={engine.sampler!r})", "Use NUTS(sampler='native')")
     if wells is None:
@@ -115,9 +118,10 @@ def sampled(
 def _sampled(job: _Job) -> WellFit:
     model, beliefs = job.beliefs.model(), job.beliefs
     data = droplets(job.x, model, "amplitude")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotConvergedWarning)  # flags say it
-        found = fit(model, data, engine=job.engine, random_seed=job.seed, progressbar=False)
+    found, concerns = fit_with_concerns(model, data, engine=job.engine, random_seed=job.seed, progressbar=False)
+    for message, kind in concerns:
+        if kind is not NotConvergedWarning:  # which flags say
+            warnings.warn(message, kind, stacklevel=2)
     x = clipped(job.x, beliefs.baseline[0], beliefs.log_spread[0])[0]
     density = density_of(*binned(x[:1], 1.0), beliefs)
 

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_number, as_seed, as_whole, as_written, is_number
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._formats import coded
 from bayesgmm.ddpcr._plate import Plate, Well
 from bayesgmm.ddpcr._table import plate_table
-from bayesgmm.inference.fitting import check_seed
 
 Array = NDArray[np.float64]
 
+# So many times the sd of the negatives.
+_MOST_SPREAD = 1e6
 _NTC = "NTC"
 _MICROLITRE = 1000.0  # in nanolitres
 # Negatives: a main cluster, its shoulder and a tail, as weights, sds and places. From one Gaussian they are moved apart
@@ -49,7 +51,7 @@ def simulate_plate(
     linked: float = 0.0,
     cross_talk: float | tuple[float, float] = 0.0,
     competition: float = 0.0,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
 ) -> Plate:
     r"""Simulate the droplets of a plate.
 
@@ -96,7 +98,8 @@ def simulate_plate(
         first.
     competition : float
         By how much the signals of both channels are lower where a droplet has both targets, 0 to 1.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
 
     Returns
     -------
@@ -120,13 +123,13 @@ def simulate_plate(
       2 samples: before (x8), after (x8)
       no-template wells: A03, B03, C03, D03
     """
-    check_seed(random_seed)
+    seed = as_seed(random_seed)
     _check_all(
         {
             "baseline": (baseline, -np.inf, np.inf),
             "gap": (gap, 0.0, np.inf),
             "skewness": (skewness, -_MOST_SKEWED, _MOST_SKEWED),
-            "positive_sd": (positive_sd, 0.0, np.inf),
+            "positive_sd": (positive_sd, 0.0, _MOST_SPREAD),
             "rho": (rho, 0.0, 1.0),
             "rain": (rain, 0.0, 1.0),
             "rain_height": (rain_height, 0.01, 0.99),
@@ -141,13 +144,13 @@ def simulate_plate(
         raise InputError(
             "positive_sd", f"got {positive_sd:g} with rho = {rho:g}", "Variances cannot fall with molecules"
         )
-    _check_count("n_wells", n_wells, 1)
-    _check_count("n_ntc", n_ntc, 0)
+    n_wells = as_whole("n_wells", n_wells, least=1)
+    n_ntc = as_whole("n_ntc", n_ntc)
     least, most = n_droplets if isinstance(n_droplets, (tuple, list)) and len(n_droplets) == 2 else (n_droplets,) * 2
-    _check_count("n_droplets", least, 0)
-    _check_count("n_droplets", most, least)
+    least = as_whole("n_droplets", least)
+    most = as_whole("n_droplets", most, least=least)
     if droplet_volume_nl is not None:
-        _check("droplet_volume_nl", droplet_volume_nl, np.finfo(float).tiny, np.inf)
+        droplet_volume_nl = as_number("droplet_volume_nl", droplet_volume_nl, above=0.0, below=1000.0)
     rates = _rates(samples, droplet_volume_nl)
     n_channels = len(next(iter(rates.values())))
     channels = tuple(f"Ch{j + 1}" for j in range(n_channels))
@@ -167,7 +170,7 @@ def simulate_plate(
     content = [(name, rate) for name, rate in rates.items() for _ in range(n_wells)]
     content += [(_NTC, np.zeros(n_channels))] * n_ntc
     names = _layout(len(content))
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     wells, truth = [], []
     for name, (_, rate) in zip(names, content, strict=True):
         well_rate = rate * np.exp(extra_cv * rng.standard_normal())
@@ -272,13 +275,15 @@ def _rates(samples: Any, droplet_volume_nl: float | None) -> dict[str, Array]:
     for name, value in given.items():
         if str(name) == _NTC:
             raise InputError("samples", f"{_NTC!r} is the name of the controls", "Set their number by n_ntc")
-        try:
-            rate = np.atleast_1d(np.asarray(value, dtype=float))
-        except (TypeError, ValueError):
-            rate = np.full(1, np.nan)
+        rate = (
+            np.atleast_1d(np.asarray(value))
+            if isinstance(value, (list, tuple, np.ndarray)) or is_number(value)
+            else None
+        )
+        rate = np.full(1, np.nan) if rate is None or rate.dtype.kind not in "iuf" else rate.astype(float)
         if rate.ndim != 1 or rate.size not in (1, 2) or not (np.isfinite(rate) & (rate >= 0)).all():
             remedy = "Give a number of copies from 0, or a pair of them for two channels"
-            raise InputError("samples", f"got {value!r} for {name!r}", remedy)
+            raise InputError("samples", f"got {as_written(value)} for {name!r}", remedy)
         rates[str(name)] = rate * per_copy
     sizes = {rate.size for rate in rates.values()}
     if len(sizes) > 1:
@@ -320,15 +325,11 @@ def _check_all(ranges: dict[str, tuple[Any, float, float]]) -> None:
 
 
 def _check(name: str, value: Any, least: float, most: float) -> None:
-    number = not isinstance(value, bool) and isinstance(value, (int, float, np.number))
-    if not number or not np.isfinite(value) or not least <= value <= most:
-        end = "" if most == np.inf else f" and at most {most:g}"
-        lowest = (
-            "a positive number" if 0 < least < 1e-300 else "a number" if least == -np.inf else f"at least {least:g}"
-        )
-        raise InputError(name, f"got {value!r}", f"Give {lowest}{end}")
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(name, f"got {value!r}", f"Give a whole number, at least {least}")
+    tiny = 0 < least < 1e-300
+    as_number(
+        name,
+        value,
+        above=0.0 if tiny else None,
+        least=None if tiny or least == -np.inf else least,
+        most=None if most == np.inf else most,
+    )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data import describe_columns
 from bayesgmm.ddpcr._text import fail, split, text_of
@@ -241,12 +242,12 @@ def _value(meaning: str, cell: Any, where: str) -> Any:
     if meaning == "ntc":
         text = str(cell).strip().lower()
         if text not in _YES | _NO:
-            raise InputError(f"{where}, ntc", f"got {cell!r}", "Give true or false, yes or no, 1 or 0")
+            raise InputError(f"{where}, ntc", f"got {as_written(cell)}", "Give true or false, yes or no, 1 or 0")
         return text in _YES
     if meaning == "replicate":
         number = _real(cell)
         if number is None or number != round(number) or number < 1:
-            raise InputError(f"{where}, replicate", f"got {cell!r}", "Give a whole number from 1")
+            raise InputError(f"{where}, replicate", f"got {as_written(cell)}", "Give a whole number from 1")
         return round(number)
     if meaning == "sample" or meaning.startswith("target "):
         # 7.0 is what a table makes of the name 7 where another well has none.
@@ -264,7 +265,9 @@ def _real(value: Any) -> float | None:
 def _factor(value: Any, where: str) -> float:
     number = _real(value)
     if number is None or not 0 < number < math.inf:
-        raise InputError(where, f"got {value!r}", "Give the factor as a positive number, 10 for a dilution of 1 in 10")
+        raise InputError(
+            where, f"got {as_written(value)}", "Give the factor as a positive number, 10 for a dilution of 1 in 10"
+        )
     return number
 
 
@@ -283,7 +286,7 @@ def _by_well(given: Any, wells: Sequence[str], argument: str, sample: Mapping[st
     if argument == "dilutions" and _real(given) is not None:
         return dict.fromkeys(wells, given)
     kinds = "a mapping of wells to values, or a function of the well"
-    raise InputError(argument, f"got {given!r}", f"Give {kinds}")
+    raise InputError(argument, f"got {as_written(given)}", f"Give {kinds}")
 
 
 def _there(named: list[str], wells: Sequence[str], argument: str) -> list[str]:
@@ -309,7 +312,9 @@ def _targets(targets: Any, channels: Sequence[str]) -> dict[str, str]:
             raise InputError("targets", f"there is no channel {listed(unknown)}", f"Channels are {', '.join(channels)}")
         return {str(channel): str(name) for channel, name in targets.items()}
     if not isinstance(targets, (str, Iterable)):
-        raise InputError("targets", f"got {targets!r}", "Give names in the order of the channels, or a mapping")
+        raise InputError(
+            "targets", f"got {as_written(targets)}", "Give names in the order of the channels, or a mapping"
+        )
     names = [targets] if isinstance(targets, str) else [str(name) for name in targets]
     if len(names) != len(channels):
         channel_names = f"{len(channels)} channels, {', '.join(channels)}"

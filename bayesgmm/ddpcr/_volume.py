@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bayesgmm._arguments import as_number, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._plate import Plate
 
@@ -42,15 +43,15 @@ def volumes(plate: Plate, droplet_volume_nl: object, instrument: object) -> Volu
     names = [well.name for well in plate]
     known = _REMEDY + "; ".join(f"{name!r} ({volume:g} nL)" for name, (volume, _) in _INSTRUMENTS.items())
     if droplet_volume_nl is not None and instrument is not None:
-        raise InputError("instrument", f"got {instrument!r} as well as droplet_volume_nl", "Give one of the two")
+        raise InputError(
+            "instrument", f"got {as_written(instrument)} as well as droplet_volume_nl", "Give one of the two"
+        )
     if droplet_volume_nl is not None:
-        number = isinstance(droplet_volume_nl, (int, float)) and not isinstance(droplet_volume_nl, bool)
-        if not number or not 0.0 < droplet_volume_nl < 1000.0:  # type: ignore[operator]
-            raise InputError("droplet_volume_nl", f"got {droplet_volume_nl!r}", "Give nanolitres, such as 0.85")
-        return Volume(by_well=dict.fromkeys(names, float(droplet_volume_nl)), source="stated by the user")  # type: ignore[arg-type]
+        nl = as_number("droplet_volume_nl", droplet_volume_nl, above=0.0, below=1000.0)
+        return Volume(by_well=dict.fromkeys(names, nl), source="stated by the user")
     if instrument is not None:
-        if instrument not in _INSTRUMENTS:
-            raise InputError("instrument", f"got {instrument!r}", known)
+        if not isinstance(instrument, str) or instrument not in _INSTRUMENTS:
+            raise InputError("instrument", f"got {as_written(instrument)}", known)
         volume, source = _INSTRUMENTS[str(instrument)]
         return Volume(by_well=dict.fromkeys(names, volume), source=f"{instrument}: {volume:g} nL, {source}")
     by_well = {well.name: well.volume_nl for well in plate}

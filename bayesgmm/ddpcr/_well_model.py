@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_instance, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, as_data
 from bayesgmm.ddpcr._cross_talk import CrossTalkMeans
@@ -50,7 +51,7 @@ def well_model(result: xr.Dataset, plate: Plate, well: str, channel: str) -> tup
         fit = bayesgmm.fit(model, data, engine=bayesgmm.NUTS())
         copies_per_droplet = ddpcr.rates(fit)
     """
-    _check_result(result)
+    _check(result, plate)
     model = _declared(result, plate, well, channel)
     return model, droplets(_amplitudes(plate, well, channel), model, channel)
 
@@ -93,11 +94,12 @@ def two_channel_model(
         fit = bayesgmm.fit(model, data)
         fit["posterior"]["rate_linked"]
     """
-    _check_result(result)
+    _check(result, plate)
     there = [str(name) for name in result["channel"].to_numpy()]
-    pair = tuple(there if channels is None else channels)
-    if len(pair) != 2 or len(set(pair)) != 2:
-        raise InputError("channels", f"got {channels!r}", f"Give two of {', '.join(there)}")
+    wanted = there if channels is None else channels
+    pair = tuple(wanted) if isinstance(wanted, (list, tuple)) else (wanted,)
+    if len(pair) != 2 or not set(map(str, pair)) <= set(there) or len(set(pair)) != 2:
+        raise InputError("channels", f"got {as_written(channels)}", f"Give two of {', '.join(there)}")
     models: list[Any] = [_declared(result, plate, well, channel) for channel in pair]
     means, widths = [each.means for each in models], [each.covariances.log_positive_sd[0] for each in models]
     x = np.column_stack([_amplitudes(plate, well, channel) for channel in pair])
@@ -116,18 +118,20 @@ def two_channel_model(
     return model, as_data(columns, counts=droplets.counts.astype(int))
 
 
-def _check_result(result: xr.Dataset) -> None:
+def _check(result: Any, plate: Any) -> None:
     from bayesgmm.results import check_table
 
-    check_table(result, "ddpcr.quantify", "result", needs=("channel",))
+    check_table(result, "ddpcr.quantify", "result", needs=("channel", "copies_per_droplet"))
+    as_instance("plate", plate, Plate, "Give what read_plate or simulate_plate returned")
 
 
 def _declared(result: xr.Dataset, plate: Plate, well: str, channel: str) -> GaussianMixture:
     """What the plate says of a well in a channel."""
+    _check(result, plate)
     at = f"model {channel}"
     if at not in result.attrs:
         known = ", ".join(str(name) for name in result["channel"].to_numpy())
-        raise InputError("channel", f"got {channel!r}", f"The result has {known}")
+        raise InputError("channel", f"got {as_written(channel)}", f"The result has {known}")
     return GaussianMixture.from_json(result.attrs.get(f"{at} of {plate[well].name}", result.attrs[at]))
 
 

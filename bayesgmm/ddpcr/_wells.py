@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 
 _NAME = re.compile(r"([A-P])0?([1-9]|1\d|2[0-4])", re.IGNORECASE)
@@ -28,7 +29,7 @@ def wells_in(given: Any, argument: str) -> list[str]:
     """
     if not isinstance(given, str):
         if not isinstance(given, Iterable):
-            raise InputError(argument, f"got {given!r}", _REMEDY)
+            raise InputError(argument, f"got {as_written(given)}", _REMEDY)
         return list(dict.fromkeys(name for each in given for name in wells_in(_text(each, argument), argument)))
     found = []
     for part in re.split(r"[,;]", given):
@@ -45,7 +46,7 @@ def wells_in(given: Any, argument: str) -> list[str]:
 
 def _text(each: Any, argument: str) -> str:
     if not isinstance(each, str):
-        raise InputError(argument, f"got {each!r} for a well", _REMEDY)
+        raise InputError(argument, f"got {as_written(each)} for a well", _REMEDY)
     return each
 
 

@@ -126,6 +126,8 @@ def run_chains(
                     del running[chain]
             progress.step("sampling", sum(finished), total)
     except KeyboardInterrupt:
+        if not progress.interrupts.keeps_draws:
+            raise
         interrupted = True
         while running:
             chain, sampler = running.popitem()

@@ -157,6 +157,8 @@ class Chains:
                     self._progress.step("sampling", sum(self._done), total)
                 self.interrupted = bool(unfinished)
             except KeyboardInterrupt:
+                if not interrupts.keeps_draws:
+                    raise
                 self.interrupted = True
             finally:
                 stop.set()

@@ -85,17 +85,34 @@ def smoothed(log_weights: Array) -> Importance:
         return _importance(log_weights, log_weights, np.nan)
     if np.ptp(log_weights[finite]) < _SAME:
         return _importance(log_weights, log_weights, 0.0)
-    # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives. What it returns sums
-    # to one; the smallest weight is not in the tail, so that it gives the constant back.
+    # What is smoothed sums to one; the smallest weight is not in the tail, so that it gives the constant back.
     floored = with_floor(log_weights)
-    found, k = array_stats().psislw(-floored)
+    found, k = pareto_smoothed(floored)
     least = int(floored.argmin())
     k = float(np.squeeze(k))
     if np.exp(log_weights.max() - np.logaddexp.reduce(log_weights)) * log_weights.size < _NO_TAIL:
         # The shape of a tail of no width is noise.
         return _importance(log_weights, log_weights, min(k, 0.0) if np.isfinite(k) else 0.0)
-    # A tail that is too heavy to be fitted has no k.
-    return _importance(log_weights, found + (floored[least] - found[least]), np.inf if np.isnan(k) else k)
+    return _importance(log_weights, found + (floored[least] - found[least]), k)
+
+
+def pareto_smoothed(log_weights: Array) -> tuple[Array, Array]:
+    """Log weights (..., S) that sum to 1, the largest of each row smoothed, and Pareto k (...).
+
+    Where the largest are all equal there is nothing to fit a tail to, and ArviZ raises: they are bounded, so that they
+    stay as they are and k is 0. Where it finds no k it is infinite.
+    """
+    S = log_weights.shape[-1]
+    rows = log_weights.reshape(-1, S)
+    n_tail = int(np.ceil(min(S / 5.0, 3.0 * np.sqrt(S))))
+    equal = np.ptp(np.partition(rows, S - n_tail, axis=-1)[:, S - n_tail :], axis=-1) < np.finfo(float).tiny
+    smooth = rows - np.logaddexp.reduce(rows, axis=-1, keepdims=True)
+    k = np.zeros(len(rows))
+    if not equal.all():
+        # psislw takes log-likelihoods, as leave-one-out does, and smooths the tail of their negatives.
+        found, found_k = array_stats().psislw(-rows[~equal], axis=-1)
+        smooth[~equal], k[~equal] = found, np.where(np.isnan(found_k), np.inf, found_k)
+    return smooth.reshape(log_weights.shape), k.reshape(log_weights.shape[:-1])
 
 
 def with_floor(log_weights: Array) -> Array:

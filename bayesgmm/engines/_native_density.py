@@ -37,6 +37,7 @@ from bayesgmm.model import (
     StickBreaking,
     Tied,
 )
+from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.compiling import compile_elsewhere
 from bayesgmm.numerics.simplex import isometric_basis
 
@@ -133,11 +134,22 @@ class NativeDensity(PythonDensity):
         return Table(n_free_weights, {**self._arrays, "x": x, "row_weights": weights})
 
 
-def check_native(problem: Problem) -> None:
-    """Raise `UnsupportedError` if a part of the model has no code in the kernel."""
-    encode_weights(problem.model.weights, problem.K)
-    encode_means(problem.model.means, problem.K, problem.n_features)
-    encode_covariances(problem.model.covariances, problem.n_features)
+def why_not_native(problem: Problem) -> str:
+    """What of a problem has no code in the kernel, as it is written; nothing where all of it has."""
+    if problem.n_groups is not None:
+        return "groups"
+    if problem.free_noise:
+        return "unknown factor of errors"
+    model = problem.model
+    structure = model.covariances.structure if isinstance(model.covariances, Tied) else model.covariances
+    prior = model.covariances.innermost
+    parts = model.weights, model.means, model.covariances, structure, prior, getattr(prior, "scale", None)
+    known = {InverseWishart, LKJ}.union(*(each.registry for each in _REGISTRIES))
+    for part in parts:
+        # A class that is derived from a known one may have a density of its own, which its code would not know.
+        if isinstance(part, Spec) and type(part) not in known:
+            return str(part)
+    return ""
 
 
 def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> dict[str, Array]:
@@ -288,11 +300,12 @@ def _(prior: ScaledInverseChi, n_features: int) -> tuple[int, Array]:
     return 5, _rows(n_features, prior.df, prior.scale)
 
 
+_REGISTRIES = encode_weights, encode_means, encode_covariances, encode_scale
+
+
 def _rows(n_features: int, first: Any, second: Any) -> Array:
     return np.stack([np.broadcast_to(np.asarray(value, dtype=float), (n_features,)) for value in (first, second)])
 
 
 def _without(part: str) -> UnsupportedError:
-    return UnsupportedError(
-        part, "NUTS(sampler='native')", "Use sampler='pymc', for which the part needs only a form in PyMC."
-    )
+    return UnsupportedError(part, "the compiled density", "Sample the density in Python.")

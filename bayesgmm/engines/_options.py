@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from bayesgmm._arguments import as_number, as_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model import FilledMixture
 
 
 def check_whole(engine: object, option: str, *, least: int) -> None:
-    """Raise unless an option is a whole number of at least `least`."""
-    value = getattr(engine, option)
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(
-            f"{type(engine).__name__}.{option}", f"got {value!r}", f"Give a whole number of at least {least}"
-        )
+    """Raise unless an option is a whole number of at least `least`, and keep it as an ``int``."""
+    value = as_whole(f"{type(engine).__name__}.{option}", getattr(engine, option), least=least)
+    object.__setattr__(engine, option, value)  # frozen, and normalised only here
 
 
-def check_positive(engine: object, option: str) -> None:
-    """Raise unless an option is a positive finite number."""
-    value = getattr(engine, option)
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
-        raise InputError(f"{type(engine).__name__}.{option}", f"got {value!r}", "Give a positive number")
+def check_positive(engine: object, option: str, *, below: float | None = None) -> None:
+    """Raise unless an option is a positive finite number, below another if one is given; keep it as a ``float``."""
+    value = as_number(f"{type(engine).__name__}.{option}", getattr(engine, option), above=0.0, below=below)
+    object.__setattr__(engine, option, value)
 
 
 def check_search(engine: object) -> None:

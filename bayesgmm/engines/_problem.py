@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +24,7 @@ from bayesgmm.model import (
 )
 from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
 from bayesgmm.numerics.rows import Rows, make_rows
+from bayesgmm.numerics.threads import n_processors
 
 # Smallest eigenvalue of the correlation matrix at which columns still count as linearly independent.
 _COLLINEAR = 1e-12
@@ -134,7 +134,7 @@ def build_problem(
         declared=declared,
         units=units,
         data_cholesky=yardstick,
-        n_threads=n_threads or os.cpu_count() or 1,
+        n_threads=n_threads or n_processors(),
         noise=noise,
         number=number,
         source=source,

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from bayesgmm.engines._interrupts import Interrupts
+from bayesgmm._interrupts import Interrupts
 
 # Shorter fits are over before anyone would look; they do not even load the library.
 _PATIENCE_S = 1.0
@@ -20,17 +20,24 @@ _BETWEEN_CHANGES_S = 0.2
 class Progress:
     """Context manager; `step` reports how far a named piece of work is.
 
+    Parameters
+    ----------
+    enabled : bool
+        Whether a bar is wanted.
+    keeps_draws : bool
+        Whether there is something to return after Ctrl-C. If not, it ends what is done wherever it comes.
+
     Attributes
     ----------
     interrupts : Interrupts
-        What has become of Ctrl-C; without effect unless the caller has entered it.
+        What has become of Ctrl-C; entered and left with this.
     """
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, enabled: bool, *, keeps_draws: bool = False) -> None:
         self._wanted = enabled
         self._began = time.monotonic()
         self._bar: _TerminalBar | _NotebookLine | None = None
-        self.interrupts = Interrupts()
+        self.interrupts = Interrupts(keeps_draws=keeps_draws)
 
     @cached_property
     def enabled(self) -> bool:
@@ -63,11 +70,13 @@ class Progress:
         self._bar.show(what, done, total)
 
     def __enter__(self) -> Self:
+        self.interrupts.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.interrupts.__exit__(kind, error, trace)
         if self._bar is not None:
             self._bar.stop(finished=kind is None)
 

@@ -53,7 +53,7 @@ PROPER_INSTEAD = (
     "likelihood use EM."
 )
 NATIVE_INSTEAD = "Use EM or NUTS(sampler='native')."
-REGISTER_INSTEAD = "Register a function for it with bayesgmm.engines._pymc_model.{}.register."
+REGISTER_INSTEAD = "Or register a function for it with bayesgmm.engines._pymc_model.{}.register."
 
 
 def open_model(declared: FilledMixture, values: Any, features: tuple[str, ...], rows: Any = None) -> pm.Model:
@@ -175,8 +175,9 @@ def _draw(log_weights: Any, means: Any, choleskys: Any, size: Any) -> Any:
 
 
 def _unregistered(part: object, kind: str, registry: str) -> NoReturn:
-    instead = NATIVE_INSTEAD if getattr(part, "sampled_in_python", False) else REGISTER_INSTEAD.format(registry)
-    raise UnsupportedError("to_pymc", f"{type(part).__name__} {kind}", instead)
+    raise UnsupportedError(
+        "to_pymc", f"{type(part).__name__} {kind}", f"{NATIVE_INSTEAD} {REGISTER_INSTEAD.format(registry)}"
+    )
 
 
 @singledispatch

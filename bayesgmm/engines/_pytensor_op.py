@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from numba import njit
 from pytensor.gradient import DisconnectedType, grad_not_implemented
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from bayesgmm.numerics import _kernels
+from bayesgmm.numerics._numba_cache import cached_njit
 from bayesgmm.numerics.linalg import lower_mask
 
 # Rows are transposed in blocks that stay in the cache; a transposed copy of all data would be written and read again.
@@ -41,7 +41,7 @@ def kernel_version(*modules: Any) -> int:
     return int(hashlib.sha256(sources.encode()).hexdigest()[:12], 16)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def _inverse_lower(choleskys):
     """Inverses of lower triangular matrices (K, d, d) and logs of their determinants (K,)."""
     K, d = choleskys.shape[:2]
@@ -58,7 +58,7 @@ def _inverse_lower(choleskys):
     return inverses, log_dets
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def _is_inside(log_weights, means, inverses, log_dets):
     """Whether the parameters are those of a mixture; a weight may be 0."""
     for k in range(log_weights.size):
@@ -73,7 +73,7 @@ def _is_inside(log_weights, means, inverses, log_dets):
     return log_weights.max() > -math.inf
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def density_pass(x, log_weights, means, choleskys):
     """Log density (N,) of rows x (N, d), expected counts (K,), first (K, d) and second moments (K, d, d) about means.
 
@@ -120,7 +120,7 @@ def density_pass(x, log_weights, means, choleskys):
     return log_density, counts, first, second
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def _weighted_statistics(x, constants, means, inverses, row_weights):
     """Expected statistics in which every row counts as often as its weight (N,) says."""
     n, d = x.shape
@@ -154,7 +154,7 @@ def _weighted_statistics(x, constants, means, inverses, row_weights):
     return counts, first, second
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def gradient_pass(x, log_weights, means, choleskys, row_weights, counts, first, second):
     """Gradient of sum row_weights * log_density in log weights (K,), means (K, d) and Choleskys (K, d, d).
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._arguments import as_choice
+from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines._nested import search_nested
 from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
@@ -65,8 +66,7 @@ class EM(Engine):
     def __post_init__(self) -> None:
         check_search(self)
         check_positive(self, "eigenvalue_floor")
-        if self.density not in ("parameters", "unconstrained"):
-            raise InputError("EM.density", f"got {self.density!r}", "Give 'parameters' or 'unconstrained'")
+        as_choice("EM.density", self.density, ("parameters", "unconstrained"))
 
     def check(self, model: FilledMixture, n_features: int) -> None:
         if self.density == "parameters" and not model.weights.bounded():

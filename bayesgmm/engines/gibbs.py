@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -23,6 +22,7 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._samples import Sample, as_draws, end_of, origins, sorted_out, trimmed
 from bayesgmm.engines.base import Engine, Outcome, Problem
 from bayesgmm.model import FilledMixture, SparseDirichlet
+from bayesgmm.numerics.threads import n_processors
 
 # With an unknown number of components chains start at so many, if there are enough rows for them.
 _FIRST_NUMBER = 10
@@ -133,7 +133,7 @@ class Gibbs(Engine):
             [end_of(found.reports[origin]) for origin in begun],
             seeds,
             thin=self.thin,
-            cores=self.cores or os.cpu_count() or 1,
+            cores=self.cores or n_processors(),
             progress=progress,
             wait_for_compiled=wait_for_compiled,
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_flag
 from bayesgmm.engines._draws import Draws
 from bayesgmm.engines._hills import Hill, approximated, hills
 from bayesgmm.engines._importance import WORST_PARETO_K, Importance, resampled, smoothed
@@ -89,8 +89,7 @@ class Laplace(Engine):
     def __post_init__(self) -> None:
         check_search(self)
         check_draws(self)
-        if not isinstance(self.resample, bool):
-            raise InputError("Laplace.resample", f"got {self.resample!r}", "Give True or False")
+        object.__setattr__(self, "resample", as_flag("Laplace.resample", self.resample))
 
     def check(self, model: FilledMixture, n_features: int) -> None:
         check_proper("Laplace", model, ", or use EM for maximum likelihood and `standard_errors`.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from bayesgmm._arguments import as_choice
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm.engines._arviz import load_meanwhile
 from bayesgmm.engines._chains import STATISTICS, Chain, run_chains
@@ -16,7 +16,7 @@ from bayesgmm.engines._cost import evaluation_seconds, nuts_seconds
 from bayesgmm.engines._draws import Sampling
 from bayesgmm.engines._hills import hills
 from bayesgmm.engines._mixing import how_ended, unmixed
-from bayesgmm.engines._native_density import NativeDensity, check_native
+from bayesgmm.engines._native_density import NativeDensity, why_not_native
 from bayesgmm.engines._objective import at_mode
 from bayesgmm.engines._optima import Search
 from bayesgmm.engines._options import check_positive, check_proper, check_whole
@@ -25,6 +25,7 @@ from bayesgmm.engines._python_density import PythonDensity
 from bayesgmm.engines._samples import Sample, as_draws, end_of, origins, sorted_out, trimmed
 from bayesgmm.engines.base import Engine, Outcome, Parameters, Problem
 from bayesgmm.model import FilledMixture
+from bayesgmm.numerics.threads import n_processors
 
 # Chains start this wide round the mode, in units of its curvature.
 _SPREAD = 0.5
@@ -60,10 +61,10 @@ class NUTS(Engine):
     target_accept : float
         Between 0 and 1. Raise it where chains diverge.
     sampler : {"native", "pymc"}
-        "native" samples a compiled function by nutpie and starts within seconds. "pymc" samples `to_pymc` by PyMC's
-        own sampler, after PyTensor has compiled it; parts without native form use it whatever is asked for.
-        `EvenlySpacedMeans`, `SaturatingMeans`, `ConstantCV`, `LinearVariance`, `HardyWeinberg`, `PoissonWeights`,
-        `PoissonProductWeights` and `WarpedMeans` are sampled by nutpie from a density computed in Python.
+        "native" has nutpie sample a compiled function and starts within seconds. Where a part has no compiled form,
+        with groups and with an unknown factor of errors, the density is computed in Python, which is slower; the
+        result's attribute ``sampler_reason`` says why. "pymc" samples `to_pymc` by PyMC's own sampler, after PyTensor
+        has compiled it.
     n_init : int
         Starts of the search for optima, as in `EM`.
     n_polish : int
@@ -96,11 +97,8 @@ class NUTS(Engine):
             if self.max_draws < self.draws:
                 hint = f"Give at least draws = {self.draws}, or leave it out"
                 raise InputError("NUTS.max_draws", f"got {self.max_draws}", hint)
-        check_positive(self, "target_accept")
-        if self.target_accept >= 1:
-            raise InputError("NUTS.target_accept", f"got {self.target_accept!r}", "Give a number between 0 and 1")
-        if self.sampler not in ("native", "pymc"):
-            raise InputError("NUTS.sampler", f"got {self.sampler!r}", "Give 'native' or 'pymc'")
+        check_positive(self, "target_accept", below=1.0)
+        as_choice("NUTS.sampler", self.sampler, ("native", "pymc"))
 
     def check(self, model: FilledMixture, n_features: int) -> None:
         check_proper("NUTS", model, ", or use EM for maximum likelihood.")
@@ -111,15 +109,10 @@ class NUTS(Engine):
     def run(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> Outcome:
         native = self.sampler == "native"
         reason = "the default" if native else "asked for by name"
-        compiled = native and not _in_python(problem)
-        if compiled:
-            try:
-                check_native(problem)
-            except UnsupportedError as error:
-                native, compiled, reason = False, False, str(error)
-        elif native:
-            reason = "the default; the density is computed in Python: the kernel has no links, groups or unknown errors"
-        wait_for_density = NativeDensity.compile_ahead() if compiled else None
+        missing = why_not_native(problem)
+        if native and missing:
+            reason = f"the default; the density is computed in Python, which is slower: the kernel has no {missing}"
+        wait_for_density = NativeDensity.compile_ahead() if native and not missing else None
         search = Search(n_init=self.n_init, n_polish=self.n_polish, unconstrained=True, supported=False)
         found = search.run(problem, rng, progress)
         if native:
@@ -178,7 +171,7 @@ class NUTS(Engine):
 
     def seconds(self, problem: Problem) -> float:
         """Processor seconds that the first round takes, roughly; the search and the result are not counted."""
-        return nuts_seconds(problem, self.chains * (self.draws + self.tune), in_python=_in_python(problem))
+        return nuts_seconds(problem, self.chains * (self.draws + self.tune), in_python=bool(why_not_native(problem)))
 
     def _by_pymc(
         self, problem: Problem, points: list[Parameters], seeds: list[int], progress: Progress
@@ -198,7 +191,7 @@ class NUTS(Engine):
             draws=self.draws,
             tune=self.tune,
             target_accept=self.target_accept,
-            cores=min(self.cores or os.cpu_count() or 1, self.chains),
+            cores=min(self.cores or n_processors(), self.chains),
             progressbar=progress.enabled,
         )
         posterior, stats = trace["posterior"], trace["sample_stats"]
@@ -234,8 +227,8 @@ class _Chains:
         progress: Progress,
     ) -> None:
         self._engine, self._seeds, self._progress = engine, seeds, progress
-        self._evaluation = evaluation_seconds(problem, in_python=_in_python(problem))
-        self._density = (PythonDensity if _in_python(problem) else NativeDensity)(problem, mode)
+        self._evaluation = evaluation_seconds(problem, in_python=bool(why_not_native(problem)))
+        self._density = (PythonDensity if why_not_native(problem) else NativeDensity)(problem, mode)
         self._starts = []
         for point in points:
             # The curvature at further optima is another, and they are to be left only if the posterior says so.
@@ -258,7 +251,7 @@ class _Chains:
             draws=draws,
             tune=tune,
             target_accept=self._engine.target_accept,
-            cores=self._engine.cores or os.cpu_count() or 1,
+            cores=self._engine.cores or n_processors(),
             progress=self._progress,
         )
         self._rounds.append(run.chains)
@@ -322,10 +315,3 @@ class _Judged:
             statistics={name: value[:, own] for name, value in sampling.statistics.items()},
             invariants=sampling.invariants[:, own],
         ), [sample.taken(own) for sample in self._kept]
-
-
-def _in_python(problem: Problem) -> bool:
-    """Whether the density is computed in Python."""
-    beyond = problem.n_groups is not None or problem.free_noise
-    parts = problem.model.weights, problem.model.means, problem.model.covariances
-    return beyond or any(part.sampled_in_python for part in parts)

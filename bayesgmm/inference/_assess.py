@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bayesgmm._errors import FitError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.data import Data
-from bayesgmm.engines._arviz import array_stats
-from bayesgmm.engines._importance import WORST_PARETO_K, Importance, smoothed, with_floor
+from bayesgmm.engines._importance import WORST_PARETO_K, Importance, pareto_smoothed, smoothed, with_floor
 from bayesgmm.engines._moves import splits
 from bayesgmm.engines._nested import Nest, search_nested
 from bayesgmm.engines._normal import log_priors
@@ -331,7 +330,7 @@ def _loo(problem: Problem, draws: Parameters, log_weights: Array) -> tuple[dict[
         # Of a row in which nothing was observed there is nothing to predict.
         some = weights > 0
         log_density = part.rowwise_of_many(*at, noise_factors=factors)[1][:, some] - volumes[index][some]
-        shares, k = array_stats().psislw(-with_floor(log_weights - log_density.T), axis=-1)
+        shares, k = pareto_smoothed(with_floor(log_weights - log_density.T))
         each_elpd = np.atleast_1d(np.logaddexp.reduce(shares + log_density.T, axis=-1))
         elpd.append(each_elpd)
         units.append(weights[some])

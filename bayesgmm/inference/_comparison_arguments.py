@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_texts, as_whole, as_written
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.data import Data, RowsBeside, read_numbers
 from bayesgmm.engines._problem import build_problem
@@ -34,11 +35,9 @@ def checked_numbers(n_components: Any) -> list[int]:
         given = list(n_components)
     except TypeError:
         given = [n_components]
-    fine = [isinstance(K, (int, np.integer)) and not isinstance(K, bool) and K >= 1 for K in given]
-    if not given or not all(fine):
-        bad = "an empty sequence" if not given else repr(given[fine.index(False)])
-        raise InputError("n_components", f"got {bad}", "Give whole numbers of at least 1, such as range(1, 9)")
-    return sorted({int(K) for K in given})
+    if not given:
+        raise InputError("n_components", "got an empty sequence", "Give whole numbers, such as range(1, 9)")
+    return sorted({as_whole("n_components", K, least=1, hint="s, such as range(1, 9)") for K in given})
 
 
 def checked_structures(model: Any, structures: Any) -> tuple[list[GaussianMixture], list[str] | None]:
@@ -51,7 +50,8 @@ def checked_structures(model: Any, structures: Any) -> tuple[list[GaussianMixtur
     if isinstance(structures, Mapping) and structures:
         named = dict(structures)
     else:
-        given = [structures] if isinstance(structures, str) else list(structures)
+        hint = f"Give some of {', '.join(map(repr, STRUCTURES))}, or a dict"
+        given = as_texts("structures", [structures] if isinstance(structures, str) else structures, hint)
         unknown = [each for each in given if not isinstance(each, str) or each not in STRUCTURES]
         if unknown or not given:
             got = repr(unknown[0]) if unknown else "an empty sequence"
@@ -68,10 +68,11 @@ def checked_criteria(criteria: Any) -> set[str]:
     """Those of the criteria that need priors."""
     if criteria is None:
         return set(NEEDS_PRIORS)
-    given = [criteria] if isinstance(criteria, str) else list(criteria)
+    hint = f"Give some of {', '.join(map(repr, CRITERIA))}"
+    given = as_texts("criteria", [criteria] if isinstance(criteria, str) else criteria, hint)
     for each in given:
         if each not in CRITERIA:
-            raise InputError("criteria", f"got {each!r}", f"Give some of {', '.join(map(repr, CRITERIA))}")
+            raise InputError("criteria", f"got {as_written(each)}", f"Give some of {', '.join(map(repr, CRITERIA))}")
     return set(given) & set(NEEDS_PRIORS)
 
 
@@ -79,12 +80,12 @@ def checked_scales(mean_scales: Any) -> tuple[float, ...]:
     """Widths of the prior of the means, each once."""
     try:
         given = np.atleast_1d(np.asarray(mean_scales, dtype=float))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         given = np.empty(0)
     if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given > 0)).all():
-        raise InputError("mean_scales", f"got {mean_scales!r}", "Give positive numbers, such as (1/3, 1, 3)")
+        raise InputError("mean_scales", f"got {as_written(mean_scales)}", "Give positive numbers, such as (1/3, 1, 3)")
     if 1.0 not in given:
-        raise InputError("mean_scales", f"got {mean_scales!r}", "1, the declared width, must be among them")
+        raise InputError("mean_scales", f"got {as_written(mean_scales)}", "1, the declared width, must be among them")
     return tuple(dict.fromkeys(float(each) for each in given))
 
 
@@ -96,7 +97,7 @@ def checked_prior(prior: Any, numbers: Sequence[int]) -> Array:
     given = read_numbers("prior", prior, RowsBeside(n=n, obs_names=np.array(numbers), known=False))
     if not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:
         hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
-        raise InputError("prior", f"got {prior!r}", hint)
+        raise InputError("prior", f"got {as_written(prior)}", hint)
     return given / given.sum()
 
 

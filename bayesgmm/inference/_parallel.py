@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -17,15 +18,19 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_whole
+from bayesgmm._errors import FitError, InputError
 from bayesgmm.engines._progress import Progress
+from bayesgmm.numerics.threads import n_processors, n_workers, one_blas_thread
 
 _LOOK_AGAIN_S = 0.5
 _NICER = 5
+_KILLED = 9  # on systems that have it
 _GUARD = (
     "The jobs use names that the script itself defines, so every new process has to run the script again to find them. "
     "Put the code that starts the work under `if __name__ == '__main__':`, or give cores=1."
 )
+_main_lock = threading.Lock()
 _THREAD_SETTINGS = ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMBA")
 
 
@@ -69,6 +74,8 @@ def run_parallel[Job, Result](
     InputError
         If `cores` is no number of processes, or new processes could not start because a script that defines names the
         jobs use has no guard.
+    FitError
+        If a process was killed or ended by itself.
 
     Notes
     -----
@@ -76,11 +83,11 @@ def run_parallel[Job, Result](
     platforms behave alike. A spawned process normally runs the main script again. Here it does not, unless the jobs use
     names that are defined there, so scripts without an ``if __name__ == "__main__"`` work too.
     """
-    cores = min(check_cores(cores), total)
+    cores = n_workers(check_cores(cores), total)
     if cores > 1:
         return _shared_out(function, jobs, total, cores, progress, what, until)
     results = []
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         for job in jobs:
             results.append(function(job))
             progress.step(what, len(results), total)
@@ -94,11 +101,8 @@ def check_cores(cores: int | None) -> int:
     if cores is None:
         if multiprocessing.parent_process() is not None:
             return 1
-        # Fewer than the machine has where the process is confined to some of them.
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(cores, bool) or not isinstance(cores, int) or cores < 1:
-        raise InputError("cores", f"got {cores!r}", "Give a whole number of at least 1, or None for all processors")
-    return cores
+        return n_processors()
+    return as_whole("cores", cores, least=1, hint=", or None for all processors")
 
 
 def _shared_out(
@@ -119,12 +123,14 @@ def _shared_out(
     pool = ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn"), initializer=_as_worker)
     ended: list[Future[Any]] = []
     results: list[Any] = []
+    workers: list[Any] = []
     try:
-        with _main_left_alone(needs_main):
-            futures = []
-            for job in chain([first], rest):
+        futures = []
+        for job in chain([first], rest):
+            with _main_left_alone(needs_main):
                 futures.append(pool.submit(function, job))  # processes start within submit
-                futures[-1].add_done_callback(ended.append)
+            futures[-1].add_done_callback(ended.append)
+            workers = list((getattr(pool, "_processes", None) or {}).values())
         for future in futures:
             while not wait([future], timeout=_LOOK_AGAIN_S).done:
                 progress.step(what, len(ended), total)
@@ -133,17 +139,39 @@ def _shared_out(
             if until is not None and until(results[-1]):
                 break
     except BrokenProcessPool as error:
-        remedy = _GUARD if needs_main else "A process ended by itself, perhaps for lack of memory; give cores=1."
-        raise InputError("cores", f"{cores} processes could not do the work", remedy) from error
+        signals = _signals(workers)
+        if needs_main and not signals:
+            raise InputError("cores", f"{cores} processes could not start the work", _GUARD) from error
+        raise FitError(_killed(signals, what, cores)) from error
     except BaseException:
         # Interrupted, or a job failed: nobody waits for what the others are doing.
-        workers = list((getattr(pool, "_processes", None) or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
         raise
     pool.shutdown(wait=True, cancel_futures=True)
     return results
+
+
+def _signals(workers: list[Any]) -> list[int]:
+    """Numbers of the signals that ended some processes, without that by which the pool ends the others."""
+    for worker in workers:
+        worker.join(_LOOK_AGAIN_S)
+    codes = [worker.exitcode for worker in workers if worker.exitcode is not None]
+    return [-code for code in codes if code < 0 and -code != signal.SIGTERM]
+
+
+def _killed(signals: list[int], what: str, cores: int) -> str:
+    """What happened to a process, as far as its end tells, and what to do."""
+    how = "ended by itself"
+    if signals:
+        names = {each.value: each.name for each in signal.Signals}
+        how = f"was ended by the signal {names.get(signals[0], signals[0])}"
+    memory = " That is how a system ends processes when it has no memory left." if signals[:1] == [_KILLED] else ""
+    return (
+        f"A process that worked on {what!r} {how}, and its results are lost.{memory} "
+        f"Try again with fewer processes than {cores}, such as cores=1, which take less memory."
+    )
 
 
 def _as_worker() -> None:
@@ -159,13 +187,17 @@ def _as_worker() -> None:
 
 @contextmanager
 def _main_left_alone(needed: bool) -> Iterator[None]:
-    """While processes start, an empty main module stands in for the real one unless that is `needed` in them."""
+    """While processes start, an empty main module stands in for the real one unless that is `needed` in them.
+
+    One thread at a time: another one would take the stand-in for the real module and put it back for good.
+    """
     if needed:
         yield
         return
-    real = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = real
+    with _main_lock:
+        real = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = real

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from bayesgmm.engines._telescoping import log_evidence_of_one, why_not
 from bayesgmm.engines.base import Problem
 from bayesgmm.inference._evidence_rows import ESTIMATE, EXACT, EvidenceEstimator, EvidenceRow
 from bayesgmm.inference._visited import by_visits
+from bayesgmm.numerics.threads import n_processors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Telescoping(EvidenceEstimator):
             value = exact - problem.log_volume
             return [EvidenceRow(name="closed form", kind=EXACT, value=value, error=0.0, labels="one component")]
         none = np.full((K, 1), np.nan)
-        found = by_visits(problem, K, [1.0], none, none, rng, progress, os.cpu_count() or 1)
+        found = by_visits(problem, K, [1.0], none, none, rng, progress, n_processors())
         assert found is not None
         value, error = float(found.values[-1, 0]), float(found.errors[-1, 0])
         fine = bool(np.isfinite(value))

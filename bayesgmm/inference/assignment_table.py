@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_number
 from bayesgmm._errors import InputError
 from bayesgmm.data import Source
 from bayesgmm.inference._new_rows import rows_for
 from bayesgmm.inference.prediction import predict, source_of
-from bayesgmm.inference.summaries import check_certain
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,7 +74,7 @@ def assignments(fit: xr.DataTree | xr.Dataset, data: Any = None, *, certain: flo
 
     from bayesgmm.results import read_result, stored_source
 
-    certain = check_certain(certain)
+    certain = as_number("certain", certain, above=0.0, most=1.0)
     if isinstance(fit, xr.Dataset):
         if not set(_NEEDED) <= set(fit.data_vars):
             raise InputError(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_choice, as_whole
 from bayesgmm.data import rows_in_units
 from bayesgmm.inference.prediction import need_draws
 from bayesgmm.numerics.partitions import LOSSES, co_clustering
 from bayesgmm.numerics.partitions import best_partition as least_loss
+from bayesgmm.numerics.threads import n_processors
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -94,8 +93,7 @@ def best_partition(fit: xr.DataTree, *, loss: str = "vi", max_rows: int = 2000) 
 
     from bayesgmm.results import sealed
 
-    if loss not in LOSSES:
-        raise InputError("loss", f"got {loss!r}", f"Give one of {', '.join(map(repr, LOSSES))}")
+    as_choice("loss", loss, LOSSES)
     together, rows, n_draws, K = _together(fit, max_rows)
     labels, expected = least_loss(together, loss, max(_MORE_CLUSTERS * K, 2))
     sizes = np.bincount(labels)
@@ -118,8 +116,7 @@ def _together(fit: xr.DataTree, max_rows: Any) -> tuple[Array, NDArray[np.intp],
     """Probabilities, the rows that they are of, and the numbers of draws and of components."""
     from bayesgmm.results.read import all_mixtures, read_result, stored_data
 
-    if isinstance(max_rows, bool) or not isinstance(max_rows, (int, np.integer)) or max_rows < 2:
-        raise InputError("max_rows", f"got {max_rows!r}", "Give a whole number of at least 2")
+    max_rows = as_whole("max_rows", max_rows, least=2)
     fitted = read_result(fit)
     need_draws(fitted, "fit")
     draws = all_mixtures(fit, fitted).thinned(_MOST_DRAWS)
@@ -135,7 +132,6 @@ def _together(fit: xr.DataTree, max_rows: Any) -> tuple[Array, NDArray[np.intp],
             some = slice(begin, begin + size)
             at = log_weights[some], means[some], factors[some]
             noise = draws.noise_factors[some]
-            yield part.rowwise_of_many(*at, noise_factors=noise, n_threads=os.cpu_count() or 1)[0]
+            yield part.rowwise_of_many(*at, noise_factors=noise, n_threads=n_processors())[0]
 
-    with threadpool_limits(limits=os.cpu_count() or 1, user_api="blas"):
-        return co_clustering(chunks()), rows, len(draws), means.shape[1]
+    return co_clustering(chunks()), rows, len(draws), means.shape[1]

@@ -94,6 +94,8 @@ def _named(fits: Any) -> dict[str, xr.DataTree]:
         named = dict(fits)
     else:
         named = {}
+        if not isinstance(fits, (list, tuple)):
+            raise InputError("fits", f"got {type(fits).__name__}", "Give fits in a list, or a dict with their names")
         for fit in fits:
             check_result(fit, "fits")
             engine = fit.attrs[names.ENGINE]

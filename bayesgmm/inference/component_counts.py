@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from bayesgmm._arguments import as_flag, as_seed, as_whole, as_written
 from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm.data import Data, as_data
 from bayesgmm.engines._nested import Nest, strictest_first
 from bayesgmm.engines._problem import build_problem
@@ -31,9 +32,9 @@ from bayesgmm.inference._evidence_table import EvidenceTable, evidence_table
 from bayesgmm.inference._loo_differences import loo_differences
 from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference._readings import ALWAYS, MEANINGS, readings
-from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
 from bayesgmm.model._interfaces import Covariances
+from bayesgmm.numerics.threads import one_blas_thread
 from bayesgmm.results import sealed
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def compare_components(
     mean_scales: Sequence[float] = (1 / 3, 1.0, 3.0),
     draws: int = 1000,
     cores: int | None = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.Dataset:
     """Compare numbers of components by every criterion, and say what each of them counts.
@@ -97,8 +98,8 @@ def compare_components(
         For evidence and leave-one-out by importance sampling.
     cores : int, optional
         Processes; all processors if left out. The result does not depend on it.
-    random_seed : int, optional
-        Makes the result reproducible.
+    random_seed : int or numpy.random.Generator, optional
+        Makes the result reproducible. A Generator gives one number as the seed and moves on.
     progressbar : bool
         Show a progress bar where it takes longer than a second.
 
@@ -138,7 +139,7 @@ def compare_components(
     >>> int(table["bic"].idxmin())
     3
     """
-    check_seed(random_seed)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     table = as_data(data)
     refuse_known_labels("compare_components", table)
     numbers = checked_numbers(n_components)
@@ -146,9 +147,10 @@ def compare_components(
     wanted = checked_criteria(criteria)
     scales = checked_scales(mean_scales)
     if engine is not None and not isinstance(engine, NUTS):
-        raise InputError("engine", f"got {engine!r}", "Give NUTS(...), or leave it out for importance sampling")
-    if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 100:
-        raise InputError("draws", f"got {draws!r}", "Give a whole number of at least 100")
+        raise InputError(
+            "engine", f"got {as_written(engine)}", "Give NUTS(...), or leave it out for importance sampling"
+        )
+    draws = as_whole("draws", draws, least=100)
     prior_of_numbers = checked_prior(prior, numbers)
     cores = check_cores(cores)
     filled = check_models(own, numbers, table)
@@ -158,17 +160,17 @@ def compare_components(
         raise UnsupportedError(
             f"criteria={sorted(wanted)}", "Flat() parts", "They average over the prior: give every part a proper one."
         )
-    entropy = np.random.SeedSequence(random_seed).entropy
+    entropy = np.random.SeedSequence(seed).entropy
     seeds = [[_seeds(entropy, name, K) for K in numbers] for name in names or [""]]
     shared = {
         "data": table,
         "criteria": frozenset(wanted),
         "mean_scales": scales,
         "engine": engine,
-        "draws": int(draws),
+        "draws": draws,
     }
     found_optima: list[int] = []
-    with Progress(progressbar) as progress, threadpool_limits(limits=1, user_api="blas"):
+    with Progress(progressbar) as progress, one_blas_thread():
         # Under maximum likelihood a looser structure has to reach what a stricter one does.
         order = strictest_first([each.covariances for each in filled[::2]])
         jobs = _jobs([own[i] for i in order], numbers, [seeds[i] for i in order], shared, found_optima, progress)
@@ -180,7 +182,7 @@ def compare_components(
             problems = [_largest(model, numbers, table) for model in own]
             rngs = [np.random.default_rng(_seeds(entropy, f"visits {name}", numbers[-1])[0]) for name in names or [""]]
             evidence = evidence_table(problems, numbers, scales, found, rngs, progress, cores, by=by)
-    out = _dataset(found, found_optima, names, numbers, evidence, prior_of_numbers, model, engine, random_seed)
+    out = _dataset(found, found_optima, names, numbers, evidence, prior_of_numbers, model, engine, seed)
     out.attrs |= _priors(own, numbers, table, names)
     out.attrs["reading"] = "\n".join(readings(out, by_likelihood=by_likelihood))
     return sealed(out, "compare_components")
@@ -263,9 +265,10 @@ def _dataset(
     prior: Array,
     model: GaussianMixture,
     engine: NUTS | None,
-    random_seed: int | None,
+    seed: int | None,
 ) -> xr.Dataset:
-    import xarray as xr
+    with Interrupts():
+        import xarray as xr
 
     shape = (1 if names is None else len(names), len(numbers))
     dims = ("structure", "n_components")
@@ -307,7 +310,7 @@ def _dataset(
     out.attrs = {
         "model": model.to_json(),
         "draws_from": "importance sampling round the modes" if engine is None else "NUTS, bridge sampling",
-        "random_seed": "none" if random_seed is None else str(random_seed),
+        "random_seed": "none" if seed is None else str(seed),
     }
     return out
 

@@ -7,7 +7,7 @@ import numpy as np
 from bayesgmm._errors import FitError, UnsupportedError
 from bayesgmm._status import Status
 from bayesgmm.engines._importance import WORST_PARETO_K
-from bayesgmm.engines._native_density import check_native
+from bayesgmm.engines._native_density import why_not_native
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine, Outcome, Problem
 from bayesgmm.engines.em import EM
@@ -74,11 +74,7 @@ def choose_engine(problem: Problem) -> tuple[Engine, str]:
         sampler.check(model, n_features)
     except UnsupportedError as error:
         return _by_mode(problem, f"There is no posterior to sample: {error}")
-    try:
-        check_native(problem)
-        native = problem.n_groups is None and not problem.free_noise
-    except UnsupportedError:
-        native = False
+    native = not why_not_native(problem)
     seconds = sampler.seconds(problem)
     took = f"about {seconds:.1g} s" if seconds < 10 else f"about {seconds:.0f} s"
     if problem.rows.exact and native and seconds <= _AT_ONCE:

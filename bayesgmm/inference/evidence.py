@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from bayesgmm._arguments import as_flag, as_instance, as_seed, as_written
 from bayesgmm._errors import FitError, InputError, UnsupportedError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
 from bayesgmm.engines._adaptive import Adapted, adapted
@@ -42,8 +43,8 @@ from bayesgmm.inference._evidence_rows import (
 )
 from bayesgmm.inference._matched import matched_draws
 from bayesgmm.inference._telescoping_estimator import Telescoping
-from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import GaussianMixture
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,6 +75,9 @@ class VBBound(EvidenceEstimator):
     """
 
     engine: VB = field(default_factory=VB)
+
+    def __post_init__(self) -> None:
+        as_instance("VBBound.engine", self.engine, VB, "Give VB(...)")
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         outcome = self.engine.run(problem, rng, progress)
@@ -117,6 +121,7 @@ class LaplaceEvidence(EvidenceEstimator):
     draws: int = 4000
 
     def __post_init__(self) -> None:
+        as_instance("LaplaceEvidence.engine", self.engine, Laplace, "Give Laplace(...)")
         check_whole(self, "draws", least=0)
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
@@ -210,7 +215,7 @@ class Bridge(EvidenceEstimator):
 
     def __post_init__(self) -> None:
         if not isinstance(self.engine, (NUTS, Laplace)):
-            raise InputError("Bridge.engine", f"got {self.engine!r}", "Give NUTS(...) or Laplace(...)")
+            raise InputError("Bridge.engine", f"got {as_written(self.engine)}", "Give NUTS(...) or Laplace(...)")
 
     def rows(self, problem: Problem, rng: np.random.Generator, progress: Progress) -> list[EvidenceRow]:
         return [bridged(problem, self.engine.run(problem, rng, progress), rng, progress)[0]]
@@ -269,7 +274,7 @@ def log_evidence(
     data: Any,
     *,
     estimator: EvidenceEstimator | Sequence[EvidenceEstimator] | None = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.Dataset:
     """Estimate the log marginal likelihood log p(data | model), all constants included.
@@ -288,7 +293,8 @@ def log_evidence(
     estimator : VBBound, LaplaceEvidence, Telescoping, Bridge or Enumeration, or several in a list
         If left out: `LaplaceEvidence`, after `VBBound` where the declaration is conjugate, and `Telescoping` where the
         rows are exact and few as well; what contradicts that is not ``reliable``.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
     progressbar : bool
 
     Returns
@@ -312,19 +318,20 @@ def log_evidence(
     >>> str(found["kind"].values[0])
     'exact'
     """
-    import xarray as xr
+    with Interrupts():
+        import xarray as xr
 
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
-    check_seed(random_seed)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     table = as_data(data)
     refuse_known_labels("log_evidence", table)
     problem = build_problem(model, table, who="log_evidence", for_evidence=True)
     check_proper("log_evidence", problem.declared, ": evidence is an average over it.")
     estimators = _defaults(problem) if estimator is None else _as_list(estimator)
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     found: list[EvidenceRow] = []
-    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
+    with one_blas_thread(), Progress(progressbar) as progress:
         for each in estimators:
             found += each.rows(problem, rng, progress)
     found = checked(found)
@@ -356,7 +363,7 @@ def _as_list(estimator: Any) -> list[EvidenceEstimator]:
     for each in several:
         if not isinstance(each, EvidenceEstimator):
             hint = f"Write {each.__name__}()" if isinstance(each, type) else "Give VBBound(), LaplaceEvidence(), ..."
-            raise InputError("estimator", f"got {each!r}", f"{hint}; several go into a list")
+            raise InputError("estimator", f"got {as_written(each)}", f"{hint}; several go into a list")
     if not several:
         raise InputError("estimator", "got an empty list", "Give at least one estimator, or leave it out")
     return several

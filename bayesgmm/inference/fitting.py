@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_flag, as_seed, as_written
 from bayesgmm._errors import InputError
 from bayesgmm._status import Status
 from bayesgmm.data import as_data
@@ -29,6 +29,7 @@ from bayesgmm.inference.concerns import (
 from bayesgmm.inference.default_engine import run_default
 from bayesgmm.inference.prediction import assignments_group
 from bayesgmm.model import GaussianMixture
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +50,7 @@ def fit(
     data: Any,
     *,
     engine: Engine | None = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.DataTree:
     """Fit a Gaussian mixture to data.
@@ -68,8 +69,9 @@ def fit(
         intervals hold; else `NUTS` up to about a minute, and beyond that what `Laplace` has, with a warning. `Gibbs`
         under a prior on the number of components, `EM` where a part is `Flat`. The result stores which and why
         (``engine_reason``), from a cost in rows, components and features that was measured.
-    random_seed : int, optional
-        Makes the result reproducible. Without it the starts and the draws differ from call to call.
+    random_seed : int or numpy.random.Generator, optional
+        Makes the result reproducible. Without it the starts and the draws differ from call to call. A Generator gives
+        one whole number as the seed, which the result's attribute ``random_seed`` holds, and moves on.
     progressbar : bool
         Show a progress bar where a fit takes longer than a second.
 
@@ -111,6 +113,24 @@ def fit(
     >>> [float(w) for w in result["point_estimate"]["weights"].round(2)]
     [0.36, 0.64]
     """
+    result, concerns = fit_with_concerns(model, data, engine=engine, random_seed=random_seed, progressbar=progressbar)
+    for message, kind in concerns:
+        warnings.warn(message, kind, stacklevel=2)
+    return result
+
+
+def fit_with_concerns(
+    model: GaussianMixture,
+    data: Any,
+    *,
+    engine: Engine | None,
+    random_seed: int | np.random.Generator | None,
+    progressbar: bool,
+) -> tuple[xr.DataTree, list[tuple[str, type[Warning]]]]:
+    """What `fit` returns, and the warnings that it gives, for callers who have their own way to tell them.
+
+    A filter of warnings would not do: it belongs to the process, and threads put back each other's.
+    """
     if not isinstance(model, GaussianMixture):
         raise InputError(
             "model", f"got {type(model).__name__}", "Give a GaussianMixture, as in fit(GaussianMixture(2), data)"
@@ -121,8 +141,18 @@ def fit(
             if isinstance(engine, type)
             else "Give EM(...), VB(...), Laplace(...), NUTS(...), Gibbs(...) or leave it out"
         )
-        raise InputError("engine", f"got {engine!r}", hint)
-    check_seed(random_seed)
+        raise InputError("engine", f"got {as_written(engine)}", hint)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
+    # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
+    # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
+    with one_blas_thread(), Progress(progressbar, keeps_draws=True) as progress:
+        return _fitted(model, data, engine, seed, progress)
+
+
+def _fitted(
+    model: GaussianMixture, data: Any, engine: Engine | None, seed: int | None, progress: Progress
+) -> tuple[xr.DataTree, list[tuple[str, type[Warning]]]]:
+    """The result and its warnings, from arguments that have been checked one by one."""
     table = as_data(data)
     named = engine is not None
     problem = build_problem(
@@ -134,69 +164,54 @@ def fit(
     )
     if engine is not None:
         engine.check(problem.declared, table.n_features)
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
     from bayesgmm.results import FIT, build_result, relabelled, sealed
 
-    # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
-    # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
-    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress, progress.interrupts:
-        if engine is None:
-            engine, reason, outcome = run_default(problem, rng, progress)
-        else:
-            reason, outcome = "asked for by name", engine.run(problem, rng, progress)
-        result = build_result(
-            problem,
-            outcome,
-            engine=engine,
-            reason=reason,
-            declared=model,
-            values=table.values,
-            feature_names=table.feature_names,
-            obs_names=table.obs_names,
-            counts=table.counts,
-            noise=table.noise,
-            noise_scale=table.noise_scale,
-            bins=table.bins,
-            groups=table.groups,
-            known_labels=table.known_labels,
-            source=table.source,
-            seed=None if random_seed is None else int(random_seed),
-        )
-        if outcome.sampling is not None or outcome.mixed_labels:
-            result = relabelled(result)
-        result[names.ASSIGNMENTS] = assignments_group(result, progress)
-        if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
-            outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
-            result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
-        fewer = fewer_groups(result)
-        # Who names an engine wants its answer, and is told of components without rows alone.
-        if not fewer and not named and outcome.draws is not None:
-            fewer = hardly_supported(outcome.problem or problem, outcome.point)
-        if fewer:
-            result.attrs[names.FEWER_GROUPS] = fewer
-        odd = ""
-        if not named:
-            odd = not_gaussian(
-                outcome.problem or problem, outcome.point, result[names.POINT][names.COMPONENT].to_numpy()
-            )
-        if odd:
-            result.attrs[names.NOT_GAUSSIAN] = odd
-        result = sealed(result, FIT)
+    if engine is None:
+        engine, reason, outcome = run_default(problem, rng, progress)
+    else:
+        reason, outcome = "asked for by name", engine.run(problem, rng, progress)
+    result = build_result(
+        problem,
+        outcome,
+        engine=engine,
+        reason=reason,
+        declared=model,
+        values=table.values,
+        feature_names=table.feature_names,
+        obs_names=table.obs_names,
+        counts=table.counts,
+        noise=table.noise,
+        noise_scale=table.noise_scale,
+        bins=table.bins,
+        groups=table.groups,
+        known_labels=table.known_labels,
+        source=table.source,
+        seed=seed,
+    )
+    if outcome.sampling is not None or outcome.mixed_labels:
+        result = relabelled(result)
+    result[names.ASSIGNMENTS] = assignments_group(result, progress)
+    if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:
+        outcome = replace(outcome, status=Status.INTERRUPTED, message=_LATE)
+        result.attrs |= {names.STATUS: outcome.status.name, names.STATUS_MESSAGE: outcome.status_message}
+    concerns: list[tuple[str, type[Warning]]] = []
+    fitted = outcome.problem or problem
+    fewer = fewer_groups(result)
+    # Who names an engine wants its answer, and is told of components without rows alone.
+    if not fewer and not named and outcome.draws is not None:
+        fewer = hardly_supported(fitted, outcome.point)
     if fewer:
-        warnings.warn(fewer, FewerGroupsWarning, stacklevel=2)
+        result.attrs[names.FEWER_GROUPS] = fewer
+        concerns.append((fewer, FewerGroupsWarning))
+    odd = "" if named else not_gaussian(fitted, outcome.point, result[names.POINT][names.COMPONENT].to_numpy())
     if odd:
-        warnings.warn(odd, NotGaussianWarning, stacklevel=2)
+        result.attrs[names.NOT_GAUSSIAN] = odd
+        concerns.append((odd, NotGaussianWarning))
+    result = sealed(result, FIT)
     if not named and (doubt := uncalibrated(result)):
-        warnings.warn(doubt, UncalibratedWarning, stacklevel=2)
+        concerns.append((doubt, UncalibratedWarning))
     if outcome.status not in (Status.CONVERGED, Status.SAMPLED):
-        warnings.warn(f"{engine.name}: {outcome.status_message}", NotConvergedWarning, stacklevel=2)
-    return result
-
-
-def check_seed(random_seed: Any) -> None:
-    """Raise unless a seed is a whole number of at least 0, or None."""
-    if random_seed is not None and (isinstance(random_seed, bool) or not isinstance(random_seed, (int, np.integer))):
-        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number, or None")
-    if random_seed is not None and random_seed < 0:
-        raise InputError("random_seed", f"got {random_seed!r}", "Give a whole number of at least 0")
+        concerns.append((f"{engine.name}: {outcome.status_message}", NotConvergedWarning))
+    return result, concerns

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_seed, as_whole
 from bayesgmm.inference._new_rows import rows_for
 from bayesgmm.inference.prediction import standardised
 from bayesgmm.numerics.linalg import inverse_lower, outer
@@ -22,7 +22,9 @@ _FEWEST_DRAWS = 25
 _ROWS_OF_ALL_DRAWS = 10_000_000
 
 
-def impute(fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed: int | None = None) -> xr.Dataset:
+def impute(
+    fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed: int | np.random.Generator | None = None
+) -> xr.Dataset:
     """Posterior means and draws of missing entries, given what was observed in their rows.
 
     The fit itself needs none of them: it uses the exact likelihood of the observed entries. Entries that were
@@ -37,7 +39,8 @@ def impute(fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed:
     n_draws : int
         Completed copies of the data to draw, each under another posterior draw of the parameters (the mode under `EM`,
         whose copies are too alike because the parameters are taken for known).
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
 
     Returns
     -------
@@ -53,7 +56,9 @@ def impute(fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed:
     return _true_values(fit, data, n_draws, random_seed, all_entries=False)
 
 
-def denoise(fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed: int | None = None) -> xr.Dataset:
+def denoise(
+    fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed: int | np.random.Generator | None = None
+) -> xr.Dataset:
     """Posterior of the true value of every entry, given what was measured and the errors of measurement.
 
     A value with a large error moves towards the components it may belong to; one without error stays where it is.
@@ -66,7 +71,8 @@ def denoise(fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed
         Rows, with their errors as ``as_data(rows, noise=...)``; the rows that were fitted if left out.
     n_draws : int
         Copies of the true values to draw, each under another posterior draw of the parameters.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
 
     Returns
     -------
@@ -83,13 +89,12 @@ def denoise(fit: xr.DataTree, data: Any = None, *, n_draws: int = 0, random_seed
 
 
 def _true_values(
-    fit: xr.DataTree, data: Any, n_draws: int, random_seed: int | None, *, all_entries: bool
+    fit: xr.DataTree, data: Any, n_draws: int, random_seed: int | np.random.Generator | None, *, all_entries: bool
 ) -> xr.Dataset:
     from bayesgmm.results import read_result
     from bayesgmm.results.build import dataset
 
-    if isinstance(n_draws, bool) or not isinstance(n_draws, (int, np.integer)) or n_draws < 0:
-        raise InputError("n_draws", f"got {n_draws!r}", "Give a whole number of at least 0")
+    n_draws, seed = as_whole("n_draws", n_draws), as_seed(random_seed)
     fitted = read_result(fit)
     table = rows_for(fit, fitted, data)
     rows = standardised(fitted, table)
@@ -117,7 +122,7 @@ def _true_values(
     obs = np.arange(table.n_obs) if table.obs_names is None else table.obs_names
     coords = {names.OBS: obs, names.FEATURE: np.asarray(fitted.feature_names)}
     if n_draws:
-        rng = np.random.default_rng(random_seed)
+        rng = np.random.default_rng(seed)
         chosen = rng.integers(S, size=n_draws) if n_draws > S else np.linspace(0, S - 1, n_draws).astype(int)
         draws = np.empty((n_draws, *table.values.shape))
         for i, s in enumerate(chosen):

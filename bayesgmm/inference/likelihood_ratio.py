@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayesgmm._arguments import as_choice, as_flag, as_seed, as_whole
 from bayesgmm._errors import FitError, InputError, UnsupportedError
 from bayesgmm._words import counted
 from bayesgmm.data import Data, as_data
@@ -18,7 +19,6 @@ from bayesgmm.engines.em import EM
 from bayesgmm.inference._comparison_arguments import refuse_known_labels
 from bayesgmm.inference._lrt_fits import Compared, Hypotheses, compare, simulated
 from bayesgmm.inference._parallel import check_cores, run_parallel
-from bayesgmm.inference.fitting import check_seed
 from bayesgmm.model import FixedWeights, GaussianMixture
 from bayesgmm.numerics.sinh_arcsinh import SinhArcsinh
 from bayesgmm.results import sealed
@@ -55,7 +55,7 @@ def bootstrap_lrt(
     n_bootstrap: int = 99,
     stop_after: int | None = None,
     cores: int | None = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
     n_init: int | None = None,
     n_polish: int | None = None,
@@ -85,8 +85,8 @@ def bootstrap_lrt(
         0.05 (B + 1), such as 5 of 99, a test at the 5 % level decides as without it.
     cores : int, optional
         Number of processes. If left out, all processors where the work is worth it. The result does not depend on it.
-    random_seed : int, optional
-        Makes the result reproducible.
+    random_seed : int or numpy.random.Generator, optional
+        Makes the result reproducible. A Generator gives one number as the seed and moves on.
     progressbar : bool
         Show a progress bar where it takes longer than a second.
     n_init : int, optional
@@ -154,34 +154,27 @@ def bootstrap_lrt(
     >>> float(result["p_value"])
     0.05
     """
-    given = {"n_bootstrap": n_bootstrap, "n_init": n_init, "n_polish": n_polish}
-    _check_numbers(**{name: value for name, value in given.items() if value is not None})
-    if stop_after is not None:
-        _check_numbers(stop_after=stop_after)
-    check_seed(random_seed)
+    n_bootstrap = as_whole("n_bootstrap", n_bootstrap, least=1)
+    stop_after = None if stop_after is None else as_whole("stop_after", stop_after, least=1)
+    n_init = None if n_init is None else as_whole("n_init", n_init, least=1)
+    n_polish = None if n_polish is None else as_whole("n_polish", n_polish, least=1)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     if cores is not None:
-        check_cores(cores)
+        cores = check_cores(cores)
     table = as_data(data)
     refuse_known_labels("bootstrap_lrt", table)
     hypotheses = _hypotheses(model, table, null, n_init, n_polish)
-    seeds = np.random.SeedSequence(random_seed).spawn(n_bootstrap + 1)
+    seeds = np.random.SeedSequence(seed).spawn(n_bootstrap + 1)
     observed = compare(hypotheses, table, np.random.default_rng(seeds[0]))
     jobs = [_Job(hypotheses=hypotheses, at=observed.at, data=table, seed=seed) for seed in seeds[1:]]
     statistics, n_without = _all_statistics(jobs, observed.statistic, stop_after, cores, progressbar)
-    return _result(model, hypotheses, observed, statistics, n_without, n_bootstrap, stop_after, random_seed)
-
-
-def _check_numbers(**numbers: Any) -> None:
-    for argument, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise InputError(argument, f"got {value!r}", "Give a whole number of at least 1")
+    return _result(model, hypotheses, observed, statistics, n_without, n_bootstrap, stop_after, seed)
 
 
 def _hypotheses(model: Any, data: Data, null: Any, n_init: int | None, n_polish: int | None) -> Hypotheses:
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give the null hypothesis, such as GaussianMixture(1)")
-    if null not in ("gaussian", "skewed"):
-        raise InputError("null", f"got {null!r}", "Give 'gaussian' or 'skewed'")
+    as_choice("null", null, ("gaussian", "skewed"))
     model.refuse("bootstrap_lrt")
     K = model.typical_number
     of_each = "Its priors are for each component by itself, so there is none for one more. Give priors that all share"
@@ -280,7 +273,7 @@ def _result(
     n_without: int,
     n_bootstrap: int,
     stop_after: int | None,
-    random_seed: int | None,
+    seed: int | None,
 ) -> xr.Dataset:
     import xarray as xr
 
@@ -313,7 +306,7 @@ def _result(
             "stopped": int(stopped),
             "n_init": hypotheses.n_init,
             "n_polish": hypotheses.n_polish,
-            "random_seed": "none" if random_seed is None else int(random_seed),
+            "random_seed": "none" if seed is None else str(seed),
         },
     )
     return sealed(out, "bootstrap_lrt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_whole
 from bayesgmm.inference.prediction import (
     chunks,
     interval,
@@ -21,6 +20,7 @@ from bayesgmm.inference.prediction import (
 )
 from bayesgmm.inference.summaries import units_of
 from bayesgmm.numerics.merging import ALIKE, DISTINCT, FEWEST_FOR_ELBOW, SEPARATE, Hierarchies, hierarchies, recommended
+from bayesgmm.numerics.threads import n_processors
 from bayesgmm.results.build import OCCUPIED
 
 if TYPE_CHECKING:
@@ -112,7 +112,11 @@ def merge_components(fit: xr.DataTree, *, n_clusters: int | None = None) -> xr.D
     fitted = read_result(fit)
     found = _found(fit, fitted, _MOST_DRAWS, _MOST_LOGS)
     K = len(fitted.components)
-    chosen = found.number if n_clusters is None else _checked(n_clusters, K)
+    chosen = (
+        found.number
+        if n_clusters is None
+        else as_whole("n_clusters", n_clusters, least=1, most=K, hint=", or leave it out")
+    )
     cluster_of = found.point.cluster_of[0]
     members = cluster_of[chosen - 1] == np.arange(chosen)[:, None]
     clusters = np.array([" + ".join(str(name) for name in fitted.components[own]) for own in members])
@@ -254,7 +258,7 @@ def _found(fit: xr.DataTree, fitted: FittedMixture, most_draws: int, most_logs: 
             seen = np.sort(np.random.default_rng(0).choice(seen, most, replace=False))
         part = x if seen.size == x.n_rows else x.taken(seen)
         at = draws.standardised(fitted.center, fitted.scale)
-        of_draws, _ = part.rowwise_of_many(*at, noise_factors=draws.noise_factors, n_threads=os.cpu_count() or 1)
+        of_draws, _ = part.rowwise_of_many(*at, noise_factors=draws.noise_factors, n_threads=n_processors())
         fewer = units[seen].sum() / units.sum()
         each = hierarchies(of_draws, units[seen], empty_below=OCCUPIED * fewer)
         numbers = np.array([_number(each, s)[0] for s in range(S)])
@@ -280,10 +284,3 @@ def _intervals(fitted: FittedMixture, x: Any, members: NDArray[np.bool_]) -> tup
         low, high = interval(np.einsum("ck,skn->scn", members.astype(float), r), kind, probability)
         lower[rows], upper[rows] = low.T, high.T
     return lower, upper, f"{probability:.0%} {kind} over {len(draws)} draws"
-
-
-def _checked(n_clusters: Any, K: int) -> int:
-    whole = isinstance(n_clusters, (int, np.integer)) and not isinstance(n_clusters, bool)
-    if not whole or not 1 <= n_clusters <= K:
-        raise InputError("n_clusters", f"got {n_clusters!r}", f"Give a whole number from 1 to {K}, or leave it out")
-    return int(n_clusters)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm.data import as_data
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.model import GaussianMixture
@@ -50,10 +51,11 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
     >>> [variable.name for variable in opened.free_RVs]
     ['weights', 'covariances_variances', 'means']
     """
-    from bayesgmm.engines._pymc_model import open_model
-
     if not isinstance(model, GaussianMixture):
         raise InputError("model", f"got {type(model).__name__}", "Give a GaussianMixture")
+    with Interrupts():
+        from bayesgmm.engines._pymc_model import open_model
+
     table = as_data(data)
     if table.groups is not None:
         raise UnsupportedError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_seed, as_whole
 from bayesgmm._errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _MOST_NUMBERS = 50_000_000
 
 
 def add_posterior_predictive(
-    fit: xr.DataTree, *, n_draws: int | None = None, random_seed: int | None = None
+    fit: xr.DataTree, *, n_draws: int | None = None, random_seed: int | np.random.Generator | None = None
 ) -> xr.DataTree:
     """A copy of a fit with the group ``posterior_predictive``, for ``az.plot_ppc_dist`` and its like.
 
@@ -32,7 +33,8 @@ def add_posterior_predictive(
         multiple of the number of chains (or to one draw of each of so many chains). All draws if left out: then
         ``az.plot_loo_pit`` can tell which log-likelihood belongs to which copy. Every draw gives a data set as large
         as the one that was fitted.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
 
     Returns
     -------
@@ -56,18 +58,16 @@ def add_posterior_predictive(
     {'chain': 4, 'draw': 10, 'obs': 272, 'feature': 2}
     """
     from bayesgmm.data import group_numbers
-    from bayesgmm.inference.fitting import check_seed
     from bayesgmm.inference.prediction import need_draws
     from bayesgmm.inference.simulation import draw_labels, measured
     from bayesgmm.results import read_result, stored_data
     from bayesgmm.results.build import dataset
 
-    if n_draws is not None and (isinstance(n_draws, bool) or not isinstance(n_draws, (int, np.integer)) or n_draws < 1):
-        raise InputError("n_draws", f"got {n_draws!r}", "Give a whole number of at least 1, or leave it out for all")
-    check_seed(random_seed)
+    n_draws = None if n_draws is None else as_whole("n_draws", n_draws, least=1, hint=", or leave it out for all")
+    seed = as_seed(random_seed)
     fitted = read_result(fit)
     draws = need_draws(fitted, "fit")
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     table = stored_data(fit)
     n, d = table.n_obs, table.n_features
     if n_draws is None and len(draws) * n * d > _MOST_NUMBERS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_flag
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, Source, rows_in_units
 from bayesgmm.engines._arviz import array_stats, settings
@@ -20,6 +20,7 @@ from bayesgmm.inference._new_rows import rows_for
 from bayesgmm.numerics.exact_rows import ExactRows
 from bayesgmm.numerics.rows import Rows
 from bayesgmm.numerics.student_t import log_density as student_t_log_density
+from bayesgmm.numerics.threads import n_processors
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,8 +87,7 @@ def predict(fit: xr.DataTree, data: Any = None, *, per_draw: bool = False, inter
     from bayesgmm.results import read_result
     from bayesgmm.results.build import with_source
 
-    if not isinstance(intervals, (bool, np.bool_)):
-        raise InputError("intervals", f"got {intervals!r}", "Give True or False")
+    per_draw, intervals = as_flag("per_draw", per_draw), as_flag("intervals", intervals)
     fitted = read_result(fit)
     table = rows_for(fit, fitted, data)
     if per_draw:
@@ -268,7 +268,7 @@ def chunks(fitted: FittedMixture, draws: Mixtures, x: Rows) -> Iterator[tuple[sl
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         part = x if size >= n else x.taken(np.arange(rows.start, rows.stop))
-        yield rows, *part.rowwise_of_many(*arguments, noise_factors=draws.noise_factors, n_threads=os.cpu_count() or 1)
+        yield rows, *part.rowwise_of_many(*arguments, noise_factors=draws.noise_factors, n_threads=n_processors())
 
 
 def interval_convention() -> tuple[str, float]:
@@ -299,7 +299,7 @@ def interval(draws: Array, kind: str, probability: float) -> tuple[Array, Array]
     if len(begins) == 1:
         some(0)
     else:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(n_processors()) as pool:
             list(pool.map(some, begins))
     return low.reshape(draws.shape[1:])[()], high.reshape(draws.shape[1:])[()]
 

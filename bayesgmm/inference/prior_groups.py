@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_seed, as_whole
 from bayesgmm._errors import InputError, UnsupportedError
-from bayesgmm.inference.fitting import check_seed
 from bayesgmm.inference.prediction import need_draws
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def add_log_prior(fit: xr.DataTree) -> xr.DataTree:
     return out
 
 
-def add_prior(fit: xr.DataTree, *, n_draws: int | None = None, random_seed: int | None = None) -> xr.DataTree:
+def add_prior(
+    fit: xr.DataTree, *, n_draws: int | None = None, random_seed: int | np.random.Generator | None = None
+) -> xr.DataTree:
     """A copy of a fit with the group ``prior``, for ``az.plot_prior_posterior``.
 
     Parameters
@@ -121,13 +123,12 @@ def add_prior(fit: xr.DataTree, *, n_draws: int | None = None, random_seed: int 
     from bayesgmm.results import read_result, stored_data
     from bayesgmm.results.build import dataset, parameters
 
-    if n_draws is not None and (isinstance(n_draws, bool) or not isinstance(n_draws, (int, np.integer)) or n_draws < 1):
-        raise InputError("n_draws", f"got {n_draws!r}", "Give a whole number of at least 1, or leave it out")
+    n_draws = None if n_draws is None else as_whole("n_draws", n_draws, least=1, hint=", or leave it out")
+    seed = as_seed(random_seed)
     fitted = read_result(fit)
-    check_seed(random_seed)
-    size = len(need_draws(fitted, "fit")) if n_draws is None else int(n_draws)
+    size = len(need_draws(fitted, "fit")) if n_draws is None else n_draws
     model = _whole(fit, fitted.model, "add_prior")
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     weights, means, covariances = model.draw(rng, size, len(fitted.feature_names))
     with np.errstate(divide="ignore"):
         values = parameters(weights, means, covariances) | model.weights.own_parameters(np.log(weights))

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_seed, as_whole
 from bayesgmm._errors import InputError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm.data import Data, as_data, group_numbers
 from bayesgmm.inference._new_rows import rows_for
 from bayesgmm.model import FilledMixture, GaussianMixture
@@ -25,7 +27,7 @@ def simulate(
     n_obs: int | None = None,
     *,
     like: Any = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     n_features: int | None = None,
 ) -> xr.Dataset:
     """Simulate rows from a declaration (parameters drawn from its prior) or from a fit.
@@ -41,7 +43,8 @@ def simulate(
         Data whose way of being observed is copied: its errors of measurement, its missing entries and its bins, row by
         row (over again where ``n_obs`` is larger). ``like=as_data(...)`` of the data that were fitted simulates the
         experiment again, with as many rows in each group. Where weights differ between groups it is needed.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
     n_features : int, optional
         Needed for a declaration whose numbers do not tell how many columns there are.
 
@@ -58,8 +61,9 @@ def simulate(
         If a part of the declaration is `Flat` or left to the data, neither ``n_obs`` nor ``like`` is given, or groups
         of ``like`` are not those of the fit.
     """
-    from bayesgmm.results import read_result
-    from bayesgmm.results.build import dataset
+    with Interrupts():
+        from bayesgmm.results import read_result
+        from bayesgmm.results.build import dataset
 
     fitted = None if isinstance(model_or_fit, GaussianMixture) else read_result(model_or_fit, "model_or_fit")
     table = None
@@ -69,14 +73,12 @@ def simulate(
         if table is None:
             raise InputError("n_obs", "got None", "Give the number of rows, or data to be imitated as `like`")
         n_obs = table.n_obs if table.counts is None else round(float(table.counts.sum()))
-    _check_whole("n_obs", n_obs, least=1)
+    n_obs = as_whole("n_obs", n_obs, least=1)
     if table is not None and n_features is None:
         n_features = table.n_features
-    if random_seed is not None:
-        _check_whole("random_seed", random_seed, least=0)
     if n_features is not None:
-        _check_whole("n_features", n_features, least=1)
-    rng = np.random.default_rng(random_seed)
+        n_features = as_whole("n_features", n_features, least=1)
+    rng = np.random.default_rng(as_seed(random_seed))
     labels_of_groups = None if table is None or table.groups is None else table.group_labels
     if isinstance(model_or_fit, GaussianMixture):
         n_groups = None if labels_of_groups is None else len(labels_of_groups)
@@ -165,12 +167,6 @@ def measured(x: np.ndarray, like: Data, noise_scale: float, rng: np.random.Gener
         return out
     out[np.isnan(like.values[rows])] = np.nan
     return out
-
-
-def _check_whole(argument: str, value: Any, *, least: int) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
 
 
 def _from_fit(fitted: FittedMixture, rng: np.random.Generator, like: Data | None) -> tuple[Any, ...]:

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_choice, as_flag, as_seed, as_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.em import EM
 from bayesgmm.inference.bootstrap import bootstrap
-from bayesgmm.inference.fitting import check_seed
 from bayesgmm.inference.information import information
 from bayesgmm.inference.modes import Errors, Mode, mode_of
 from bayesgmm.inference.modes import variables as variables_of
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,7 +28,7 @@ def standard_errors(
     *,
     method: Literal["information", "bootstrap"] = "information",
     n_bootstrap: int = 200,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.Dataset:
     """Standard errors and intervals of the parameters of a fit by `EM`.
@@ -45,8 +45,8 @@ def standard_errors(
         found again from where it was.
     n_bootstrap : int
         Number of replicates, for ``"bootstrap"``.
-    random_seed : int, optional
-        Makes the bootstrap reproducible.
+    random_seed : int or numpy.random.Generator, optional
+        Makes the bootstrap reproducible. A Generator gives one number as the seed and moves on.
     progressbar : bool
         Show a progress bar where it takes longer than a second.
 
@@ -120,14 +120,12 @@ def standard_errors(
         )
     if fit.attrs[names.ENGINE] != EM.name:
         raise UnsupportedError("standard_errors", f"a fit by {fit.attrs[names.ENGINE]}", "Fit with EM().")
-    if not isinstance(method, str) or method not in _METHODS:
-        raise InputError("method", f"got {method!r}", f"Give {' or '.join(map(repr, _METHODS))}")
-    if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, (int, np.integer)) or n_bootstrap < 2:
-        raise InputError("n_bootstrap", f"got {n_bootstrap!r}", "Give a whole number of at least 2")
-    check_seed(random_seed)
+    as_choice("method", method, _METHODS)
+    n_bootstrap = as_whole("n_bootstrap", n_bootstrap, least=2)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     mode = mode_of(fit)
-    with threadpool_limits(limits=1, user_api="blas"), Progress(progressbar) as progress:
-        found = _METHODS[method](mode, int(n_bootstrap), np.random.default_rng(random_seed), progress)
+    with one_blas_thread(), Progress(progressbar) as progress:
+        found = _METHODS[method](mode, n_bootstrap, np.random.default_rng(seed), progress)
     if found.doubtful:
         warnings.warn(found.message, stacklevel=2)
     point = fit[names.POINT].to_dataset()

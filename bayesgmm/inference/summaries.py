@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_number
 from bayesgmm.inference.prediction import interval, interval_convention
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     from bayesgmm.results import check_result
 
     check_result(fit)
-    certain = check_certain(certain)
+    certain = as_number("certain", certain, above=0.0, most=1.0)
     point = fit[names.POINT].to_dataset()
     posterior = fit[names.POSTERIOR].to_dataset() if names.POSTERIOR in fit.children else None
     features = point[names.FEATURE].to_numpy()
@@ -81,13 +81,6 @@ def summary(fit: xr.DataTree, *, certain: float = 0.95) -> pd.DataFrame:
     frame.attrs["interval"] = f"{probability:.0%} {kind}" if posterior is not None else "none: EM has no draws"
     frame.attrs["uncertain"] = f"responsibility of the own component below {certain:g}"
     return frame
-
-
-def check_certain(certain: Any) -> float:
-    """The probability from which on a label is certain."""
-    if isinstance(certain, bool) or not isinstance(certain, (int, float, np.number)) or not 0 < certain <= 1:
-        raise InputError("certain", f"got {certain!r}", "Give a probability greater than 0 and at most 1")
-    return float(certain)
 
 
 def _notes(fit: xr.DataTree, members: NDArray[Any]) -> NDArray[np.str_]:

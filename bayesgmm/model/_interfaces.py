@@ -32,7 +32,6 @@ class Means(Spec):
     closed_form: bool = True  # as for `Weights`
     # Whether means rise with the number of the component in the first feature, so that starts have to be sorted.
     ordered: bool = False
-    sampled_in_python: bool = False  # as for `Weights`
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
         """This prior with the parts that were left out taken from the data's mean and covariance."""
@@ -223,7 +222,6 @@ class Covariances(Spec):
     free: bool = True
     tied: bool = False
     linked: bool = False
-    sampled_in_python: bool = False  # as for `Weights`
 
     @property
     @abstractmethod

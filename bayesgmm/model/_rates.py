@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm.model._spec import Array, Spec
 from bayesgmm.model.scale_priors import ScalePrior
 
@@ -20,7 +21,7 @@ def check_rate(of: Spec, name: str, rate: object) -> None:
     of._check(
         name,
         isinstance(rate, ScalePrior) and rate.n_features() in (None, 1),
-        f"got {rate!r}",
+        f"got {as_written(rate)}",
         "Give a prior on one positive number, such as Gamma(alpha, beta), LogNormal(mu, sigma) or Exponential(lam)",
     )
 

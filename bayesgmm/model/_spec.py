@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
@@ -12,7 +14,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_written, is_number
+from bayesgmm._errors import InputError, UnsupportedError
 
 Array = NDArray[np.float64]
 # A number or (nested) tuples of numbers: hashable, comparable and plain JSON, unlike an array.
@@ -20,6 +23,10 @@ Numbers = float | tuple[Any, ...]
 # Arrays of more numbers are printed in part: so many along an axis at most.
 _MOST_SHOWN = 16
 _MOST_ALONG_AN_AXIS = 4
+
+# Parts within parts, and axes of their arrays: no declaration comes near.
+_DEEPEST = 20
+_IMPORT = "import the module that defines it"
 
 
 class Spec(ABC):
@@ -43,17 +50,48 @@ class Spec(ABC):
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         return {"type": type(self).__name__, **{name: _to_plain(value) for name, value in fields.items()}}
 
-    @staticmethod
-    def from_dict(plain: dict[str, Any]) -> Any:
-        """Rebuild what ``to_dict`` wrote."""
-        name = plain.get("type")
-        if name not in Spec._by_name:
-            known = ", ".join(sorted(Spec._by_name))
-            raise InputError(
-                "type", f"no part of a model is called {name!r}", f"Known: {known}; import the module that defines it"
-            )
-        arguments = {key: _from_plain(value) for key, value in plain.items() if key != "type"}
-        return Spec._by_name[name](**arguments)
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """Rebuild what ``to_dict`` wrote.
+
+        Raises
+        ------
+        InputError
+            If it is no part of a model, or not one of this class; if a field is unknown, missing or has a value that
+            the part refuses.
+        """
+        built = _rebuilt(plain, 0)
+        if not isinstance(built, cls):
+            raise InputError("type", f"got {_named(plain)}", f"Give what {cls.__name__}.to_dict or to_json wrote")
+        return built
+
+    def to_json(self) -> str:
+        """This part as JSON; ``from_json`` is the inverse."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Rebuild what ``to_json`` wrote.
+
+        Raises
+        ------
+        InputError
+            If the text is no JSON, or not that of a part of this class.
+        """
+        if not isinstance(text, str):
+            raise InputError("text", f"got {as_written(text)}", f"Give the string that {cls.__name__}.to_json wrote")
+        hint = f"Give what {cls.__name__}.to_json wrote, unchanged"
+        try:
+            plain = json.loads(text, object_pairs_hook=_without_repeats)
+        except InputError:
+            raise
+        except json.JSONDecodeError as error:
+            raise InputError("text", f"is no JSON: {error}", hint) from None
+        except RecursionError:
+            raise InputError("text", "is nested too deeply", hint) from None
+        except ValueError as error:  # a number of thousands of digits
+            raise InputError("text", f"holds what cannot be read: {error}", hint) from None
+        return cls.from_dict(plain)
 
     def _check(self, name: str, condition: bool, problem: str, remedy: str) -> None:
         if not condition:
@@ -68,20 +106,17 @@ class Spec(ABC):
         value = getattr(self, name)
         if value is None and optional:
             return
-        try:
-            given = np.asarray(np.nan) if _masked(value) else np.asarray(value)
-            # Strings and truth values convert to numbers, but nobody means them.
-            array = given.astype(float) if given.dtype.kind in "iufO" else np.array(np.nan)
-        except (TypeError, ValueError):
-            array = np.array(np.nan)
+        array = _floats(value)
         self._check(
             name,
             array.size > 0 and bool(np.isfinite(array).all()) and array.ndim <= most_axes,
-            f"got {value!r}",
+            f"got {as_written(value)}",
             "Give a finite number" + (f" or an array of them with at most {most_axes} axes" if most_axes else ""),
         )
         if positive:
-            self._check(name, bool((array > 0).all()), f"got {value!r}", "Every number must be greater than 0")
+            self._check(
+                name, bool((array > 0).all()), f"got {as_written(value)}", "Every number must be greater than 0"
+            )
         self._set(name, freeze(array))
 
     def _array(self, name: str) -> Array:
@@ -119,6 +154,22 @@ def _masked(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(_masked(item) for item in value)
     return value is np.ma.masked or (isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value)))
+
+
+def _floats(value: Any) -> Array:
+    """Numbers as an array of floats; NaN for what holds anything else, or is no array.
+
+    Strings and truth values would convert to numbers, but nobody means them.
+    """
+    if _masked(value):
+        return np.array(np.nan)
+    try:
+        given = np.asarray(value, dtype=object if isinstance(value, (list, tuple)) else None)
+        if given.dtype.kind == "O" and all(is_number(each) for each in given.ravel()):
+            return given.astype(float)
+    except (TypeError, ValueError):  # rows of different lengths, objects that no array can hold
+        return np.array(np.nan)
+    return given.astype(float) if given.dtype.kind in "iuf" else np.array(np.nan)
 
 
 def freeze(array: Any) -> Any:
@@ -163,9 +214,52 @@ def _to_plain(value: Any) -> Any:
     return value
 
 
-def _from_plain(value: Any) -> Any:
+def _rebuilt(plain: Any, depth: int) -> Any:
+    """The part that nested dicts and lists stand for."""
+    known = {name: kind for name, kind in Spec._by_name.items() if not inspect.isabstract(kind)}
+    name = plain.get("type") if isinstance(plain, dict) else None
+    if not isinstance(name, str) or name not in known:
+        listed = ", ".join(sorted(each for each in known if not each.startswith("_")))
+        raise InputError("type", f"no part of a model is called {_named(plain)}", f"Known: {listed}; {_IMPORT}")
+    fields = {field.name: field for field in dataclasses.fields(known[name]) if field.init}  # type: ignore[arg-type]
+    for key in plain:
+        if key not in fields and key != "type":
+            raise InputError(
+                f"{name}.{as_written(key)}", "is no field of it", f"Its fields are {', '.join(fields) or 'none'}"
+            )
+    for key, field in fields.items():
+        if key not in plain and field.default is field.default_factory is dataclasses.MISSING:
+            raise InputError(f"{name}.{key}", "is missing", "Give all fields that to_json writes")
+    try:
+        return known[name](**{key: _from_plain(plain[key], depth) for key in plain if key != "type"})
+    except UnsupportedError as error:  # each part by itself could be used, but no declaration holds both
+        raise InputError(name, str(error).removesuffix("."), "Give what to_json wrote, unchanged") from None
+
+
+def _from_plain(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise InputError("text", "is nested too deeply", "Give what to_json wrote, unchanged")
     if isinstance(value, dict):
-        return Spec.from_dict(value)
+        return _rebuilt(value, depth + 1)
     if isinstance(value, list):
-        return tuple(_from_plain(item) for item in value)
+        return tuple(_from_plain(item, depth + 1) for item in value)
     return value
+
+
+def _named(plain: Any) -> str:
+    """How a message names what should have been a part of a model."""
+    return (
+        as_written(plain["type"])
+        if isinstance(plain, dict) and "type" in plain
+        else f"{as_written(plain)}, without a type"
+    )
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of fields that stand there twice Python would take the last without a word."""
+    plain = dict(pairs)
+    if len(plain) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise InputError("text", f"holds the field {as_written(repeated)} more than once", "Give each field once")
+    return plain

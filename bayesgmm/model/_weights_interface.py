@@ -19,8 +19,6 @@ class Weights(Spec):
     proper: bool = True
     # Whether `mode` is exact; otherwise it only serves short starts and the quasi-Newton finish does the rest.
     closed_form: bool = True
-    # Whether `NUTS` computes the density in Python. Other parts without code in its kernel are sampled by PyMC.
-    sampled_in_python: bool = False
     # Whether this has no density of the weights alone, so that only `Gibbs`, which samples what is missing, can use it.
     only_by_gibbs: bool = False
 

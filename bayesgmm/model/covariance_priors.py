@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import CovariancePrior
 from bayesgmm.model._spec import Array, Numbers, Spec, freeze, show
@@ -180,7 +181,7 @@ class LKJ(CovariancePrior):
         self._check(
             "scale",
             self.scale is None or isinstance(self.scale, ScalePrior),
-            f"got {self.scale!r}",
+            f"got {as_written(self.scale)}",
             "Give HalfNormal(sigma), Exponential(lam), Gamma(alpha, beta) or LogNormal(mu, sigma)",
         )
 

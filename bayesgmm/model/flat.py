@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import CovariancePrior, Means
 from bayesgmm.model._spec import Array, Spec
@@ -88,7 +89,7 @@ def as_weights(value: Any) -> Weights:
     if isinstance(value, Flat):
         return FlatWeights()
     if not isinstance(value, Weights):
-        raise InputError("weights", f"got {value!r}", "Give Dirichlet, StickBreaking, FixedWeights or Flat()")
+        raise InputError("weights", f"got {as_written(value)}", "Give Dirichlet, StickBreaking, FixedWeights or Flat()")
     return value
 
 
@@ -98,7 +99,9 @@ def as_means(value: Any) -> Means:
         return FlatMeans()
     if not isinstance(value, Means):
         raise InputError(
-            "means", f"got {value!r}", "Give ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans or Flat()"
+            "means",
+            f"got {as_written(value)}",
+            "Give ConjugateMeans, NormalMeans, FixedMeans, EvenlySpacedMeans or Flat()",
         )
     return value
 
@@ -108,5 +111,5 @@ def as_covariance_prior(value: Any, argument: str) -> CovariancePrior:
     if isinstance(value, Flat):
         return FlatCovariance()
     if not isinstance(value, CovariancePrior):
-        raise InputError(argument, f"got {value!r}", "Give InverseWishart(...), LKJ(...) or Flat()")
+        raise InputError(argument, f"got {as_written(value)}", "Give InverseWishart(...), LKJ(...) or Flat()")
     return value

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_flag
 from bayesgmm._errors import InputError
 from bayesgmm.model._spec import Array, show
 from bayesgmm.model._weights_interface import Weights
@@ -34,12 +35,11 @@ class HardyWeinberg(Weights):
     alpha: float = 1.0
     beta: float = 1.0
     dominant: bool = False
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("alpha", positive=True, most_axes=0)
         self._freeze("beta", positive=True, most_axes=0)
-        self._check("dominant", isinstance(self.dominant, bool), f"got {self.dominant!r}", "Give True or False")
+        self._set("dominant", as_flag("HardyWeinberg.dominant", self.dominant))
 
     def describe(self) -> str:
         weights = "(q^2, 1 - q^2)" if self.dominant else "((1 - q)^2, 2 q (1 - q), q^2)"

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior, Covariances
 from bayesgmm.model._spec import Array, freeze
@@ -41,7 +42,6 @@ class LinearVariance(Covariances):
 
     sd_0: ScalePrior | None = None
     sd_a: ScalePrior | None = None
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         for name in ("sd_0", "sd_a"):
@@ -49,7 +49,7 @@ class LinearVariance(Covariances):
             self._check(
                 name,
                 prior is None or (isinstance(prior, ScalePrior) and prior.n_features() in (None, 1)),
-                f"got {prior!r}",
+                f"got {as_written(prior)}",
                 "Give a prior on one positive number, such as HalfNormal(sigma) or LogNormal(mu, sigma)",
             )
 

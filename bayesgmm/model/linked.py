@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
+from bayesgmm._arguments import as_flag, as_written
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means
 from bayesgmm.model._moving import moved, pulled, steps, unit_volume, volume
@@ -49,14 +50,13 @@ class EvenlySpacedMeans(Means):
     through_zero: bool = False
     origin: Numbers = 0.0
     ordered = True
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         if isinstance(self.prior, Flat):
             self._set("prior", FlatMeans())
         known = isinstance(self.prior, (NormalMeans, FlatMeans))
-        self._check("prior", known, f"got {self.prior!r}", "Give NormalMeans(mu, sigma) or Flat()")
-        self._check("through_zero", isinstance(self.through_zero, bool), f"got {self.through_zero!r}", "Give a bool")
+        self._check("prior", known, f"got {as_written(self.prior)}", "Give NormalMeans(mu, sigma) or Flat()")
+        self._set("through_zero", as_flag("EvenlySpacedMeans.through_zero", self.through_zero))
         self._freeze("origin", most_axes=1)
 
     @property
@@ -255,7 +255,6 @@ class ConstantCV(Covariances):
     prior: Any = field(default_factory=lambda: HalfNormal(1.0))
     origin: Numbers = 0.0
     linked = True
-    sampled_in_python = True
     # Distances of the means from the origin; without means the structure is that of means one unit away.
     _distances = np.ones((1, 1))
 
@@ -263,7 +262,9 @@ class ConstantCV(Covariances):
         if isinstance(self.prior, Flat):
             self._set("prior", FlatCovariance())
         known = isinstance(self.prior, (ScalePrior, FlatCovariance))
-        self._check("prior", known, f"got {self.prior!r}", "Give a prior on cv, such as HalfNormal(1), or Flat()")
+        self._check(
+            "prior", known, f"got {as_written(self.prior)}", "Give a prior on cv, such as HalfNormal(1), or Flat()"
+        )
         self._freeze("origin", most_axes=0)
 
     @property

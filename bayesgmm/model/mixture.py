@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_whole, as_written, is_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._defaults import default_means, default_weights
 from bayesgmm.model._describe import describe_mixture
@@ -29,6 +29,8 @@ from bayesgmm.model.weights import Dirichlet
 
 # For evidence, scales are those for so many components whatever their number: in logarithms, the middle of 1 to 9.
 _NUMBER_FOR_EVIDENCE = 3
+# More would not be told apart by any data, and arrays of them would not be held by any machine.
+_MOST_COMPONENTS = 1_000_000
 # Draws of means that are tried until all of them are above a bound.
 _MOST_DRAWS = 10_000
 
@@ -80,10 +82,8 @@ class GaussianMixture(Spec):
             self._check_exchangeable(K)
             K = 1
         else:
-            whole = isinstance(K, (int, np.integer)) and not isinstance(K, bool)
-            hint = "Give a whole number of at least 1, or a prior such as 1 + BetaNegativeBinomial(1, 4, 3)"
-            self._check("n_components", whole and K >= 1, f"got {K!r}", hint)
-            K = int(K)
+            hint = ", or a prior such as 1 + BetaNegativeBinomial(1, 4, 3)"
+            K = as_whole("GaussianMixture.n_components", K, least=1, most=_MOST_COMPONENTS, hint=hint)
             self._set("n_components", K)
         if self.weights is not None:
             self._set("weights", as_weights(self.weights))
@@ -95,11 +95,15 @@ class GaussianMixture(Spec):
         if self.component_names is not None:
             names = self.component_names
             listed = isinstance(names, Iterable) and not isinstance(names, str)
-            names = tuple(str(name) for name in names) if listed else (str(names),)
+            names = tuple(names) if listed else (names,)
+            for name in names:
+                fine = isinstance(name, str) or is_whole(name)
+                self._check("component_names", fine, f"got {as_written(name)}", "Give strings")
+            names = tuple(map(str, names))
             self._check(
                 "component_names",
                 len(names) == K and len(set(names)) == K,
-                f"got {names!r} for n_components = {K}",
+                f"got {as_written(names)} for n_components = {K}",
                 "Give one name for each component, all different",
             )
             self._set("component_names", names)
@@ -161,15 +165,6 @@ class GaussianMixture(Spec):
             covariances=covariances,
             component_names=self.component_names,
         )
-
-    def to_json(self) -> str:
-        """The declaration as JSON."""
-        return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Rebuild a declaration from ``to_json``; `FilledMixture` where every number is known."""
-        return Spec.from_dict(json.loads(text))
 
     def describe(self) -> str:
         return describe_mixture(self)
@@ -241,6 +236,12 @@ class FilledMixture(GaussianMixture):
     covariances: Covariances  # type: ignore[assignment]
     # Components that some rows are known to come from, so that they keep their numbers.
     known: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("weights", "means", "covariances"):
+            self._check(name, getattr(self, name) is not None, "was left out", "Declare a GaussianMixture and fit it")
+        self._check("n_components", isinstance(self.n_components, int), "is a prior", "Give a number of components")
 
     @property
     def proper(self) -> bool:

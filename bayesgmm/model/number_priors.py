@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln
 
+from bayesgmm._arguments import as_whole, as_written, is_whole
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.numerics.special import log_gamma
 
@@ -47,16 +48,14 @@ class NumberPrior(Spec):
         return f"{self.shift} + {self._name()}" if self.shift else self._name()
 
     def __add__(self, other: object) -> Self:
-        if isinstance(other, bool) or not isinstance(other, (int, np.integer)):
+        if not is_whole(other):
             return NotImplemented
         return self._replace(shift=self.shift + int(other))
 
     __radd__ = __add__
 
     def _check_shift(self) -> None:
-        whole = isinstance(self.shift, (int, np.integer, float)) and self.shift == int(self.shift) and self.shift >= 0
-        self._check("shift", whole, f"got {self.shift!r}", "Add whole numbers of at least 0")
-        self._set("shift", int(self.shift))
+        self._set("shift", as_whole(f"{type(self).__name__}.shift", self.shift))
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Geometric(NumberPrior):
 
     def __post_init__(self) -> None:
         self._freeze("p", positive=True, most_axes=0)
-        self._check("p", self.p < 1, f"got {self.p!r}", "Give a probability between 0 and 1")
+        self._check("p", self.p < 1, f"got {as_written(self.p)}", "Give a probability between 0 and 1")
         self._check_shift()
 
     def _log_mass(self, n: Array) -> Array:
@@ -160,10 +159,7 @@ class UniformComponents(NumberPrior):
     most: int
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.most, (int, np.integer, float)) and not isinstance(self.most, bool)
-        whole = whole and self.most == int(self.most) and self.most >= 1
-        self._check("most", whole, f"got {self.most!r}", "Give a whole number of at least 1")
-        self._set("most", int(self.most))
+        self._set("most", as_whole("UniformComponents.most", self.most, least=1))
 
     def __add__(self, other: object) -> Self:
         return NotImplemented

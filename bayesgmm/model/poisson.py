@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_choice, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.model._rates import LEAST_LOG_RATE, MOST_LOG_RATE, check_rate, is_bounded, rate_density, root_of_falling
 from bayesgmm.model._spec import Array, Numbers, show
@@ -61,14 +62,13 @@ class PoissonWeights(Weights):
     rate: ScalePrior = field(default_factory=lambda: Gamma(1.0, 0.1))
     tail: Literal["lump", "truncate"] = "lump"
     exposures: Numbers | None = None
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         check_rate(self, "rate", self.rate)
-        self._check("tail", self.tail in ("lump", "truncate"), f"got {self.tail!r}", "Give 'lump' or 'truncate'")
+        as_choice("PoissonWeights.tail", self.tail, ("lump", "truncate"))
         self._freeze("exposures", optional=True, positive=True, most_axes=1)
         by_group = self.exposures is None or np.ndim(self.exposures) == 1
-        self._check("exposures", by_group, f"got {self.exposures!r}", "Give one number for each group")
+        self._check("exposures", by_group, f"got {as_written(self.exposures)}", "Give one number for each group")
 
     @property
     def n_groups(self) -> int | None:

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.model._rates import LEAST_LOG_RATE, MOST_LOG_RATE, check_rate, is_bounded, rate_density
 from bayesgmm.model._spec import Array
@@ -50,11 +51,12 @@ class PoissonProductWeights(Weights):
 
     rates: tuple[ScalePrior, ScalePrior] = (Gamma(1.0, 0.1), Gamma(1.0, 0.1))
     linked: ScalePrior | None = None
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         pair = isinstance(self.rates, (tuple, list)) and len(self.rates) == 2
-        self._check("rates", pair, f"got {self.rates!r}", "Give two priors, such as (Gamma(1, 0.1), Gamma(1, 0.1))")
+        self._check(
+            "rates", pair, f"got {as_written(self.rates)}", "Give two priors, such as (Gamma(1, 0.1), Gamma(1, 0.1))"
+        )
         self._set("rates", tuple(self.rates))
         for prior in self.rates:
             check_rate(self, "rates", prior)

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from scipy.special import log_ndtr
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.model._interfaces import Means
 from bayesgmm.model._moving import moved, pulled, steps, unit_volume, volume
@@ -86,20 +87,21 @@ class SaturatingMeans(Means):
     rho: Beta | float = field(default_factory=Beta)
     closed_form = False
     ordered = True
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         normal = isinstance(self.baseline, NormalMeans)
-        self._check("baseline", normal, f"got {self.baseline!r}", "Give NormalMeans(mu, sigma)")
+        self._check("baseline", normal, f"got {as_written(self.baseline)}", "Give NormalMeans(mu, sigma)")
         self._check(
             "gap",
             self.gap is None or (isinstance(self.gap, ScalePrior) and self.gap.n_features() in (None, 1)),
-            f"got {self.gap!r}",
+            f"got {as_written(self.gap)}",
             "Give a prior on one positive number, such as HalfNormal(sigma) or LogNormal(mu, sigma)",
         )
         if not isinstance(self.rho, Beta):
             self._freeze("rho", most_axes=0)
-            self._check("rho", 0.0 <= self.rho <= 1.0, f"got {self.rho!r}", "Give a number from 0 to 1, or Beta(a, b)")
+            self._check(
+                "rho", 0.0 <= self.rho <= 1.0, f"got {as_written(self.rho)}", "Give a number from 0 to 1, or Beta(a, b)"
+            )
 
     def describe(self) -> str:
         rho = f", rho ~ {self.rho.describe()}" if isinstance(self.rho, Beta) else f", rho = {show(self.rho)}"

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.model._weights_interface import Weights
@@ -67,7 +68,9 @@ class SparseDirichlet(Weights):
         prior = self.concentration
         if isinstance(prior, Gamma):
             single = np.ndim(prior.alpha) == 0 and np.ndim(prior.beta) == 0
-            self._check("concentration", single, f"got {prior!r}", "Give Gamma(alpha, beta) with single numbers")
+            self._check(
+                "concentration", single, f"got {as_written(prior)}", "Give Gamma(alpha, beta) with single numbers"
+            )
         elif not isinstance(prior, FDistribution):
             self._freeze("concentration", positive=True, most_axes=0)
         self._set("only_by_gibbs", self.random)

@@ -26,6 +26,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_choice, as_written, is_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import Means
 from bayesgmm.model._spec import Array, show
@@ -48,6 +49,7 @@ from bayesgmm.model.weights import FixedWeights
 
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
 _FEWEST_NODES = 13
+_MOST_NODES = 9_999
 _FURTHEST = 150.0  # logarithms of distances of proposals, which may overflow
 _SIDES = ("both", "below", "above")
 # Scale at which a start with all rows in one place begins, in widths of a component.
@@ -100,11 +102,14 @@ def warped_normal(
     >>> fit["point_estimate"].sizes["component"]
     15
     """
-    whole = isinstance(n_nodes, (int, np.integer)) and not isinstance(n_nodes, bool)
-    if not whole or n_nodes < _FEWEST_NODES or n_nodes % 2 == 0:
-        raise InputError("n_nodes", f"got {n_nodes!r}", f"Give an odd number of at least {_FEWEST_NODES}")
+    if not is_whole(n_nodes) or not _FEWEST_NODES <= n_nodes <= _MOST_NODES or n_nodes % 2 == 0:
+        hint = f"Give an odd number of at least {_FEWEST_NODES} and at most {_MOST_NODES}"
+        raise InputError("n_nodes", f"got {as_written(n_nodes)}", hint)
+    n_nodes = int(n_nodes)
     if loc is not None and not (isinstance(loc, (tuple, list)) and len(loc) == 2):
-        raise InputError("loc", f"got {loc!r}", "Give a pair: mean and standard deviation of the prior on the median")
+        raise InputError(
+            "loc", f"got {as_written(loc)}", "Give a pair: mean and standard deviation of the prior on the median"
+        )
     mu, sigma = (None, None) if loc is None else loc
     return GaussianMixture(
         n_nodes,
@@ -140,7 +145,6 @@ class WarpedMeans(Means):
     side: Literal["both", "below", "above"] = "both"
     closed_form = False
     ordered = True
-    sampled_in_python = True
 
     def __post_init__(self) -> None:
         self._freeze("mu", optional=True, most_axes=0)
@@ -148,10 +152,17 @@ class WarpedMeans(Means):
             self._freeze(name, optional=True, positive=True, most_axes=0)
         self._freeze("tails_mean", most_axes=0)
         given = self.tails is not None or self.tails_mean == 0
-        self._check("tails_mean", given, f"got {self.tails_mean!r} without tails", "Give tails=, the sd of their prior")
-        self._check("side", self.side in _SIDES, f"got {self.side!r}", f"Give one of {', '.join(map(repr, _SIDES))}")
+        self._check(
+            "tails_mean",
+            given,
+            f"got {as_written(self.tails_mean)} without tails",
+            "Give tails=, the sd of their prior",
+        )
+        as_choice("WarpedMeans.side", self.side, _SIDES)
         known = self.scale is None or isinstance(self.scale, ScalePrior)
-        self._check("scale", known, f"got {self.scale!r}", "Give a prior on a standard deviation, such as HalfNormal")
+        self._check(
+            "scale", known, f"got {as_written(self.scale)}", "Give a prior on a standard deviation, such as HalfNormal"
+        )
 
     def describe(self) -> str:
         mu = "data mean" if self.mu is None else show(self.mu)
@@ -316,7 +327,6 @@ class WarpedCovariances(NothingFree):
     """Variances that follow from the distances between `WarpedMeans`."""
 
     linked = True
-    sampled_in_python = True
     _means = np.empty(0)
 
     def describe(self) -> str:

@@ -28,6 +28,7 @@ from bayesgmm.numerics._gibbs_updates import (
 )
 from bayesgmm.numerics._gibbs_weights import draw_concentration, draw_number, draw_weights, weigh_numbers
 from bayesgmm.numerics._kernels import DIRECT_BLOCK, _log_joint, _normalise, _residuals
+from bayesgmm.numerics._numba_cache import cached_njit
 from bayesgmm.numerics.compiling import is_cached
 
 _call_draw_components, _call_split_or_merge = caller(DRAW_COMPONENTS), caller(SPLIT_OR_MERGE)
@@ -111,7 +112,7 @@ def are_cached(*, splits: bool) -> bool:
     return all(is_cached(function) for function in functions)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def run_sweeps(
     addresses,
     rng,

@@ -10,7 +10,7 @@ import math
 from functools import cache
 from typing import Any
 
-from numba import cfunc, njit, types
+from numba import njit, types
 
 from bayesgmm.numerics._by_address import INTEGERS, MATRICES, MATRIX, VECTOR, caller
 from bayesgmm.numerics._gibbs_parts import (
@@ -32,6 +32,7 @@ from bayesgmm.numerics._gibbs_updates import (
     WORK,
 )
 from bayesgmm.numerics._gibbs_weights import log_partition_prior, weigh_split
+from bayesgmm.numerics._numba_cache import cached_cfunc
 
 N_PARTS = 3
 _PRIOR = types.Tuple((MATRIX, MATRIX, types.float64, types.float64, MATRIX))
@@ -225,4 +226,4 @@ def split_or_merge(
 def compiled() -> tuple[Any, ...]:
     """`log_gain`, `propose` and `split_or_merge` as C functions, from the cache on disk or compiled now."""
     signatures = {log_gain: _LOG_GAIN, propose: _PROPOSE, split_or_merge: SPLIT_OR_MERGE}
-    return tuple(cfunc(kinds, cache=True, error_model="numpy")(function) for function, kinds in signatures.items())
+    return tuple(cached_cfunc(kinds, error_model="numpy")(function) for function, kinds in signatures.items())

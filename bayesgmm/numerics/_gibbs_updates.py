@@ -11,9 +11,10 @@ import math
 from functools import cache
 from typing import Any
 
-from numba import cfunc, njit, types
+from numba import njit, types
 
 from bayesgmm.numerics._by_address import INTEGERS, MATRICES, MATRIX, VECTOR
+from bayesgmm.numerics._numba_cache import cached_cfunc
 
 WEIGHTS, MEANS, COVARIANCES, TIED, RANDOM_NUMBER, RANDOM_SCALE, CONCENTRATION, TRIES = range(8)
 N_KINDS = 8
@@ -320,4 +321,4 @@ def draw_scale(rng, kinds, n_own, df, scale_df, scale_inverse, A, scale, S, work
 @cache
 def compiled() -> Any:
     """`draw_components` as a C function, from the cache on disk or compiled now."""
-    return cfunc(DRAW_COMPONENTS, cache=True, error_model="numpy")(draw_components)
+    return cached_cfunc(DRAW_COMPONENTS, error_model="numpy")(draw_components)

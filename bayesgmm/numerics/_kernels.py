@@ -21,6 +21,8 @@ from llvmlite import ir
 from numba import njit
 from numba.extending import intrinsic
 
+from bayesgmm.numerics._numba_cache import cached_njit
+
 # 'reassoc' lets sums be vectorised. It must not reach `_exponential`, which adds and subtracts a constant.
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
 _EXACT = {"contract", "nsz"}
@@ -212,7 +214,7 @@ def _add_moments(R, k, residual, w, work, counts, first, second):
             second[k, j, e] += total
 
 
-@njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def direct_pass(
     x,
     begin,
@@ -253,7 +255,7 @@ def direct_pass(
     return value
 
 
-@njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def feature_pass(x, begin, stop, coefficients, moments):
     """Add R' F over rows begin..stop for the features F = (lower(xx'), x, 1); return the sum of log normalisers.
 

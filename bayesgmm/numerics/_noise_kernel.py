@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from bayesgmm.numerics._kernels import _hand_out, _normalise
+from bayesgmm.numerics._numba_cache import cached_njit
 
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
 _INNER: Any = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -132,7 +133,7 @@ def _add(R, k, u, T, w, noise, start, columns, o, factor, with_residual, counts,
     return factor * out
 
 
-@njit(nogil=True, cache=True)
+@cached_njit(nogil=True)
 def noise_pass(
     x,
     noise,

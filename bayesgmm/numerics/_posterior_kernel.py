@@ -15,10 +15,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.np.numpy_support import carray
 
 from bayesgmm.numerics._by_address import caller
+from bayesgmm.numerics._numba_cache import cached_cfunc
 
 # Codes of what a declaration consists of.
 DIRICHLET, STICK_BREAKING, FIXED_WEIGHTS = 0, 1, 2
@@ -363,4 +364,4 @@ def _draw(size, _n_stored, v, stored, _table):
 def compiled() -> tuple[Any, ...]:
     """`_log_posterior`, `_draw`, `place` and `collect` as C functions, from the cache on disk or compiled now."""
     signatures = {_log_posterior: _DENSITY, _draw: _DRAW, place: _PLACE, collect: _COLLECT}
-    return tuple(cfunc(kinds, cache=True, error_model="numpy")(function) for function, kinds in signatures.items())
+    return tuple(cached_cfunc(kinds, error_model="numpy")(function) for function, kinds in signatures.items())

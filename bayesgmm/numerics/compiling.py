@@ -9,8 +9,11 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from bayesgmm._interrupts import Interrupts
 
 # A process that takes longer than this is given up; what it was to compile is then compiled here.
 _PATIENCE_S = 60.0
@@ -26,6 +29,13 @@ compiled()
 """
 
 
+@cache
+def load(name: str) -> Any:
+    """A module of compiled functions, by its name in this folder."""
+    with Interrupts():
+        return importlib.import_module(f"{__package__}.{name}")
+
+
 def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
     """Begin to call ``compiled()`` of a module elsewhere, unless its last function, `name`, is in the cache on disk.
 
@@ -34,7 +44,8 @@ def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
     wait : callable
         Returns when it is in the cache. If it could not be put there it is compiled when it is called.
     """
-    if not sys.executable or is_cached(getattr(importlib.import_module(module), name)):
+    function = getattr(importlib.import_module(module), name)
+    if not sys.executable or is_cached(function) or not can_be_cached(function):
         return lambda: None
     try:
         process = subprocess.Popen(
@@ -58,8 +69,14 @@ def compile_elsewhere(module: str, name: str) -> Callable[[], None]:
 
 def is_cached(function: Any) -> bool:
     """Whether a function that numba compiles is in the cache on disk."""
-    from numba.core.caching import FunctionCache
+    from bayesgmm.numerics._numba_cache import CheckedCache, cache_of
 
-    source = Path(function.__code__.co_filename)
-    entries = Path(FunctionCache(function).cache_path).glob(f"{source.stem}.{function.__name__}-*.nbi")
-    return any(entry.stat().st_mtime > source.stat().st_mtime for entry in entries)
+    found = cache_of(function)
+    return isinstance(found, CheckedCache) and found.is_filled
+
+
+def can_be_cached(function: Any) -> bool:
+    """Whether there is a folder for it; without one, compiling elsewhere would be in vain."""
+    from bayesgmm.numerics._numba_cache import CheckedCache, cache_of
+
+    return isinstance(cache_of(function), CheckedCache)

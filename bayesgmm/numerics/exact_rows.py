@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm.numerics import curvature
+from bayesgmm.numerics.compiling import load
 from bayesgmm.numerics.linalg import inverse_lower, outer, strictly_lower_mask
 from bayesgmm.numerics.passes import (
     Array,
@@ -289,7 +290,7 @@ class ExactRows(SortedRows):
         out: tuple[Array, Array] | None = None,
     ) -> tuple[float, Array, Array, Array]:
         """Log normalisers and moments of what is observed, by pattern; or those of single units, into `out`."""
-        from bayesgmm.numerics import _kernels
+        _kernels = load("_kernels")
 
         P, (K, d) = len(mask), means.shape
         constants = log_constants(log_scales, inverses) + 0.5 * np.log(2.0 * np.pi) * (~mask).sum(axis=1)[:, None]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm.numerics import curvature
+from bayesgmm.numerics.compiling import load
 from bayesgmm.numerics.exact_rows import Conditional, SortedRows, one_mixture
 from bayesgmm.numerics.linalg import lower_indices, strictly_lower_mask
 from bayesgmm.numerics.passes import Array, Mixtures, Statistics, n_chunks
@@ -57,7 +58,7 @@ class NoisyRows(SortedRows):
         self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factor: float, n_threads: int
     ) -> Statistics:
         """Expected statistics of the true values of all features."""
-        from bayesgmm.numerics import _noise_kernel
+        _noise_kernel = load("_noise_kernel")
 
         noise_pass: Any = _noise_kernel.noise_pass
         K, d = means.shape
@@ -96,7 +97,7 @@ class NoisyRows(SortedRows):
         self, log_scales: Array, means: Array, covariances: Array, factors: Array, noise_factors: Array, n_threads: int
     ) -> tuple[Array, Array]:
         """Responsibilities (S, K, n) and log normalisers (S, n) of single units under S mixtures."""
-        from bayesgmm.numerics import _noise_kernel
+        _noise_kernel = load("_noise_kernel")
 
         noise_pass: Any = _noise_kernel.noise_pass
         S, K, d = means.shape
@@ -118,13 +119,14 @@ class NoisyRows(SortedRows):
 
     def values_of_many(self, at: Mixtures, n_threads: int, with_counts: bool) -> tuple[Array, Array]:
         """Log-likelihoods (S,) and expected counts (S, K) of all units under S mixtures."""
-        from bayesgmm.numerics import _noise_kernel
+        _noise_kernel = load("_noise_kernel")
 
         noise_pass: Any = _noise_kernel.noise_pass
         log_scales, means, covariances, _, noise_factors = at
         S, K, d = means.shape
         n, weights = self.index.size, _NONE if self.weights is None else self.weights
         values, counts, no_rows = np.empty(S), np.zeros((S, K)), (np.empty((K, 0)), _NONE)
+        n_threads = min(n_threads, S)
 
         def some(first: int) -> None:
             for s in range(first, S, n_threads):

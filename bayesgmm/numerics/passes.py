@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.numerics.compiling import load
 from bayesgmm.numerics.linalg import lower_indices, lower_mask, strictly_lower_mask
 
 Array = NDArray[np.float64]
@@ -104,7 +105,7 @@ def expected_statistics(
         Rows are shared out to so many threads where the work is worth it. The sums are added in a fixed order,
         so the result is the same bit for bit at a fixed number of threads.
     """
-    from bayesgmm.numerics import _kernels
+    _kernels = load("_kernels")
 
     d, n = x.shape
     log_scales = np.ascontiguousarray(log_scales, dtype=float)
@@ -167,7 +168,7 @@ def rowwise_of_many(
     n_threads : int
         Mixtures are shared out to so many threads where the work is worth it.
     """
-    from bayesgmm.numerics import _kernels
+    _kernels = load("_kernels")
 
     S, K = log_scales.shape
     d, n = x.shape
@@ -194,7 +195,7 @@ def values_of_many(
     These are `at` log scales, means and precision Choleskys, as in `rowwise_of_many`. Counts are zeros unless they are
     asked for, which costs about half as much again.
     """
-    from bayesgmm.numerics import _kernels
+    _kernels = load("_kernels")
 
     d, n = x.shape
     S, K = at[0].shape
@@ -240,8 +241,7 @@ def _for_all(
         for s in range(begin, S, n_threads):
             one(s, constants[s], means[s], precision_choleskys[s])
 
-    if work < _WORK_WORTH_RELEASING:
-        n_threads = 1
+    n_threads = 1 if work < _WORK_WORTH_RELEASING else min(n_threads, S)
     if n_threads == 1:
         some(0)
     else:

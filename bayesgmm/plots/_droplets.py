@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm._words import listed
 from bayesgmm.model import GaussianMixture
@@ -199,16 +200,16 @@ def channel_in(result: xr.Dataset, channel: str | None) -> str:
     there = [str(name) for name in result["channel"].to_numpy()]
     if channel is None and len(there) == 1:
         return there[0]
-    if channel not in there:
-        raise InputError("channel", f"got {channel!r}", f"The result has {listed(there, show=str)}")
+    if not isinstance(channel, str) or channel not in there:
+        raise InputError("channel", f"got {as_written(channel)}", f"The result has {listed(there, show=str)}")
     return channel
 
 
 def well_in(result: xr.Dataset, well: str) -> str:
     """A well of the result."""
     there = [str(name) for name in result["well"].to_numpy()]
-    if well not in there:
-        raise InputError("well", f"got {well!r}", f"The result has {listed(there, show=str)}")
+    if not isinstance(well, str) or well not in there:
+        raise InputError("well", f"got {as_written(well)}", f"The result has {listed(there, show=str)}")
     return well
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_number, as_written, is_whole
 from bayesgmm._errors import InputError
+from bayesgmm._interrupts import Interrupts
 from bayesgmm._words import listed
 from bayesgmm.results import FittedMixture
 from bayesgmm.results.build import OCCUPIED
@@ -77,13 +79,14 @@ def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str
 def feature_index(fitted: FittedMixture, feature: Any, argument: str) -> int:
     """Column of a feature that is given by its name, or else by its number from 0; an error lists what there is."""
     known = fitted.feature_names
-    # Columns of a table may be called 0, 1, ...: a name comes first.
-    if str(feature) in known:
-        return known.index(str(feature))
-    if isinstance(feature, (int, np.integer)) and not isinstance(feature, bool) and 0 <= feature < len(known):
-        return int(feature)
+    if isinstance(feature, str) or is_whole(feature):
+        # Columns of a table may be called 0, 1, ...: a name comes first.
+        if str(feature) in known:
+            return known.index(str(feature))
+        if is_whole(feature) and 0 <= feature < len(known):
+            return int(feature)
     hint = f"The fit has the features {listed(known)}; give a name, or a number from 0 to {len(known) - 1}"
-    raise InputError(argument, f"got {feature!r}", hint)
+    raise InputError(argument, f"got {as_written(feature)}", hint)
 
 
 def axes_or_new(ax: Any, figsize: tuple[float, float]) -> Axes:
@@ -165,17 +168,13 @@ def add_caveat(ax: Axes, fit: xr.DataTree) -> None:
     )
 
 
+def pyplot() -> Any:
+    """``matplotlib.pyplot``, which is not loaded with the package."""
+    with Interrupts():
+        from matplotlib import pyplot as plt
+    return plt
+
+
 def check_probability(value: Any, argument: str) -> float:
     """A number strictly between 0 and 1."""
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not 0 < value < 1:
-        raise InputError(argument, f"got {value!r}", "Give a probability greater than 0 and less than 1, such as 0.9")
-    return float(value)
-
-
-def check_count(value: Any, argument: str, *, least: int) -> int:
-    """A whole number of at least `least`."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise InputError(argument, f"got {value!r}", f"Give a whole number of at least {least}")
-    return int(value)
+    return as_number(argument, value, above=0.0, below=1.0)

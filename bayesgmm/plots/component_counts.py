@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_number, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.inference._readings import choices
 from bayesgmm.plots._style import LINES, MARKERS, PALETTE, add_legend, ink, new_figure, panels_of
@@ -59,6 +60,7 @@ def plot_component_count(
     InputError
         If `comparison` is not such a table, or has no such structure.
     """
+    depth = as_number("depth", depth, above=0.0)
     check_table(comparison, "compare_components", "comparison", needs=("bic", "icl", "status"))
     table, title = _one_structure(comparison, structure)
     with_posterior = "posterior_probability" in table
@@ -75,14 +77,16 @@ def plot_component_count(
 def _one_structure(comparison: xr.Dataset, structure: str | None) -> tuple[xr.Dataset, str]:
     if "structure" not in comparison.dims:
         if structure is not None:
-            raise InputError("structure", f"got {structure!r}", "Only one structure was compared; leave it out")
+            raise InputError(
+                "structure", f"got {as_written(structure)}", "Only one structure was compared; leave it out"
+            )
         return comparison, ""
     names = [str(name) for name in comparison["structure"].to_numpy()]
     if structure is None:
         lowest = comparison["bic"].min("n_components").to_numpy()
         structure = names[int(np.nanargmin(lowest))]
     if structure not in names:
-        raise InputError("structure", f"got {structure!r}", f"Give one of {', '.join(map(repr, names))}")
+        raise InputError("structure", f"got {as_written(structure)}", f"Give one of {', '.join(map(repr, names))}")
     best = "; ".join(f"{criterion}: {choice}" for criterion, (choice, _) in choices(comparison).items())
     return comparison.sel(structure=structure), f"{structure} covariances (of all structures {best})"
 

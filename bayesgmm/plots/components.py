@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_whole, as_written
 from bayesgmm._errors import InputError
 from bayesgmm._words import listed
 from bayesgmm.inference.summaries import units_of
@@ -17,7 +18,6 @@ from bayesgmm.plots._style import (
     add_caveat,
     add_legend,
     caveat_line,
-    check_count,
     check_probability,
     component_label,
     feature_index,
@@ -87,7 +87,7 @@ def plot_components(
     levels = sorted(check_probability(value, "probability") for value in given)
     if not levels:
         raise InputError("probability", "got none", "Give one or more probabilities, such as (0.5, 0.9)")
-    check_count(n_draws, "n_draws", least=0)
+    n_draws = as_whole("n_draws", n_draws)
     d = len(chosen)
     sizes = {1: (8.0, 4.0), 2: (8.0, 5.0)}
     figure = figure_or_new(figure, sizes.get(d, (2.2 * d + 1.0, 2.1 * d + 0.4)))
@@ -113,7 +113,9 @@ def _chosen(fitted: FittedMixture, features: Sequence[str | int] | str | int | N
     chosen = [feature_index(fitted, feature, "features") for feature in wanted]
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(
-            "features", f"got {features!r}", f"Give different names out of {listed(fitted.feature_names)}, at least one"
+            "features",
+            f"got {as_written(features)}",
+            f"Give different names out of {listed(fitted.feature_names)}, at least one",
         )
     return chosen
 

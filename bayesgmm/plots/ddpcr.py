@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_whole, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.plots import _droplets as drops
 from bayesgmm.plots._droplets import COLORS, KINDS, WARNING, Array, Clusters
@@ -163,6 +164,7 @@ def plot_droplets(
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     drops.check_result(result)
+    most = as_whole("most", most, least=1)
     channel = drops.channel_in(result, channel)
     order = drops.by_sample(result)
     ax = axes_or_new(ax, (float(np.clip(2.5 + 0.42 * len(order), 6.0, 13.5)), 4.8))
@@ -260,9 +262,9 @@ def plot_two_channels(
     drops.check_result(result)
     well = drops.well_in(result, well)
     there = tuple(str(name) for name in result["channel"].to_numpy())
-    pair = there if channels is None else tuple(channels)
-    if len(pair) != 2 or not set(pair) <= set(there) or pair[0] == pair[1]:
-        raise InputError("channels", f"got {channels!r}", f"Give two of {', '.join(there)}")
+    pair = there if channels is None else tuple(channels) if isinstance(channels, (list, tuple)) else (channels,)
+    if len(pair) != 2 or not set(map(str, pair)) <= set(there) or pair[0] == pair[1]:
+        raise InputError("channels", f"got {as_written(channels)}", f"Give two of {', '.join(there)}")
     ax = axes_or_new(ax, (7.6, 5.0))
     x = [drops.amplitudes(plate, well, channel) for channel in pair]
     fitted = four_clusters(result, well, (pair[0], pair[1]))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_flag
 from bayesgmm.data import Data
 from bayesgmm.inference.prediction import interval, interval_convention
 from bayesgmm.plots._style import (
@@ -95,7 +96,7 @@ def plot_density(
     ax.set_xlim(low, high)
     ax.set_xlabel(fitted.feature_names[j])
     ax.set_ylabel("density")
-    if legend:
+    if as_flag("legend", legend):
         if len(fitted.feature_names) > 1:
             title = f"{fitted.feature_names[j]}, feature {j} of 0 to {len(fitted.feature_names) - 1} (marginal density)"
             ax.set_title(title, fontsize="medium", loc="left", parse_math=False)

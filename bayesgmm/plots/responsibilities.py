@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_whole
 from bayesgmm.inference.prediction import interval_convention, predict
 from bayesgmm.inference.summaries import units_of
-from bayesgmm.plots._style import CERTAIN, GREY, add_caveat, axes_or_new, check_count, component_name, look
+from bayesgmm.plots._style import CERTAIN, GREY, add_caveat, axes_or_new, component_name, look
 from bayesgmm.results import FittedMixture, read_result
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def plot_responsibilities(fit: xr.DataTree, *, max_rows: int = 80, ax: Axes | No
         If an argument has a value that cannot be used.
     """
     fitted = read_result(fit)
-    check_count(max_rows, "max_rows", least=1)
+    max_rows = as_whole("max_rows", max_rows, least=1)
     ax = axes_or_new(ax, (9.0, 4.6))
     assigned = fit[names.ASSIGNMENTS].to_dataset().transpose(names.OBS, names.COMPONENT)
     if "responsibilities" not in assigned:

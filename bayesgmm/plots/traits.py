@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesgmm._arguments import as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.plots._style import GREY, LINES, PALETTE, add_legend, axes_or_new, ink
 from bayesgmm.results import check_table
@@ -42,6 +43,7 @@ def plot_trait(result: xr.Dataset, *, models: int = 3, ax: Axes | None = None) -
         so many where there are more than 150); lines are posterior means of densities, errors of measurement included.
     """
     _check(result)
+    models = as_whole("models", models, least=1)
     ax = axes_or_new(ax, (8.5, 4.4))
     means, errors = result["mean"].to_numpy(), result["standard_error"].to_numpy()
     n_bins = int(np.clip(np.ceil(np.sqrt(means.size) * 1.5), 8, 60))

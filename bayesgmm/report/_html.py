@@ -8,6 +8,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from bayesgmm.plots._style import pyplot
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -47,7 +49,7 @@ def paragraph(content: str, kind: str = "") -> str:
 
 def picture(figure: Figure, what: str, *, dpi: int = 130) -> str:
     """An image inside the page; the figure is closed. Fewer colours make it a third of the size."""
-    from matplotlib import pyplot as plt
+    plt = pyplot()
     from PIL import Image
 
     drawn = io.BytesIO()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_text
 from bayesgmm._errors import InputError
 from bayesgmm._version import version
 from bayesgmm._words import counted
@@ -20,7 +21,7 @@ from bayesgmm.report import _numbers, _small
 from bayesgmm.report._checklist import checklist
 from bayesgmm.report._flags import flags_section
 from bayesgmm.report._html import paragraph, picture, section, text
-from bayesgmm.report._tables import checked_path
+from bayesgmm.report._tables import checked_path, writing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,8 +74,12 @@ def write_report(
     """
     drops.check_result(result)
     file = checked_path(path, "path", ".html")
+    title = as_text("title", title)
+    command = None if command is None else as_text("command", command)
     _check_together(result, plate)
-    file.write_text(page(result, plate, title=title, command=command), encoding="utf-8")
+    written = page(result, plate, title=title, command=command)
+    with writing(file, "path"):
+        file.write_text(written, encoding="utf-8")
     return file
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.plots._droplets import check_result
 
@@ -148,8 +151,13 @@ def meaning(result: xr.Dataset, name: str) -> tuple[str, str]:
 def checked_path(path: Any, argument: str, ending: str) -> Path:
     """A file in a folder that exists."""
     if not isinstance(path, (str, os.PathLike)):
-        raise InputError(argument, f"got {path!r}", f"Give the path of a {ending} file")
-    found = Path(path).expanduser()
+        raise InputError(argument, f"got {as_written(path)}", f"Give the path of a {ending} file")
+    try:
+        found = Path(path).expanduser()
+    except RuntimeError:  # a home folder of nobody, as in "~nobody"
+        raise InputError(argument, f"got {as_written(path)}", "Give a folder that exists") from None
+    if "\0" in str(found) or not found.name:
+        raise InputError(argument, f"got {as_written(path)}", f"Give the path of a {ending} file")
     if found.is_dir():
         raise InputError(argument, f"{str(found)!r} is a folder", f"Give the path of a {ending} file")
     if not found.parent.is_dir():
@@ -157,5 +165,15 @@ def checked_path(path: Any, argument: str, ending: str) -> Path:
     return found if found.suffix else found.with_suffix(ending)
 
 
+@contextmanager
+def writing(file: Path, argument: str) -> Iterator[None]:
+    """What the system says against a file is said of the argument."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(argument, f"{str(file)!r} cannot be written ({error.strerror})", "Choose another") from error
+
+
 def _write(table: pd.DataFrame, file: Path) -> None:
-    table.to_csv(file, index=False, quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8", lineterminator="\n")
+    with writing(file, "path"):
+        table.to_csv(file, index=False, quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8", lineterminator="\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm.data import Data, Source, group_numbers
 from bayesgmm.data._labels import label_array
-from bayesgmm.model import FilledMixture, GaussianMixture
-from bayesgmm.model._spec import Spec
+from bayesgmm.model import FilledMixture
+from bayesgmm.model.scale_priors import ScalePrior
 from bayesgmm.numerics.linalg import inverse_lower
 from bayesgmm.results.check import check_result
 
@@ -98,8 +97,7 @@ def read_result(fit: xr.DataTree, argument: str = "fit") -> FittedMixture:
 
 def fitted_mixture(fit: xr.DataTree) -> FittedMixture:
     """What a fit says as arrays, where it was checked before or is still being made."""
-    model = GaussianMixture.from_json(fit.attrs[names.MODEL])
-    assert isinstance(model, FilledMixture)
+    model = FilledMixture.from_json(fit.attrs[names.MODEL])
     point = fit[names.POINT].to_dataset()
     draws, n_chains = None, 0
     if names.POSTERIOR in fit.children:
@@ -171,7 +169,7 @@ def stored_data(fit: xr.DataTree) -> Data:
         values=observed.to_numpy(),
         feature_names=tuple(str(name) for name in observed[names.FEATURE].to_numpy()),
         obs_names=observed[names.OBS].to_numpy(),
-        noise_scale=None if scale is None else Spec.from_dict(json.loads(scale)),
+        noise_scale=None if scale is None else ScalePrior.from_json(scale),
         **{name: None if value is None else value.to_numpy() for name, value in arrays.items()},
     )
 

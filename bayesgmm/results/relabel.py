@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from bayesgmm.data import rows_in_units
 from bayesgmm.engines._modes import worst_r_hat
 from bayesgmm.numerics.relabelling import AMBIGUOUS, permuted, relabelling
 from bayesgmm.numerics.rows import Rows
+from bayesgmm.numerics.threads import n_processors
 from bayesgmm.results.build import dataset, parameters
 from bayesgmm.results.check import check_result
 from bayesgmm.results.order import order_is_stable
@@ -144,7 +144,7 @@ class _Allocations:
             part = slice(begin, begin + _DRAWS_AT_ONCE)
             at = log_weights[part], means[part], factors[part]
             noise = self._noise_factors[part]
-            chunk, _ = self._x.rowwise_of_many(*at, noise_factors=noise, n_threads=os.cpu_count() or 1)
+            chunk, _ = self._x.rowwise_of_many(*at, noise_factors=noise, n_threads=n_processors())
             if self._keep:
                 self._kept.append(chunk.astype(np.float32))
                 chunk = self._kept[-1].astype(float)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_number, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.traits._measurements import Measurements
 from bayesgmm.traits._models import CLASSES, CONTINUOUS, NORMAL, Hypothesis, Question
@@ -93,11 +94,9 @@ def checked_odds(prior_odds: Mapping[str, float] | None) -> dict[str, float]:
         return dict.fromkeys(CLASSES, 1.0)
     hint = f"Give a positive number for each of {', '.join(CLASSES)}, as in {dict.fromkeys(CLASSES, 1.0)}"
     if not isinstance(prior_odds, Mapping) or set(prior_odds) != set(CLASSES):
-        raise InputError("prior_odds", f"got {prior_odds!r}", hint)
+        raise InputError("prior_odds", f"got {as_written(prior_odds)}", hint)
     for kind, weight in prior_odds.items():
-        number = isinstance(weight, (int, float, np.number)) and not isinstance(weight, bool)
-        if not number or not 0 < weight < np.inf:
-            raise InputError("prior_odds", f"got {weight!r} for {kind!r}", hint)
+        as_number(f"prior_odds[{kind!r}]", weight, above=0.0)
     return {kind: float(prior_odds[kind]) for kind in CLASSES}
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._errors import FitError, InputError
+from bayesgmm._arguments import as_flag, as_number, as_seed, as_whole
+from bayesgmm._errors import FitError
 from bayesgmm.engines._progress import Progress
-from bayesgmm.inference._parallel import run_parallel
-from bayesgmm.inference.fitting import check_seed
+from bayesgmm.inference._parallel import check_cores, run_parallel
 from bayesgmm.inference.prediction import interval, interval_convention
 from bayesgmm.results import sealed
 from bayesgmm.traits._compare import Table, checked_odds, jobs_for, prior_of, table_of, weighed
@@ -60,7 +60,7 @@ def discreteness(
     n_power: int = 20,
     draws: int = 4000,
     cores: int | None = None,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.Dataset:
     """Compare discrete types, several populations with variation of their own, and one continuous population.
@@ -102,7 +102,8 @@ def discreteness(
         Of the importance sampling behind each evidence.
     cores : int, optional
         Processes; all processors if left out.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
     progressbar : bool
 
     Returns
@@ -142,13 +143,15 @@ def discreteness(
         else measurements(data, value=value, individual=individual, error=error, error_df=error_df)
     )
     _check(threshold, level, n_power, draws)
-    check_seed(random_seed)
+    seed, progressbar = as_seed(random_seed), as_flag("progressbar", progressbar)
     question = Question.about(known, n_types, centre, scale, one_locus)
     odds = checked_odds(prior_odds)
-    seeds = np.random.SeedSequence(random_seed).spawn(4)
+    seeds = np.random.SeedSequence(seed).spawn(4)
     versions = {DECLARED: (known, tuple(SCALES.values())), TRIMMED: (trimmed(known), (1.0,))}
     if (own := with_own_errors(known)) is not None:
         versions[OWN_ERRORS] = (own, (1.0,))
+    if cores is not None:
+        cores = check_cores(cores)
     lists = [
         jobs_for(each, question, scales, draws=draws, keep=_KEPT, seed=seed)
         for (each, scales), seed in zip(versions.values(), seeds, strict=False)
@@ -168,7 +171,7 @@ def discreteness(
                 told, repetitions, total=len(repetitions), cores=cores, progress=progress, what="power"
             )
     powers = _powers(repetitions, answers)
-    return _dataset(known, question, table, rows[DECLARED], powers, threshold, level, n_power, random_seed)
+    return _dataset(known, question, table, rows[DECLARED], powers, threshold, level, n_power, seed)
 
 
 def _powers(repetitions: list[Repetition], answers: list[bool]) -> dict[str, Array]:
@@ -185,16 +188,10 @@ def _powers(repetitions: list[Repetition], answers: list[bool]) -> dict[str, Arr
 
 
 def _check(threshold: Any, level: Any, n_power: Any, draws: Any) -> None:
-    def number(value: Any) -> bool:
-        return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-
-    if not number(threshold) or not 0 < threshold < np.inf:
-        raise InputError("threshold", f"got {threshold!r}", "Give a positive ratio sigma_k / sigma_e, such as 0.25")
-    if not number(level) or not 0.5 < level < 1:
-        raise InputError("level", f"got {level!r}", "Give a probability between 0.5 and 1, such as 0.95")
-    for name, value, least in (("n_power", n_power, 0), ("draws", draws, 200)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(name, f"got {value!r}", f"Give a whole number of at least {least}")
+    as_number("threshold", threshold, above=0.0)
+    as_number("level", level, above=0.5, below=1.0)
+    as_whole("n_power", n_power)
+    as_whole("draws", draws, least=200)
 
 
 def _with_normal_only(table: Table, odds: Mapping[str, float]) -> Table:
@@ -237,7 +234,7 @@ def _dataset(
     threshold: float,
     level: float,
     n_power: int,
-    random_seed: int | None,
+    seed: int | None,
 ) -> xr.Dataset:
     import xarray as xr
 
@@ -305,7 +302,7 @@ def _dataset(
             "error_sd": known.error_sd,
             "error_df": known.error_df,
             "n_power": n_power,
-            "random_seed": "none" if random_seed is None else int(random_seed),
+            "random_seed": "none" if seed is None else str(seed),
         },
     )
     return sealed(out, "traits.discreteness")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm._arguments import as_floats, as_number, as_text, as_texts, as_whole, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.data import Data, RowsBeside, as_data, describe_columns, read_labels, read_numbers
 from bayesgmm.model import ScaledInverseChi
@@ -61,6 +62,23 @@ class Measurements:
     squares: Array
     n_dropped: int = 0
     step: float = 0.0
+
+    def __post_init__(self) -> None:
+        as_text("Measurements.trait", self.trait)
+        n = self.individuals.size if isinstance(self.individuals, np.ndarray) else 0
+        if not n or self.individuals.ndim != 1:
+            hint = "Give an array of their labels"
+            raise InputError("Measurements.individuals", f"got {as_written(self.individuals)}", hint)
+        for name in ("means", "repeats", "errors", "squares"):
+            hint = f"Give {n} numbers, one for each of the individuals"
+            array = as_floats(f"Measurements.{name}", getattr(self, name), n_axes=1, hint=hint)
+            if array.size != n:
+                raise InputError(f"Measurements.{name}", f"has the shape {array.shape}", hint)
+        as_number("Measurements.error_sd", self.error_sd, above=0.0)
+        if not (isinstance(self.error_df, float) and self.error_df == np.inf):
+            as_number("Measurements.error_df", self.error_df, above=0.0)
+        as_whole("Measurements.n_dropped", self.n_dropped)
+        as_number("Measurements.step", self.step, least=0.0)
 
     @property
     def n(self) -> int:
@@ -173,21 +191,25 @@ def _table(
     frame = nw.from_native(data, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return _array(data, value, individual, error)
-    columns = [value] if isinstance(value, str) else value
+    hint = "Name the column of measurements (with individual=...), or the list of columns that hold repeats"
+    columns = as_texts("value", [value] if isinstance(value, str) else value, hint)
     if not columns:
-        hint = "Name the column of measurements (with individual=...), or the list of columns that hold repeats"
-        raise InputError("value", f"got {value!r} for a dataframe", hint)
+        raise InputError("value", f"got {as_written(value)} for a dataframe", hint)
+    if individual is not None:
+        as_text("individual", individual)
     wanted = [*columns, *([individual] if individual is not None else []), *([error] if isinstance(error, str) else [])]
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
         raise InputError("data", f"has no column {absent[0]!r}", f"It has {describe_columns(frame.columns)}")
-    values = as_data(frame.select(columns).to_native()).values
+    values = as_data(frame.select(list(columns)).to_native()).values
     trait = columns[0] if len(columns) == 1 else _shared_name(columns)
     errors: Any = error
     if isinstance(error, str):
         errors = as_data(frame.select([error]).to_native()).values[:, 0]
     elif _is_column(error):
         errors = read_numbers("error", error, RowsBeside.of_values(data))
+    elif error is not None:
+        errors = as_number("error", error, above=0.0)
     if individual is None:
         return values, np.arange(len(values)), trait, errors
     if frame[individual].is_null().any():
@@ -215,20 +237,28 @@ def _table(
 def _array(data: Any, value: Any, individual: Any, error: Any) -> tuple[Array, NDArray[Any], str, Array | float | None]:
     for name, given in (("value", value), ("individual", individual)):
         if given is not None:
-            raise InputError(name, f"got {given!r} for data without named columns", "Give a dataframe, or leave it out")
+            raise InputError(
+                name, f"got {as_written(given)} for data without named columns", "Give a dataframe, or leave it out"
+            )
     if isinstance(error, str):
-        raise InputError("error", f"got {error!r} for data without named columns", "Give a number or an array")
+        raise InputError(
+            "error", f"got {as_written(error)} for data without named columns", "Give a number or an array"
+        )
     values = as_data(data).values
-    errors = read_numbers("error", error, RowsBeside.of_values(data)) if _is_column(error) else error
+    errors = error
+    if _is_column(error):
+        errors = read_numbers("error", error, RowsBeside.of_values(data))
+    elif error is not None:
+        errors = as_number("error", error, above=0.0)
     return values, np.arange(len(values)), "trait", errors
 
 
 def _is_column(error: Any) -> bool:
     """Whether there is an error for each row, and not one number for all."""
-    return error is not None and not isinstance(error, (str, numbers.Number))
+    return isinstance(error, (list, tuple, Mapping)) or (hasattr(error, "__array__") and np.ndim(error) > 0)
 
 
-def _shared_name(columns: list[str]) -> str:
+def _shared_name(columns: tuple[str, ...]) -> str:
     """What the names of columns with repeats begin with."""
     first, last = min(columns), max(columns)
     same = next((i for i, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
@@ -248,10 +278,8 @@ def _check_df(error_df: Any, error: Any) -> None:
     if error_df is None:
         return
     if error is None:
-        raise InputError("error_df", f"got {error_df!r} without error", "Give error=, which it belongs to")
-    number = not isinstance(error_df, bool) and isinstance(error_df, (int, float, np.number))
-    if not number or not error_df >= _FEWEST_DF:
-        raise InputError("error_df", f"got {error_df!r}", f"Give at least {_FEWEST_DF} degrees of freedom")
+        raise InputError("error_df", f"got {as_written(error_df)} without error", "Give error=, which it belongs to")
+    as_number("error_df", error_df, least=_FEWEST_DF)
 
 
 def _pooled(squares: Array, repeats: Array, error: Any, error_df: float | None) -> tuple[float, float]:
@@ -259,8 +287,7 @@ def _pooled(squares: Array, repeats: Array, error: Any, error_df: float | None) 
     df = float((repeats - 1.0).sum())
     total = float(squares.sum())
     if error is not None:
-        if isinstance(error, bool) or not isinstance(error, (int, float, np.number)) or not 0 < error < np.inf:
-            raise InputError("error", f"got {error!r}", "Give a positive standard deviation")
+        error = as_number("error", error, above=0.0)
         if error_df is None:
             return float(error), np.inf
         total, df = total + error_df * float(error) ** 2, df + float(error_df)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesgmm._arguments import as_flag, as_instance, as_number, as_whole
 from bayesgmm._errors import InputError
 from bayesgmm.model import (
     LKJ,
@@ -108,20 +109,20 @@ class Question:
         one_locus: bool,
     ) -> Question:
         """With the centre and scale of the data where none are given."""
-        listed = (n_types,) if isinstance(n_types, (int, np.integer)) else tuple(n_types)
-        fine = all(isinstance(K, (int, np.integer)) and not isinstance(K, bool) and K >= 2 for K in listed)
-        if not listed or not fine:
-            raise InputError("n_types", f"got {n_types!r}", "Give whole numbers of at least 2, such as (2, 3)")
-        for name, given in (("centre", centre), ("scale", scale)):
-            number = isinstance(given, (int, float, np.number)) and not isinstance(given, bool) and np.isfinite(given)
-            if given is not None and (not number or (name == "scale" and given <= 0)):
-                hint = "Give a number" if name == "centre" else "Give a positive number"
-                raise InputError(name, f"got {given!r}", f"{hint} in the units of the trait, or leave it out")
+        as_instance("known", known, Measurements, "Give what traits.measurements returned")
+        listed = tuple(n_types) if isinstance(n_types, (tuple, list, range, np.ndarray)) else (n_types,)
+        if not listed:
+            raise InputError("n_types", "got an empty sequence", "Give whole numbers of at least 2, such as (2, 3)")
+        listed = [as_whole("n_types", K, least=2, hint=", or several as in (2, 3)") for K in listed]
+        if centre is not None:
+            centre = as_number("centre", centre)
+        if scale is not None:
+            scale = as_number("scale", scale, above=0.0)
         return cls(
-            n_types=tuple(sorted({int(K) for K in listed})),
+            n_types=tuple(sorted(set(listed))),
             centre=float(known.means.mean() if centre is None else centre),
             scale=float(known.means.std() if scale is None else scale),
-            one_locus=one_locus,
+            one_locus=as_flag("one_locus", one_locus),
         )
 
 
@@ -141,6 +142,9 @@ def one_locus(covariances: Covariances, centre: float, scale: float) -> dict[str
         "one locus, additive": three types whose means are at equal distances; "one locus, dominant": two types, the
         first of individuals with two recessive alleles.
     """
+    centre, scale = as_number("centre", centre), as_number("scale", scale, above=0.0)
+    if covariances is None:
+        raise InputError("covariances", "got None", "Give covariances within types, such as LKJ(scale=HalfNormal(1))")
     wide = NormalMeans((centre, scale), (_MEANS * scale, _MEANS * scale))
     additive, dominant = HardyWeinberg(), HardyWeinberg(dominant=True)
     means = NormalMeans(centre, _MEANS * scale)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayesgmm._arguments import as_flag, as_seed, as_text, as_whole
 from bayesgmm._errors import FitError, InputError
 from bayesgmm.data import RowsBeside, as_data, describe_columns, read_labels
 from bayesgmm.engines._importance import resampled
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines.base import Parameters
-from bayesgmm.inference.fitting import check_seed
 from bayesgmm.inference.prediction import interval, interval_convention
 from bayesgmm.traits._measurements import Measurements, measurements
 from bayesgmm.traits._models import DISCRETE, MIXED, Question
@@ -49,7 +49,7 @@ def change_of_type(
     centre: float | None = None,
     scale: float | None = None,
     draws: int = 2000,
-    random_seed: int | None = None,
+    random_seed: int | np.random.Generator | None = None,
 ) -> xr.Dataset:
     """Who changed type between two occasions, and how the share of each type changed.
 
@@ -76,7 +76,8 @@ def change_of_type(
         As in `discreteness`.
     draws : int
         Of the importance sampling.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
+        A Generator gives one number as the seed and moves on.
 
     Returns
     -------
@@ -107,15 +108,14 @@ def change_of_type(
     >>> bool(abs(found["changed"].mean() - 5 / 30) < 0.1)
     True
     """
-    check_seed(random_seed)
-    if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < _FEWEST_DRAWS:
-        raise InputError("draws", f"got {draws!r}", f"Give a whole number of at least {_FEWEST_DRAWS}")
+    seed, draws = as_seed(random_seed), as_whole("draws", draws, least=_FEWEST_DRAWS)
+    spread = as_flag("spread", spread)
     seen = _read(data, value, individual, occasion, error, error_df)
     question = Question.about(seen.known, 2, centre, scale, False)
     kind = MIXED if spread else DISCRETE
     model = next(each.model for each in question.hypotheses(seen.known) if each.kind == kind)
     names = np.asarray(seen.occasions)[seen.when]
-    rng = np.random.default_rng(random_seed)
+    rng = np.random.default_rng(seed)
     problem = build_problem(model, as_data(seen.known.to_data(), groups=names), n_threads=1)
     try:
         sampled = integrated(problem, draws, rng)
@@ -148,6 +148,7 @@ def _read(data: Any, value: Any, individual: str, occasion: str, error: Any, err
     if not isinstance(frame, nw.DataFrame):
         raise InputError("data", f"got {type(data).__name__}", "Give a dataframe with a row for each measurement")
     for name, column in (("individual", individual), ("occasion", occasion)):
+        as_text(name, column)
         if column not in frame.columns:
             raise InputError(name, f"data has no column {column!r}", f"It has {describe_columns(frame.columns)}")
         if frame[column].is_null().any():

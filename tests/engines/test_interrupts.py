@@ -9,7 +9,7 @@ import pytest
 
 import bayesgmm as bg
 import bayesgmm.results
-from bayesgmm.engines._interrupts import Interrupts
+from bayesgmm._interrupts import Interrupts
 from bayesgmm.engines._progress import Progress
 
 QUIET = {"progressbar": False}
