@@ -38,13 +38,13 @@ def p_values(fitted, n_simulations):
     return {name: len(fits.ranks) * band(ranks.size).p_value(ranks) for name, ranks in fits.ranks.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_ranks_of_the_truth_stay_inside_the_band():
     found = p_values(SETTING.model, N_SIMULATIONS)
     assert min(found.values()) > LEVEL, found
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_ranks_under_a_wrong_prior_leave_the_band():
     found = p_values(SETTING.with_scale(bg.LogNormal(np.log(2.0), 0.4)), N_WRONG)
     assert found["largest determinant"] < LEVEL, found

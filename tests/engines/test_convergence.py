@@ -300,7 +300,7 @@ def test_passes_stay_below_their_limit(max_steps):
 
 @ALL_SEEDS
 @ALL_PROBLEMS
-@pytest.mark.slow
+@pytest.mark.study
 def test_what_converged_has_nothing_left_to_gain(overlapping, seed):
     for value, oracle in converged_ends(overlapping, seed):
         at_end, _ = oracle.value_and_score(np.zeros(oracle.size))
@@ -311,14 +311,14 @@ def test_what_converged_has_nothing_left_to_gain(overlapping, seed):
 
 @ALL_SEEDS
 @ALL_PROBLEMS
-@pytest.mark.slow
+@pytest.mark.study
 def test_ends_are_the_optima_of_their_basins(overlapping, seed):
     for value, oracle in converged_ends(overlapping, seed):
         assert oracle.climbed() <= value + 1e-3
 
 
 @ALL_SEEDS
-@pytest.mark.slow
+@pytest.mark.study
 def test_thousands_of_em_steps_gain_nothing(seed):
     for value, oracle in converged_ends(PROBLEMS[0], seed, most=1):
         values = [oracle.em_step() for _ in range(2000)]

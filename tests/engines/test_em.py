@@ -164,7 +164,7 @@ def test_map_is_a_fixed_point_of_mclusts_formulas(K, tied):
 
 
 @pytest.mark.parametrize("prior", [bg.LKJ(), bg.LKJ(4.0, scale=bg.LogNormal(0.5, 1.0))], ids=str)
-@pytest.mark.slow
+@pytest.mark.study
 def test_lkj_map_agrees_with_another_optimiser(prior):
     rows = faithful()[::2]
     K, d = 2, 2

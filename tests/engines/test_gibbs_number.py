@@ -53,7 +53,7 @@ def richardson_and_green(y):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 def test_galaxies_have_the_posterior_of_richardson_and_green():
     y = table("galaxies")["v_mass"].to_numpy()
@@ -66,7 +66,7 @@ def test_galaxies_have_the_posterior_of_richardson_and_green():
     assert np.abs(probabilities(fit["all_draws"]["n_occupied"], 11)[1:] - computed).max() < 0.04
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 def test_acidity_has_the_posterior_of_richardson_and_green():
     y = table("acidity")["log_anc50"].to_numpy()

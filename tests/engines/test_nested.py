@@ -48,7 +48,7 @@ def integers(seed, d=2):
     return rng.poisson(rng.uniform(1, 5), size=(int(rng.integers(30, 70)), d)).astype(float)
 
 
-@pytest.mark.parametrize("most", [3, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [3, pytest.param(6, marks=pytest.mark.study)])
 def test_old_faithful(most):
     table = compare(bg.datasets.load_faithful(), range(1, most + 1))
     assert np.isfinite(table["log_likelihood"]).all()
@@ -56,7 +56,7 @@ def test_old_faithful(most):
 
 
 @pytest.mark.parametrize(
-    ("seed", "d"), [(2, 1), *(pytest.param(seed, 1 + seed % 2, marks=pytest.mark.slow) for seed in range(3, 9))]
+    ("seed", "d"), [(2, 1), *(pytest.param(seed, 1 + seed % 2, marks=pytest.mark.study) for seed in range(3, 9))]
 )
 def test_small_tables_of_integers(seed, d):
     rows, numbers = integers(seed, d), range(1, 5)

@@ -135,7 +135,7 @@ GRIDS = {
 
 
 # The grids go on to numbers where the best optimum leaves a component without rows, which `fit` says.
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
 @pytest.mark.parametrize("data_set", GRIDS)
 def test_no_cell_of_the_grids_is_below_other_programs(data_set):

@@ -288,7 +288,7 @@ def test_one_row():
     assert found["icl"] == found["bic"]
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize(("name", "numbers"), [("galaxies", [3, 5]), ("acidity", [2, 4])])
 def test_evidence_under_wider_and_narrower_priors(name, numbers):
     """Never above what the width can change: the log evidence of galaxies once came out as 2251."""

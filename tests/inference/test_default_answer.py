@@ -64,7 +64,7 @@ def test_intervals_of_weights_hold(n, d, apart, share):
     assert weights_held(range(4), n, d, apart, [1 - share, share]) >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize(
     ("n", "d", "apart", "shares"),
     [
@@ -82,7 +82,7 @@ def test_intervals_of_weights_hold_in_many_fits(n, d, apart, shares):
     assert weights_held(seeds, n, d, apart, shares) >= (17 if len(shares) == 2 else 16)
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_intervals_hold_or_are_doubted_where_rows_hardly_tell_the_groups():
     # 29 numbers: which of the ways to cut 400 rows is the right one cannot be seen in every second data set.
     assert weights_held(range(100, 110), 400, 4, 2.5, [0.5, 0.5], or_doubted=True) >= 9
@@ -100,7 +100,7 @@ def test_iris_has_three_groups():
     assert assigned["expected_rows"].values.sum() == pytest.approx(150)
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_labels_of_wine_are_as_good_as_those_of_em_or_are_doubted():
     sklearn_datasets, metrics = pytest.importorskip("sklearn.datasets"), pytest.importorskip("sklearn.metrics")
     mixture = pytest.importorskip("sklearn.mixture")
@@ -185,7 +185,7 @@ def test_rows_with_errors_are_fitted_by_laplace_and_its_check_is_told():
     assert "its intervals hold (Pareto k" in found.attrs["engine_reason"]
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_what_laplace_cannot_do_is_sampled_within_a_minute_and_doubted_beyond():
     x = np.random.default_rng(0).normal(size=(100, 16))
     x[:50, 0] += 8.0

@@ -46,7 +46,7 @@ print([function.cache_hits for function in found])
 
 
 @pytest.mark.parametrize(
-    ("wanted", "hits"), [("components", "[1]"), pytest.param("splits", "[1, 1, 1]", marks=pytest.mark.slow)]
+    ("wanted", "hits"), [("components", "[1]"), pytest.param("splits", "[1, 1, 1]", marks=pytest.mark.study)]
 )
 def test_the_other_process_compiles_what_sweeps_call(wanted, hits, tmp_path):
     run = subprocess.run(

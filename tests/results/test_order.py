@@ -142,7 +142,7 @@ def test_one_row_more_does_not_change_it():
 
 # Some of the configurations have components that lie on top of each other.
 @pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
-@pytest.mark.slow
+@pytest.mark.study
 def test_one_row_more_changes_it_in_one_of_a_hundred_configurations_at_most():
     changed, promised = one_row_more(200, seed=2024)
     assert changed <= 2

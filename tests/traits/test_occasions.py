@@ -146,7 +146,7 @@ def ranks(number, n=20, r=2):
     return [*out, float((found["correlation"] + jitter < rho).mean())]
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_ranks_are_uniform():
     found = np.array([ranks(number) for number in range(60)])
     for name, own in zip(("change", "changed", "correlation"), found.T, strict=True):
