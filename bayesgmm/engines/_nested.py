@@ -149,7 +149,7 @@ def search_nested(
     FitError
         If no start reached a proper optimum, or only lower ones than that of a simpler model.
     """
-    if search.unconstrained or not is_nested(problem):
+    if search.unconstrained or problem.only_start is not None or not is_nested(problem):
         return search.run(problem, rng, progress, given)
     assert problem.source is not None
     nest = nest or Nest(data=problem.source)

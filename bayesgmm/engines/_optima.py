@@ -127,8 +127,9 @@ class Search:
         )
         screening = objective.passes
         reports = self._follow(objective, starts, progress)
-        reports = self._improve(objective, reports, rng, progress)
-        reports = self._go_on(objective, reports, progress)
+        if problem.only_start is None:
+            reports = self._improve(objective, reports, rng, progress)
+            reports = self._go_on(objective, reports, progress)
         if part is not problem:
             reports = self._with_all_rows(Objective(problem, unconstrained=self.unconstrained), reports, progress)
         return Optima(reports=reports, screening_passes=screening, search_rows=part.n_obs)

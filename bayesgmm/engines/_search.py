@@ -81,11 +81,13 @@ def short_runs(
 ) -> list[Start]:
     """Starts in falling order of the objective after a few EM steps; runs that collapsed come last.
 
-    They begin at the `given` points and at `n_init` partitions of the rows.
+    They begin at the `given` points and at `n_init` partitions of the rows, or where the problem says alone.
     """
     problem, K = objective.problem, objective.problem.K
     rows = np.ascontiguousarray(problem.x.T)
     whitened = np.linalg.solve(problem.data_cholesky, problem.x).T
+    if problem.only_start is not None:
+        return [short_run(objective, problem.only_start, GIVEN, short_steps, floor)]
     starts = [short_run(objective, at, GIVEN, short_steps, floor) for at in given]
     alive = 0
     # Where many collapse (a value that many rows share), others are drawn until enough are left to follow.
@@ -133,17 +135,46 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     By one row more than it needs: a group of a few rows would otherwise start singular. The shrinkage is
     affine-equivariant and only acts here.
     """
-    K, (d, n) = problem.K, problem.x.shape
+    K = problem.K
     if problem.rows.known is not None:
         labels = agreeing(labels, problem.rows.known, K)
     counts = np.bincount(labels, minlength=K).astype(float)
     sums = np.stack([np.bincount(labels, row, K) for row in problem.x], axis=1)
     centers = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1.0)[:, None], 0.0)
-    if problem.model.means.ordered:
-        order = np.argsort(centers[:, 0], kind="stable")
-        counts, centers, labels = counts[order], centers[order], np.argsort(order)[labels]
     residuals = problem.x - centers[labels].T
     scatter = np.stack([(residuals * (labels == k)) @ residuals.T for k in range(K)])
+    by_group = None
+    if problem.n_groups is not None:
+        assert problem.rows.groups is not None
+        by_group = np.bincount(problem.rows.groups * K + labels, minlength=problem.n_groups * K).reshape(-1, K)
+    return _first_update(problem, counts, centers, scatter, by_group)
+
+
+def from_shares(problem: Problem, shares: Array) -> Parameters:
+    """First parameters from responsibilities (K, N), as from a partition."""
+    if problem.rows.known is not None:
+        known = problem.rows.known >= 0
+        shares = np.where(known, problem.rows.known == np.arange(problem.K)[:, None], shares)
+    counts = shares.sum(axis=1)
+    centers = shares @ problem.x.T / np.maximum(counts, np.finfo(float).tiny)[:, None]
+    residuals = problem.x - centers[:, :, None]
+    scatter = (residuals * shares[:, None]) @ np.swapaxes(residuals, 1, 2)
+    by_group = None
+    if problem.n_groups is not None:
+        groups = problem.rows.groups
+        by_group = np.stack([shares[:, groups == g].sum(axis=1) for g in range(problem.n_groups)])
+    return _first_update(problem, counts, centers, scatter, by_group)
+
+
+def _first_update(
+    problem: Problem, counts: Array, centers: Array, scatter: Array, by_group: Array | None
+) -> Parameters:
+    """The model's own update from counts (K,), centers (K, d) and scatter (K, d, d) of groups of rows, shrunk."""
+    K, (d, n) = problem.K, problem.x.shape
+    if problem.model.means.ordered:
+        order = np.argsort(centers[:, 0], kind="stable")
+        counts, centers, scatter = counts[order], centers[order], scatter[order]
+        by_group = None if by_group is None else by_group[:, order]
     pooled = scatter.sum(axis=0) / n + 1e-6 * problem.data_cholesky @ problem.data_cholesky.T
     # The model's own update wants statistics, so the pseudo-rows are mixed in without changing the counts.
     shrunk_by = 1.0 + problem.model.covariances.fewest_rows(d)
@@ -153,10 +184,8 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
         log_normaliser=np.nan, counts=np.maximum(counts, 1.0), first=np.zeros((K, d)), second=scatter
     )
     shape = (K,)
-    if problem.n_groups is not None:
-        assert problem.rows.groups is not None
-        shape = problem.n_groups, K
-        by_group = np.bincount(problem.rows.groups * K + labels, minlength=problem.n_groups * K).reshape(shape)
+    if by_group is not None:
+        shape = by_group.shape
         statistics = replace(statistics, group_counts=np.maximum(by_group, 1.0))
     choleskys = np.repeat(problem.data_cholesky[None], K, axis=0)
     begin = Parameters(

@@ -161,6 +161,8 @@ class Problem:
         On the number of components; `model` and `declared` then have as many as are expected.
     source : Data, optional
         What the rows were made from, for a problem with the same data and another model; None for a part of them.
+    start : Parameters, optional
+        Where a search has to begin, in standard units; where it likes if left out.
     """
 
     rows: Rows
@@ -173,6 +175,7 @@ class Problem:
     noise: Noise | None = None
     number: NumberPrior | None = None
     source: Data | None = None
+    start: Parameters | None = None
 
     @property
     def n_obs(self) -> int:
@@ -183,6 +186,11 @@ class Problem:
     def log_volume(self) -> float:
         """Log of the factor |dx/dz| between the densities of all observed entries in standard and in data units."""
         return self.rows.log_volume(self.units.scale)
+
+    @property
+    def only_start(self) -> Parameters | None:
+        """Where a search has to begin; a start of another number of components says nothing of this one."""
+        return self.start if self.start is not None and len(self.start.means) == self.K else None
 
     def part(self, index: NDArray[np.intp]) -> Problem:
         """The problem with some of its rows, in increasing order."""

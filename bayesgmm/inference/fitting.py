@@ -17,6 +17,7 @@ from bayesgmm.engines._problem import build_problem
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.base import Engine
 from bayesgmm.engines.gibbs import Gibbs
+from bayesgmm.inference._start import read_start
 from bayesgmm.inference.concerns import (
     FewerGroupsWarning,
     NotGaussianWarning,
@@ -50,6 +51,7 @@ def fit(
     data: Any,
     *,
     engine: Engine | None = None,
+    start: Any = None,
     random_seed: int | np.random.Generator | None = None,
     progressbar: bool = True,
 ) -> xr.DataTree:
@@ -69,6 +71,11 @@ def fit(
         intervals hold; else `NUTS` up to about a minute, and beyond that what `Laplace` has, with a warning. `Gibbs`
         under a prior on the number of components, `EM` where a part is `Flat`. The result stores which and why
         (``engine_reason``), from a cost in rows, components and features that was measured.
+    start : DataTree, array_like or dict, optional
+        Where to begin, and nowhere else: an earlier fit of the same features and as many components; the number of
+        the component of each row, (n_obs,); responsibilities (n_obs, n_components); or a dict of ``weights`` (K,),
+        ``means`` (K, d) and ``covariances`` (K, d, d). The search finds the optimum that is reached from there, and
+        chains begin at it. Other optima, perhaps higher ones, are not looked for.
     random_seed : int or numpy.random.Generator, optional
         Makes the result reproducible. Without it the starts and the draws differ from call to call. A Generator gives
         one whole number as the seed, which the result's attribute ``random_seed`` holds, and moves on.
@@ -113,7 +120,9 @@ def fit(
     >>> [float(w) for w in result["point_estimate"]["weights"].round(2)]
     [0.36, 0.64]
     """
-    result, concerns = fit_with_concerns(model, data, engine=engine, random_seed=random_seed, progressbar=progressbar)
+    result, concerns = fit_with_concerns(
+        model, data, engine=engine, start=start, random_seed=random_seed, progressbar=progressbar
+    )
     for message, kind in concerns:
         warnings.warn(message, kind, stacklevel=2)
     return result
@@ -124,6 +133,7 @@ def fit_with_concerns(
     data: Any,
     *,
     engine: Engine | None,
+    start: Any = None,
     random_seed: int | np.random.Generator | None,
     progressbar: bool,
 ) -> tuple[xr.DataTree, list[tuple[str, type[Warning]]]]:
@@ -146,11 +156,11 @@ def fit_with_concerns(
     # The engines share out rows to threads themselves. BLAS only sees tiny matrices, for which its own threads cost
     # more than they do: on a busy machine the quasi-Newton steps became a hundred times slower.
     with one_blas_thread(), Progress(progressbar, keeps_draws=True) as progress:
-        return _fitted(model, data, engine, seed, progress)
+        return _fitted(model, data, engine, start, seed, progress)
 
 
 def _fitted(
-    model: GaussianMixture, data: Any, engine: Engine | None, seed: int | None, progress: Progress
+    model: GaussianMixture, data: Any, engine: Engine | None, start: Any, seed: int | None, progress: Progress
 ) -> tuple[xr.DataTree, list[tuple[str, type[Warning]]]]:
     """The result and its warnings, from arguments that have been checked one by one."""
     table = as_data(data)
@@ -164,6 +174,8 @@ def _fitted(
     )
     if engine is not None:
         engine.check(problem.declared, table.n_features)
+    if start is not None:
+        problem = replace(problem, start=read_start(start, problem, data, table))
     rng = np.random.default_rng(seed)
     # Results are written by a layer that loads xarray, which a first import of the package does not need.
     from bayesgmm.results import FIT, build_result, relabelled, sealed
