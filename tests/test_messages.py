@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 import bayesgmm as bg
+from bayesgmm.results import sealed
 
 NAMES = [f"column_{j}" for j in range(40)]
 MOST = 5
@@ -70,7 +71,7 @@ def _renamed(fit):
     other = fit.copy()
     names = [name + "0" for name in NAMES]
     other["point_estimate"] = other["point_estimate"].to_dataset().assign_coords(feature=names, feature_bis=names)
-    return other
+    return sealed(other, "fit")
 
 
 WIDE = {

@@ -195,8 +195,9 @@ def _from_dataframe(values: Any, argument: str, numeric: bool) -> Table | None:
         else:
             return None
     except nw.exceptions.DuplicateError:
-        # Tables of pandas alone may have them.
-        twice = [label_text(name) for name, n in Counter(values.columns).items() if n > 1]
+        # Tables of pandas and of Arrow may have them; the columns of an Arrow table are not their names.
+        columns = getattr(values, "column_names", None) or values.columns
+        twice = [label_text(name) for name, n in Counter(columns).items() if n > 1]
         raise InputError(
             argument,
             f"the name of {describe_columns(twice)} occurs more than once",
@@ -333,7 +334,12 @@ def _from_dataset(dataset: Any, argument: str, beside: RowsBeside | None, numeri
     if len(set(dims.values())) > 1 or any(len(d) != 1 for d in dims.values()):
         raise InputError(
             argument,
-            f"the variables of the Dataset do not share one dimension: {as_written(dims)}",
+            f"the variables of the Dataset do not share one dimension: {listed(list(dims.items()), show=_with_dims)}",
             "Pass one variable, values['name'], or variables of one and the same dimension, values[['a', 'b']].",
         )
     return _from_columns(dataset.data_vars, argument, beside, numeric)
+
+
+def _with_dims(item: Any) -> str:
+    name, dims = item
+    return f"{name!r} has {' x '.join(map(str, dims)) or 'none'}"
