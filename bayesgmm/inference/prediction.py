@@ -121,6 +121,13 @@ def _rows(fit: xr.DataTree, fitted: FittedMixture, data: Any) -> Data:
         return stored_data(fit)
     table = as_data(data)
     check_known_groups("data", fitted, table)
+    K = len(fitted.components)
+    if table.known_labels is not None and table.known_labels.max() >= K:
+        raise InputError(
+            "data",
+            f"has rows that are known to come from component {table.known_labels.max()}",
+            f"Components of the fit are numbered 0 to {K - 1}",
+        )
     if table.n_features != len(fitted.feature_names):
         raise InputError(
             "data",

@@ -212,6 +212,10 @@ def test_who_does_not_take_them_says_so():
     data = bg.as_data(x, known_labels=known)
     with pytest.raises(bg.InputError, match="known_labels: has component 2, and the model has 2"):
         bg.fit(bg.GaussianMixture(2), data, engine=bg.EM(), **QUIET)
+    fit = bg.fit(bg.GaussianMixture(K), data, engine=bg.EM(), **QUIET)
+    with pytest.raises(bg.InputError, match="component 3"):
+        bg.predict(fit, bg.as_data(x[:2], known_labels=[3, -1]))
+    assert bg.predict(fit, bg.as_data(x[:2], known_labels=[2, 0]))["label"].to_numpy().tolist() == [2, 0]
     calls = [
         lambda: bg.fit(bg.GaussianMixture(K), data, engine=bg.Gibbs(), **QUIET),
         lambda: bg.fit(bg.GaussianMixture(1 + bg.Poisson(2)), data, engine=bg.Gibbs(), **QUIET),
