@@ -73,7 +73,7 @@ def rows_last(array: Any, argument: str, rows: object = None, columns: object = 
     raise InputError(
         argument,
         f"has the dimensions {first!r} and {last!r} of sizes {array.shape}, whose names do not say which are the rows",
-        f"Call the rows 'obs', as in {argument}.rename({{{first!r}: 'obs'}}), or pass {argument}.to_numpy(), rows first.",
+        f"Call the rows 'obs', {argument}.rename({{{first!r}: 'obs'}}), or pass {argument}.to_numpy(), rows first.",
     )
 
 
