@@ -21,6 +21,8 @@ POSTERIOR_PREDICTIVE = "posterior_predictive"
 # Draws as they were sampled, how they were relabelled, chains in lower modes, and a table of all chains.
 UNRELABELLED, RELABELLING, LEFT_OUT, CHAINS = "unrelabelled", "relabelling", "left_out", "chains"
 SAMPLED_CHAIN = "sampled_chain"
+# Components that rows are known to come from.
+KNOWN_LABELS = "known_labels"
 # How components were matched to those of another fit.
 ALIGNMENT = "alignment"
 # Draws of mixtures of different numbers of components, and the places that those have in a draw.
@@ -61,7 +63,7 @@ DIMS: dict[str, tuple[str, ...]] = {
     "noise_covariance": (OBS, FEATURE, FEATURE_BIS),
     "bins": (OBS, BOUND),
     "groups": (OBS,),
-    "known_labels": (OBS,),
+    KNOWN_LABELS: (OBS,),
     "lp": (),
     "n_components": (),
     "concentration": (),

@@ -29,8 +29,10 @@ import xarray as xr
 import bayesgmm as bg
 
 NAN = float("nan")
-ROW_DIMENSIONS = ("obs", "sample", "Cells", "patient_id", "time", "n_obs")
-COLUMN_DIMENSIONS = ("feature", "genes", "variable", "channel", "marker")
+# Names that say for sure which dimension is which, and names that do as a rule: these turn nothing round.
+SURE_ROWS, SURE_COLUMNS = ("obs", "n_obs", "Rows", "observation"), ("feature", "variables", "column")
+LIKELY_ROWS, LIKELY_COLUMNS = ("sample", "Cells", "patient_id", "time"), ("genes", "channel", "marker", "sensor")
+ROW_DIMENSIONS = (*SURE_ROWS, *LIKELY_ROWS)
 LABELS = ("none", "default", "texts", "integers", "shuffled", "floats", "dates", "tuples", "repeated")
 
 
@@ -137,23 +139,29 @@ def table(kind: str, columns: dict[str, list[Any]], labels: list[Any] | None, rn
         coords = {} if labels is None else {"obs": index_of(labels)}
         return xr.Dataset({name: ("obs", array[:, j]) for j, name in enumerate(names)}, coords=coords)
     if kind.startswith("DataArray"):
-        rows, cols = str(rng.choice(ROW_DIMENSIONS)), str(rng.choice(COLUMN_DIMENSIONS))
         if kind.endswith("unnamed"):
             return xr.DataArray(array)
-        if kind.endswith("rows named"):
+        rows, cols = str(rng.choice(ROW_DIMENSIONS)), str(rng.choice([*SURE_COLUMNS, *LIKELY_COLUMNS]))
+        if kind.endswith("turned"):
+            which = int(rng.integers(3))  # one sure name is enough
+            rows = str(rng.choice(SURE_ROWS)) if which else rows
+            cols = str(rng.choice(SURE_COLUMNS)) if which != 1 else "v"
+        elif kind.endswith("turned likely"):
+            rows, cols = str(rng.choice(LIKELY_ROWS)), str(rng.choice(LIKELY_COLUMNS))
+        elif kind.endswith("rows named"):
             cols = "v"
         coords: dict[str, Any] = {cols: names}
         if labels is not None:
             coords[rows] = index_of(labels)
         made = xr.DataArray(array, dims=(rows, cols), coords=coords)
-        return made.T if kind.endswith("turned") or (kind.endswith("rows named") and rng.random() < 0.5) else made
+        return made.T if "turned" in kind else made
     raise ValueError(kind)
 
 
 TABLES = (
     "array fortran integers objects masked;masked integers;list;list of masked;list with masked;decimals;pandas;"
     "pandas nullable;polars;polars lazy;pyarrow;dict;dict of Series;Dataset;DataArray;DataArray turned;"
-    "DataArray unnamed;DataArray rows named"
+    "DataArray turned likely;DataArray unnamed;DataArray rows named"
 )
 TABLE_KINDS = tuple(TABLES.split(";")[0].split()) + tuple(TABLES.split(";")[1:])
 KEEP_LABELS = (
@@ -291,7 +299,9 @@ def make_case(rng: np.random.Generator) -> Case:
     case.expected["values"] = as_arrays(columns)
     case.expected["feature_names"] = tuple(names) if kind in KEEP_NAMES else tuple(f"x{j}" for j in range(d))
     known = True
-    if rng.random() < 0.15:
+    if kind == "DataArray turned likely":
+        case.wrong.append("values: which dimension is the rows")
+    elif rng.random() < 0.15:
         spoil_values(case, rng)
     elif rng.random() < 0.15:
         case.arguments["values"] = bg.as_data(values)

@@ -37,10 +37,10 @@ def as_data(
         * DataFrame or Series of pandas, polars (also lazy), pyarrow or another package that narwhals reads; a pandas
           index is kept as `Data.obs_names` unless it is 0, 1, ..., n_obs - 1, and a MultiIndex as ``"a, 1"``;
         * mapping of names to columns of equal length;
-        * xarray DataArray, whose rows are told by the names of its dimensions (``obs``, ``sample``, ``time`` and the
-          like beside ``feature``, ``gene``, ``channel`` ...); where these say nothing the first one is the rows,
-          provided that it is the longer one. Names of columns from its coordinates. Or a Dataset whose variables share
-          one dimension;
+        * xarray DataArray, whose rows are told by the names of its dimensions: ``obs`` or ``row``, ``feature`` or
+          ``column`` and the like decide, in any order; others, such as ``sample`` and ``gene``, must not speak against
+          the first one being the rows, and where they say nothing the first one has to be the longer one. Names of
+          columns from its coordinates. Or a Dataset whose variables share one dimension;
         * `Data`, which is returned as it is, or with what else is given in place of what it had;
         * None where `bins` are given.
 

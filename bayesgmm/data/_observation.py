@@ -255,7 +255,7 @@ def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None, argument
     stored = label_array(distinct)
     kept, first = np.unique(stored, return_index=True)
     if len(kept) < len(distinct):
-        one = next(i for i in range(len(distinct)) if i not in set(first.tolist()))
+        one = int(np.setdiff1d(np.arange(len(distinct)), first)[0])
         other = int(first[np.flatnonzero(kept == stored[one])[0]])
         alike = f"{_shown(distinct[other])} and {_shown(distinct[one])}"
         raise InputError(

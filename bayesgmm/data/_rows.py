@@ -37,6 +37,9 @@ def group_numbers(data: Data, labels: NDArray[Any] | None = None) -> NDArray[np.
     """Number of the group of each row (N,): its place among the sorted `labels`, -1 where it is none of them."""
     if data.groups is None:
         return None
-    known = data.group_labels if labels is None else labels
+    known, groups = data.group_labels if labels is None else labels, data.groups
+    if known.dtype.kind == groups.dtype.kind == "M":  # a file may give them back in another unit
+        unit = np.promote_types(known.dtype, groups.dtype)
+        known, groups = known.astype(unit).astype(np.int64), groups.astype(unit).astype(np.int64)
     places = {label: place for place, label in enumerate(known.tolist())}
-    return np.array([places.get(label, -1) for label in data.groups.tolist()], dtype=np.intp)
+    return np.array([places.get(label, -1) for label in groups.tolist()], dtype=np.intp)

@@ -191,7 +191,7 @@ def _nodes(d: int, K: int) -> tuple[Array, Array, float | None]:
 def _simulated_rows(problem: Problem, data: Data, at: Parameters) -> tuple[Rows, float | None]:
     """Rows observed like the data; bins as they are, and of other rows a fixed number."""
     rng = np.random.default_rng(0)
-    like = data
+    like = data = replace(data, known_labels=None)
     if data.bins is None:
         n = data.n_obs if data.counts is None else round(float(data.counts.sum()))
         chosen = np.resize(imitated(data, n), max(n, _DRAWS))

@@ -37,6 +37,13 @@ def rows_for(fit: xr.DataTree, fitted: FittedMixture, data: Any, argument: str =
             f"The fit has {has}, {listed(fitted.feature_names)}; give as many columns in this order, or a table",
         )
     check_known_groups(argument, fitted, table)
+    K = len(fitted.components)
+    if table.known_labels is not None and table.known_labels.max() >= K:
+        raise InputError(
+            argument,
+            f"has rows that are known to come from component {table.known_labels.max()}",
+            f"Components of the fit are numbered 0 to {K - 1}",
+        )
     return table
 
 

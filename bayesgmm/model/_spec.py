@@ -150,10 +150,9 @@ class Spec(ABC):
 
 
 def _masked(value: Any) -> bool:
-    """Whether an entry is masked: numpy would take what stands under the mask."""
-    if isinstance(value, (list, tuple)):
-        return any(_masked(item) for item in value)
-    return value is np.ma.masked or (isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value)))
+    """Whether an entry, or an entry of a row, is masked: numpy would take what stands under the mask."""
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    return any(isinstance(item, np.ma.MaskedArray) and bool(np.ma.is_masked(item)) for item in items)
 
 
 def _floats(value: Any) -> Array:

@@ -48,7 +48,8 @@ def reordered(
     names = None if component_names is None else tuple(component_names)
     # Components that come and go have no names.
     named = {"component_names": names} if isinstance(declared.n_components, int) else {}
-    return model._replace(**parts, component_names=names), declared._replace(**as_declared, **named)
+    known = tuple(k for k, former in enumerate(order.tolist()) if former in model.known)
+    return model._replace(**parts, component_names=names, known=known), declared._replace(**as_declared, **named)
 
 
 def _moved(part: Any, order: NDArray[np.intp]) -> Any:

@@ -48,6 +48,12 @@ def renamed_result(fit: xr.DataTree, order: NDArray[np.intp], new_names: NDArray
             which = [places[label] for label in table[_LABEL].to_numpy().tolist()]
             table[_LABEL] = table[_LABEL].copy(data=new_names[which])
         out[name] = table
+    known = names.KNOWN_LABELS
+    if known in fit[names.CONSTANT]:
+        table = out[names.CONSTANT].to_dataset()
+        numbers = table[known].to_numpy()
+        table[known] = table[known].copy(data=np.where(numbers < 0, -1, np.argsort(order)[numbers]))
+        out[names.CONSTANT] = table
     return out
 
 

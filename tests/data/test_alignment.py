@@ -174,19 +174,31 @@ def test_columns_are_no_rows(reader):
         READERS[reader](table(), given)
 
 
-DIMENSIONS = [("obs", "feature"), ("Samples", "genes"), ("patient_id", "v"), ("v", "channel"), ("n_obs", "variables")]
-DIMENSIONS += [("time", "sensor"), ("row", "column"), ("cells", "Markers"), ("n", "d"), ("draw", "parameter")]
+SURE = [("obs", "feature"), ("n_obs", "variables"), ("Rows", "v"), ("v", "columns"), ("observation", "gene")]
+SURE += [("time", "feature"), ("obs", "sample"), ("gene", "features")]
+LIKELY = [
+    ("Samples", "genes"),
+    ("patient_id", "v"),
+    ("v", "channel"),
+    ("time", "sensor"),
+    ("cells", "Markers"),
+    ("n", "d"),
+]
 
 
-@pytest.mark.parametrize(("rows", "columns"), DIMENSIONS)
+@pytest.mark.parametrize(("rows", "columns"), SURE + LIKELY)
 def test_dimensions_are_told_by_their_names(rows, columns):
     x = np.arange(20.0).reshape(4, 5)
     array = xr.DataArray(x, dims=(rows, columns), coords={columns: list("abcde"), rows: list("pqrs")})
-    for given in (array, array.T, array.variable, array.T.variable):
-        data = bg.as_data(given)
-        np.testing.assert_array_equal(data.values, x)
-    assert data.feature_names == ("x0", "x1", "x2", "x3", "x4")
+    np.testing.assert_array_equal(bg.as_data(array).values, x)
+    np.testing.assert_array_equal(bg.as_data(array.variable).values, x)
+    if (rows, columns) in LIKELY:  # what is likely does not turn an array round
+        for turned in (array.T, array.variable.transpose(), array.T[:, :2]):
+            with pytest.raises(bg.InputError, match=r"whose names do not say which are the rows.*'obs'"):
+                bg.as_data(turned)
+        return
     data = bg.as_data(array.T)
+    np.testing.assert_array_equal(data.values, x)
     assert data.feature_names == tuple("abcde")
     assert data.obs_names.tolist() == list("pqrs")
 
@@ -195,9 +207,11 @@ def test_dimensions_whose_names_say_nothing():
     x = np.arange(20.0).reshape(5, 4)
     np.testing.assert_array_equal(bg.as_data(xr.DataArray(x, dims=("u", "v"))).values, x)
     np.testing.assert_array_equal(bg.as_data(xr.DataArray(x.T)).values, x.T)  # as an array
-    for names in (("u", "v"), ("obs", "sample"), ("feature", "gene")):
-        with pytest.raises(bg.InputError, match=r"neither name says which are the rows.*'obs'"):
-            bg.as_data(xr.DataArray(x.T, dims=names))
+    for dims in (("u", "v"), ("time", "sample"), ("feature", "variable")):
+        with pytest.raises(bg.InputError, match=r"whose names do not say which are the rows.*'obs'"):
+            bg.as_data(xr.DataArray(x.T, dims=dims))
+    # One number for each gene: there is no other dimension that could be the rows.
+    assert bg.as_data(xr.DataArray(x[:, 0], dims="gene")).values.shape == (5, 1)
 
 
 def test_dimensions_of_the_values_say_which_are_rows():

@@ -16,7 +16,7 @@ import xarray as xr
 
 import bayesgmm as bg
 from bayesgmm import _schema as names
-from bayesgmm.data import Data, as_data
+from bayesgmm.data import Data, as_data, group_numbers
 from bayesgmm.results import stored_data
 
 nan, inf = np.nan, np.inf
@@ -644,3 +644,10 @@ def test_positions_next_to_names_are_rows_in_their_order():
     unnamed = pd.DataFrame({"a": [1.0, 2.0, 4.0]})
     assert as_data(unnamed, counts=pd.Series([1, 2, 3], index=["r", "s", "t"])).counts.tolist() == [1, 2, 3]
     assert as_data(named, counts=pd.Series([1, 2, 3], index=["r", "s", "t"])).counts.tolist() == [1, 2, 3]
+
+
+def test_dates_of_groups_in_another_unit():
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-01"], dtype="M8[D]")
+    data = as_data([1.0, 2.0, 3.0], groups=days.astype("M8[s]"))
+    numbers = group_numbers(data, np.array(["2020-01-01", "2020-01-02"], dtype="M8[ns]"))
+    assert numbers.tolist() == [0, 1, 0]

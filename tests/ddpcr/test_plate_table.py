@@ -283,7 +283,7 @@ def test_wells_and_plates_by_hand():
         ({"name": "Z"}, r"Well.name: got 'Z'"),
         ({"amplitudes": np.zeros((3, 2))}, r"Well.amplitudes of A01: has the shape \(3, 2\).*Ch1"),
         ({"amplitudes": x + np.nan}, "not finite"),
-        ({"clusters": [1, 2]}, r"Well.clusters of A01: has shape \(2,\) for 3 droplets"),
+        ({"clusters": [1, 2]}, r"Well.clusters of A01: has shape \(2,\).*each of the 3 rows"),
     ):
         with pytest.raises(bg.InputError, match=text):
             Well(**({"name": "A01", "channels": ("Ch1",), "amplitudes": x} | options))

@@ -15,7 +15,8 @@ import bayesgmm as bg
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.numerics.rows import make_rows
 from bayesgmm.numerics.starts import agreeing
-from bayesgmm.results import stored_data
+from bayesgmm.results import read_result, stored_data
+from bayesgmm.results.reorder import renamed_result
 
 K = 3
 MEANS = np.array([[3.0, 0.0], [0.0, 0.0], [1.5, 2.0]])
@@ -212,6 +213,10 @@ def test_who_does_not_take_them_says_so():
     data = bg.as_data(x, known_labels=known)
     with pytest.raises(bg.InputError, match="known_labels: has component 2, and the model has 2"):
         bg.fit(bg.GaussianMixture(2), data, engine=bg.EM(), **QUIET)
+    fit = bg.fit(bg.GaussianMixture(K), data, engine=bg.EM(), **QUIET)
+    with pytest.raises(bg.InputError, match="component 3"):
+        bg.predict(fit, bg.as_data(x[:2], known_labels=[3, -1]))
+    assert bg.predict(fit, bg.as_data(x[:2], known_labels=[2, 0]))["label"].to_numpy().tolist() == [2, 0]
     calls = [
         lambda: bg.fit(bg.GaussianMixture(K), data, engine=bg.Gibbs(), **QUIET),
         lambda: bg.fit(bg.GaussianMixture(1 + bg.Poisson(2)), data, engine=bg.Gibbs(), **QUIET),
@@ -223,3 +228,16 @@ def test_who_does_not_take_them_says_so():
     for call in calls:
         with pytest.raises(bg.UnsupportedError, match=r"known.labels"):
             call()
+
+
+def test_known_labels_move_with_their_components():
+    x, _z, known = some_rows(60)
+    known = np.where(known == 2, -1, known)
+    fit = bg.fit(bg.GaussianMixture(K), bg.as_data(x, known_labels=known), engine=bg.EM(), **QUIET)
+    order = np.array([2, 0, 1])
+    moved = renamed_result(fit, order, np.array(["a", "b", "c"]))
+    assert read_result(moved).model.known == (1, 2)
+    found = stored_data(moved).known_labels
+    np.testing.assert_array_equal(found, np.where(known < 0, -1, np.array([1, 2, 0])[known]))
+    before, after = bg.predict(fit)["responsibilities"].to_numpy(), bg.predict(moved)["responsibilities"].to_numpy()
+    np.testing.assert_allclose(after, before[:, order], atol=1e-12)
