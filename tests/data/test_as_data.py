@@ -294,7 +294,10 @@ REJECTED = {
         {"a": pd.Series([1, 2], index=["u", "v"]), "b": pd.Series([1, 2], index=["v", "u"])},
         ["values['b']", "other row labels", "Align"],
     ),
-    "Dataset of two dimensions": (xr.Dataset({"a": ("p", [1]), "b": ("q", [1])}), ["one dimension", "'b' has q", "values["]),
+    "Dataset of two dimensions": (
+        xr.Dataset({"a": ("p", [1]), "b": ("q", [1])}),
+        ["one dimension", "'b' has q", "values["],
+    ),
     "inf": ([[1, 2], [3, -inf]], ["1 infinite value in column 'x1' (1)", "(-inf) in row 1", "Drop"]),
     "inf with label": (FRAME.replace(2.0, inf), ["2 infinite values", "'ok' (1) and 'bad' (1)", "row 1 (label 'v')"]),
     "inf before NaN": ([nan, inf], ["infinite"]),
