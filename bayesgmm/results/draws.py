@@ -78,6 +78,12 @@ def _check_weights(table: xr.Dataset, group: str, argument: str) -> None:
     least = 0.0 if over == names.SLOT else 1.0 - _ROUNDING
     if (total < least).any() or (total > 1.0 + _ROUNDING).any():
         raise InputError(argument, f"'{group}/weights' do not add up to 1", _AGAIN)
+    for name in ("means", "covariances") if over == names.SLOT else ():
+        # A place without a component holds NaN.
+        empty = (table["weights"] == 0).broadcast_like(table[name]).transpose(*table[name].dims).to_numpy()
+        values = table[name].to_numpy()
+        if not np.isfinite(values[~empty]).all() or not np.isnan(values[empty]).all():
+            raise InputError(argument, f"'{group}/{name}' are not those of the components with weights", _AGAIN)
 
 
 def _check_covariances(table: xr.Dataset, group: str, argument: str) -> None:

@@ -25,7 +25,7 @@ PINNED = [
     "Poisson", "PoissonProductWeights", "PoissonWeights", "SaturatingMeans", "ScaledInverseChi",
     "SparseDirichlet", "Spherical", "Status", "StickBreaking", "Telescoping", "Tied", "UniformComponents",
     "UnsupportedError", "VB", "VBBound", "WarpedCovariances", "WarpedMeans", "add_log_likelihood",
-    "add_posterior_predictive",
+    "add_log_prior", "add_posterior_predictive", "add_prior", "load", "save", "to_arviz",
     "align", "as_data", "best_partition", "bootstrap_lrt", "coclustering", "compare_components", "compare_engines",
     "component_posterior", "datasets", "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components",
     "occupied_components", "predict", "relabel", "simulate", "standard_errors", "summary", "to_pymc",
