@@ -43,7 +43,7 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
     * rows that are not whole and exact: missing values, ``counts`` or ``weights``, ``noise`` (and with it
       ``noise_scale``), ``bins``, and ``groups``;
     * `Flat` in any part, and a prior on the number of components;
-    * weights: `SparseDirichlet`, `HardyWeinberg`, `PoissonWeights`, `PoissonProductWeights`;
+    * weights: `SparseDirichlet` with a prior on its total, `HardyWeinberg`, `PoissonWeights`, `PoissonProductWeights`;
     * means: `EvenlySpacedMeans`, `SaturatingMeans`, `WarpedMeans`;
     * covariances: `ConstantCV`, `LinearVariance`, `WarpedCovariances`, and the prior `HierarchicalInverseWishart`;
     * the parts that `ddpcr` declares for droplets;

@@ -56,7 +56,7 @@ def tables_of(result: xr.DataTree | xr.Dataset) -> Iterator[tuple[str, Any]]:
         yield str(name), group
 
 
-def seal_checksum(attrs: Mapping[str, Any]) -> int:
+def seal_checksum(attrs: Mapping[Any, Any]) -> int:
     """Of what the seal itself says."""
     return attribute_checksum([attrs[key] for key in _SEAL[:-1]])
 
