@@ -166,6 +166,20 @@ def test_what_users_add_is_free(vb_fit):
     out["assignments"] = table.assign(true_label=table["label"]).assign_attrs(by="me")
     assert bg.predict(out).identical(bg.predict(vb_fit))
     assert bg.summary(out).equals(bg.summary(vb_fit))
+    for copy in (bg.relabel(out), bg.align(out, vb_fit)):
+        # It stays free in what other functions make of it.
+        copy.attrs["experiment"] = "another"
+        del copy["notes"]
+        copy["assignments"] = copy["assignments"].to_dataset().drop_vars("true_label")
+        bg.summary(copy)
+        with pytest.raises(bg.InputError, match="the attribute 'status' is missing"):
+            bg.summary(without(copy, "status"))
+
+
+def without(result, attribute):
+    out = result.copy()
+    del out.attrs[attribute]
+    return out
 
 
 def test_what_verbs_add_may_be_taken_out_again(vb_fit):
