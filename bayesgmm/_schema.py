@@ -18,6 +18,7 @@ POSTERIOR, POINT, VARIATIONAL = "posterior", "point_estimate", "variational"
 ASSIGNMENTS, OPTIMIZATION, SAMPLE_STATS = "assignments", "optimization", "sample_stats"
 OBSERVED, CONSTANT, LOG_LIKELIHOOD = "observed_data", "constant_data", "log_likelihood"
 POSTERIOR_PREDICTIVE = "posterior_predictive"
+LOG_PRIOR, PRIOR = "log_prior", "prior"
 # Draws as they were sampled, how they were relabelled, chains in lower modes, and a table of all chains.
 UNRELABELLED, RELABELLING, LEFT_OUT, CHAINS = "unrelabelled", "relabelling", "left_out", "chains"
 SAMPLED_CHAIN = "sampled_chain"
@@ -25,6 +26,10 @@ SAMPLED_CHAIN = "sampled_chain"
 KNOWN_LABELS = "known_labels"
 # How components were matched to those of another fit.
 ALIGNMENT = "alignment"
+# Groups that verbs add for ArviZ. Nothing here reads them, and they may be taken out again.
+FOR_ARVIZ = (LOG_LIKELIHOOD, LOG_PRIOR, PRIOR, POSTERIOR_PREDICTIVE)
+# Groups that verbs add to a fit and that others read.
+ADDED = (RELABELLING, UNRELABELLED, ALIGNMENT)
 # Draws of mixtures of different numbers of components, and the places that those have in a draw.
 ALL_DRAWS, SLOT = "all_draws", "slot"
 
@@ -112,10 +117,6 @@ BY_SLOT: dict[str, tuple[str, ...]] = {
     "covariances": (SLOT, FEATURE, FEATURE_BIS),
 }
 SAMPLED_GROUPS = (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE)
-
-LOG_PRIOR, PRIOR = "log_prior", "prior"
-# Groups that verbs add for ArviZ. Nothing here reads them, and they may be taken out again.
-ADDED = (LOG_LIKELIHOOD, LOG_PRIOR, PRIOR, POSTERIOR_PREDICTIVE)
 
 # Raised whenever a result of before can no longer be read, or means something else.
 SCHEMA_VERSION = 1

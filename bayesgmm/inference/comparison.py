@@ -111,9 +111,9 @@ def _named(fits: Any) -> dict[str, xr.DataTree]:
             raise InputError(
                 "fits", f"{name!r} has another declaration or other data", "Fit one declaration to one data set"
             )
-        same_rows = np.array_equal(
-            fit[names.OBSERVED][names.DATA], first[names.OBSERVED][names.DATA], equal_nan=True
-        ) and np.array_equal(units_of(fit), units_of(first))
+        # A file may come back with its dimensions in another order.
+        values = [each[names.OBSERVED][names.DATA].transpose(names.OBS, ...).to_numpy() for each in (fit, first)]
+        same_rows = np.array_equal(*values, equal_nan=True) and np.array_equal(units_of(fit), units_of(first))
         if not same_rows or not np.array_equal(_groups_of(fit), _groups_of(first)):
             raise InputError("fits", f"{name!r} was fitted to other rows", "Fit one declaration to one data set")
     return named

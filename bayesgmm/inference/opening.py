@@ -35,10 +35,21 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
     InputError
         If the model or the data cannot be used.
     UnsupportedError
-        If a part is improper (`Flat`), or of a type for which no variable is registered.
+        For what is not taken, by its name (see the notes).
 
     Notes
     -----
+    Not taken are:
+
+    * rows that are not whole and exact: missing values, ``counts`` or ``weights``, ``noise`` (and with it
+      ``noise_scale``), ``bins``, and ``groups``;
+    * `Flat` in any part, and a prior on the number of components;
+    * weights: `SparseDirichlet` with a prior on its total, `HardyWeinberg`, `PoissonWeights`, `PoissonProductWeights`;
+    * means: `EvenlySpacedMeans`, `SaturatingMeans`, `WarpedMeans`;
+    * covariances: `ConstantCV`, `LinearVariance`, `WarpedCovariances`, and the prior `HierarchicalInverseWishart`;
+    * the parts that `ddpcr` declares for droplets;
+    * parts of your own, until a variable is registered for them (``docs/extending.md``).
+
     Variables may be added inside ``with model:``, for example a `pymc.Potential` on the means. New rows go in by
     ``pymc.set_data({"data": rows}, coords={"obs": range(len(rows))})`` without compiling again; priors that were
     filled from the first data stay as they are. By default PyMC starts all components at nearly the same point, from

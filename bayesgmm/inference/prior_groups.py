@@ -137,7 +137,7 @@ def add_prior(
         values["noise_scale"] = scale.draw(rng, (size, 1))[:, 0]
     point = fit[names.POINT]
     coords: dict[str, Any] = {names.CHAIN: [0], names.DRAW: np.arange(size)}
-    coords |= {str(dim): point[dim].to_numpy() for dim in point.coords}
+    coords |= {str(dim): values.to_numpy() for dim, values in point.coords.items()}
     out = fit.copy()
     chained = {name: value[None] for name, value in values.items()}
     out[names.PRIOR] = dataset(chained, coords, leading=(names.CHAIN, names.DRAW))

@@ -98,7 +98,7 @@ def check_any(result: xr.DataTree | xr.Dataset, argument: str) -> None:
 def _check_contents(result: xr.DataTree | xr.Dataset, what: str, argument: str, give: str) -> set[tuple[str, str]]:
     """Raise unless all that was written is there; returns groups and names of arrays of which a part was selected."""
     attrs = result.attrs
-    _check_version(attrs, what, argument, give)
+    _check_version(result, what, argument, give)
     again = _WHOLE.format(what=what)
     if names.CONTENTS not in attrs or str(attrs.get(names.CHECKSUM)) != str(seal_checksum(attrs)):
         raise InputError(argument, f"its attribute {names.CONTENTS!r} was changed", again)
@@ -127,9 +127,10 @@ def _check_contents(result: xr.DataTree | xr.Dataset, what: str, argument: str, 
     return selected
 
 
-def _check_version(attrs: Mapping[Any, Any], what: str, argument: str, give: str) -> None:
+def _check_version(result: xr.DataTree | xr.Dataset, what: str, argument: str, give: str) -> None:
+    attrs = result.attrs
     if names.RESULT_OF not in attrs and names.SCHEMA not in attrs:
-        told = "has no schema version"
+        told = f"got {type(result).__name__}, which has no schema version"
         if names.MODEL in attrs:
             written = attrs.get(names.LIBRARY_VERSION, "an earlier version")
             raise InputError(

@@ -78,6 +78,12 @@ def _check_weights(table: xr.Dataset, group: str, argument: str) -> None:
     least = 0.0 if over == names.SLOT else 1.0 - _ROUNDING
     if (total < least).any() or (total > 1.0 + _ROUNDING).any():
         raise InputError(argument, f"'{group}/weights' do not add up to 1", _AGAIN)
+    for name in ("means", "covariances") if over == names.SLOT else ():
+        # A place without a component holds NaN.
+        empty = (table["weights"] == 0).broadcast_like(table[name]).transpose(*table[name].dims).to_numpy()
+        values = table[name].to_numpy()
+        if not np.isfinite(values[~empty]).all() or not np.isnan(values[empty]).all():
+            raise InputError(argument, f"'{group}/{name}' are not those of the components with weights", _AGAIN)
 
 
 def _check_covariances(table: xr.Dataset, group: str, argument: str) -> None:
@@ -86,17 +92,17 @@ def _check_covariances(table: xr.Dataset, group: str, argument: str) -> None:
     covariances = table["covariances"].transpose(..., names.FEATURE, names.FEATURE_BIS).to_numpy()
     covariances = covariances.reshape(-1, *covariances.shape[-2:])
     covariances = covariances[np.isfinite(covariances).all(axis=(1, 2))]  # places that are empty hold NaN
-    variances = np.diagonal(covariances, axis1=1, axis2=2)
-    proper = bool((variances > 0).all())
-    if proper:
-        sds = np.sqrt(variances)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
         correlations = covariances / sds[:, :, None] / sds[:, None]
-        proper = bool((np.abs(correlations - np.swapaxes(correlations, 1, 2)) <= _ROUNDING).all())
-        try:
-            np.linalg.cholesky(covariances)
-        except np.linalg.LinAlgError:
-            proper = False
-    if not proper:
+    # Comparisons with NaN, where a variance is not positive, are false.
+    symmetric = (np.abs(correlations - np.swapaxes(correlations, 1, 2)) <= _ROUNDING).all()
+    try:
+        np.linalg.cholesky(covariances)
+        definite = True
+    except np.linalg.LinAlgError:
+        definite = False
+    if not (symmetric and definite):
         raise InputError(argument, f"'{group}/covariances' are not all positive definite", _AGAIN)
     if "sds" in table and "correlations" in table:
         given = table["sds"].transpose(..., names.FEATURE).to_numpy().reshape(sds.shape)

@@ -31,7 +31,7 @@ _LIST = "bayesgmm.sha256.json"
 _AGAIN = "Save the result again, or take another copy of the file"
 
 
-def save(result: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> None:
+def save(result: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write a result to a file, from which `load` reads it on another day.
 
     The file is written beside its place, and takes it when all of it is on the disk: whatever goes wrong, an older file
@@ -44,6 +44,11 @@ def save(result: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> None
         `ddpcr.quantify` or `traits.discreteness`.
     path : str or path
         Ends with ``.nc`` (netCDF, one file) or ``.zarr`` (zarr, a folder). Both are read by xarray as well.
+
+    Returns
+    -------
+    pathlib.Path
+        Where it is, behind links.
 
     Raises
     ------
@@ -60,8 +65,8 @@ def save(result: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> None
     >>> faithful = bg.datasets.load_faithful()
     >>> fit = bg.fit(bg.GaussianMixture(2), faithful, engine=bg.EM(), random_seed=1)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     bg.save(fit, os.path.join(folder, "fit.nc"))
-    ...     again = bg.load(os.path.join(folder, "fit.nc"))
+    ...     path = bg.save(fit, os.path.join(folder, "fit.nc"))
+    ...     again = bg.load(path)
     >>> bg.predict(again, [[3.0, 60.0]]).identical(bg.predict(fit, [[3.0, 60.0]]))
     True
     """
@@ -86,6 +91,7 @@ def save(result: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> None
         replace_folder(target, files)
     else:
         replace_file(target, [files[""], _MARK, _sum(files[""]).encode()])
+    return target
 
 
 def load(path: str | os.PathLike[str]) -> Any:

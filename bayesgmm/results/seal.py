@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -30,18 +30,22 @@ def sealed[T: (xr.DataTree, xr.Dataset)](result: T, what: str) -> T:
     """The same object, with attributes that say what it is and what is in it.
 
     To be called last by each function that returns a result which another function reads, with the name of that
-    function; a function that returns a changed copy of a fit calls it again.
+    function; a function that returns a changed copy of a fit calls it again. What a user has added before stays free.
     """
-    contents = {
-        name: {
-            "attributes": _checksums(table.attrs),
-            "variables": {key: _described(key, cast("xr.Variable", value)) for key, value in table.variables.items()},
+    before = json.loads(result.attrs[names.CONTENTS]) if names.CONTENTS in result.attrs else None
+    contents = {}
+    for name, table in tables_of(result):
+        if name in names.FOR_ARVIZ or (before is not None and name not in before and name not in names.ADDED):
+            continue
+        known = None if before is None else before.get(name)
+        contents[name] = {
+            "attributes": _checksums(table.attrs, None if known is None else known["attributes"]),
+            "variables": {
+                key: _described(key, cast("xr.Variable", value))
+                for key, value in table.variables.items()
+                if known is None or key in known["variables"]
+            },
         }
-        for name, table in tables_of(result)
-        if name not in names.ADDED
-    }
-    for key in _SEAL:
-        contents[_ROOT]["attributes"].pop(key, None)
     result.attrs[names.SCHEMA] = names.SCHEMA_VERSION
     result.attrs[names.RESULT_OF] = what
     result.attrs[names.CONTENTS] = json.dumps(contents)
@@ -56,7 +60,7 @@ def tables_of(result: xr.DataTree | xr.Dataset) -> Iterator[tuple[str, Any]]:
         yield str(name), group
 
 
-def seal_checksum(attrs: Mapping[str, Any]) -> int:
+def seal_checksum(attrs: Mapping[Any, Any]) -> int:
     """Of what the seal itself says."""
     return attribute_checksum([attrs[key] for key in _SEAL[:-1]])
 
@@ -103,8 +107,13 @@ def _described(name: str, variable: xr.Variable) -> dict[str, Any]:
     return described
 
 
-def _checksums(attrs: Mapping[Any, Any]) -> dict[str, int]:
-    return {key: attribute_checksum(value) for key, value in attrs.items() if isinstance(key, str)}
+def _checksums(attrs: Mapping[Any, Any], known: Container[str] | None = None) -> dict[str, int]:
+    """Of all attributes, or of those that are known."""
+    return {
+        key: attribute_checksum(value)
+        for key, value in attrs.items()
+        if isinstance(key, str) and key not in _SEAL and (known is None or key in known)
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -63,7 +63,7 @@ def test_labels_of_a_reference_are_taken_on(fit):
     for name in ("weights", "means", "covariances"):
         point[name] = point[name].copy(data=point[name].to_numpy()[order])
     reference["point_estimate"] = point
-    relabelled = bg.relabel(fit, reference=reference)
+    relabelled = bg.relabel(fit, reference=sealed(reference, FIT))
     np.testing.assert_allclose(relabelled["posterior"]["means"], fit["posterior"]["means"].to_numpy()[:, :, order])
 
 
@@ -94,7 +94,7 @@ def test_diagnosis_speaks_of_chains(fit):
     broken = stats["sample_stats"].to_dataset()
     broken["diverging"] = xr.ones_like(broken["diverging"])
     stats["sample_stats"] = broken
-    found = bg.diagnose(stats)
+    found = bg.diagnose(sealed(stats, FIT))
     assert not bool(found["ok"].sel(check="divergences"))
     assert "target_accept" in str(found["message"].sel(check="divergences").item())
 
