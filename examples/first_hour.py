@@ -127,10 +127,13 @@ ax.figure.savefig(folder / "fence.png", dpi=100)
 pd.crosstab(joined["beach"], joined["label"])
 
 # %% [markdown]
-# ## Save
+# ## Save, and how it is loaded
+#
+# The file holds the model, the fit and the rows, so that nothing else is needed on another day.
 
 # %%
 fit.to_netcdf(folder / "shells.nc")
+load = "xr.open_datatree(sys.argv[1])"
 
 # %% [markdown]
 # ## Another day, another process
@@ -142,18 +145,18 @@ new = field_trip(12, seed=2)
 new["finder"] = "M."
 new[["finder", "mass", "shell", "length", "beach", "width"]].to_csv(folder / "new_shells.csv", index=False)
 
-score = """
+score = f"""
 import sys
 import pandas as pd
 import xarray as xr
 import bayesgmm as bg
 
-fit = xr.open_datatree(sys.argv[1])
+fit = {load}
 new = pd.read_csv(sys.argv[2], index_col="shell")
 new.join(bg.assignments(fit, new)).to_csv(sys.argv[3])
 """
 files = [str(folder / name) for name in ("shells.nc", "new_shells.csv", "scored.csv")]
-subprocess.run([sys.executable, "-c", score, *files], check=True)
+done = subprocess.run([sys.executable, "-c", score, *files], check=True)
 
 # %%
 scored = pd.read_csv(folder / "scored.csv", index_col="shell")

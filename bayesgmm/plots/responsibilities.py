@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesgmm import _schema as names
 from bayesgmm.inference.prediction import interval_convention, predict
 from bayesgmm.inference.summaries import units_of
-from bayesgmm.plots._style import CERTAIN, GREY, add_caveat, axes_or_new, check_count, component_name, look
+from bayesgmm.plots._style import CERTAIN, GREY, add_caveat, axes_or_new, check_count, component_name, look, verbatim
 from bayesgmm.results import FittedMixture, read_result
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def _name_rows(ax: Axes, rows: NDArray[Any], position: Rows, uncertain: NDArray[
         return
     texts = [str(row) for row in rows[uncertain]]
     texts = [text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…" for text in texts]
+    texts = [verbatim(text) for text in texts]
     upper = ax.secondary_xaxis("top")
     upper.set_xticks(position[uncertain], texts, rotation=90, fontsize=6)
     upper.tick_params(length=2, pad=1)
