@@ -67,7 +67,7 @@ def turned(frame: pd.DataFrame) -> pd.DataFrame:
         cells = [_text(value, scale) for value in values]
         if len(bounds) == len(ends):
             low, high = ([_text(value, scale) for value in bound] for bound in bounds)
-            cells = [f"{cell} ({a} to {b})" for cell, a, b in zip(cells, low, high, strict=True)]
+            cells = [f"{cell} ({a}, {b})" for cell, a, b in zip(cells, low, high, strict=True)]
         rows[column] = cells
     index = pd.Index(frame.index, name=names.COMPONENT)
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(frame.index)).rename_axis(columns=index.name)

@@ -126,7 +126,7 @@ def _table(columns: dict[str, NDArray[Any]], source: Source, obs: NDArray[Any]) 
     import narwhals as nw
     import pandas as pd
 
-    library = source.library if importlib.util.find_spec(source.library) is not None else "pandas"
+    library: Any = source.library if importlib.util.find_spec(source.library) is not None else "pandas"
     kinds = {"i": nw.Int64, "f": nw.Float64, "b": nw.Boolean}
     series = {}
     for name, values in columns.items():

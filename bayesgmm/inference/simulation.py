@@ -65,10 +65,12 @@ def simulate(
         from bayesgmm.results import read_result
         from bayesgmm.results.build import dataset
 
-    fitted = None if isinstance(model_or_fit, GaussianMixture) else read_result(model_or_fit, "model_or_fit")
-    table = None
-    if like is not None:
-        table = as_data(like) if fitted is None else rows_for(model_or_fit, fitted, like, "like")
+    table, fitted = None, None
+    if isinstance(model_or_fit, GaussianMixture):
+        table = None if like is None else as_data(like)
+    else:
+        fitted = read_result(model_or_fit, "model_or_fit")
+        table = None if like is None else rows_for(model_or_fit, fitted, like, "like")
     if n_obs is None:
         if table is None:
             raise InputError("n_obs", "got None", "Give the number of rows, or data to be imitated as `like`")

@@ -57,7 +57,12 @@ def ink() -> str:
 
 def component_name(component: Any) -> str:
     """A name given by the user as it is, a number with the word in front."""
-    return str(component) if isinstance(component, str) else f"component {component}"
+    return verbatim(component) if isinstance(component, str) else f"component {component}"
+
+
+def verbatim(name: Any) -> str:
+    """A user's name for matplotlib, which would read what stands between two dollars as a formula."""
+    return str(name).replace("$", r"\$")
 
 
 def component_label(fitted: FittedMixture, k: int) -> str:

@@ -26,6 +26,7 @@ from bayesgmm.plots._style import (
     look,
     panels_of,
     split_empty,
+    verbatim,
 )
 from bayesgmm.plots.density import plot_density
 from bayesgmm.results import FittedMixture, read_result
@@ -197,8 +198,8 @@ class _Panels:
                 ax.plot(*curve.T, color=style.color, linestyle=style.line, linewidth=1.6, zorder=3)
         ax.set_xlim(self.limits(i))
         ax.set_ylim(self.limits(j))
-        ax.set_xlabel(self.fitted.feature_names[i])
-        ax.set_ylabel(self.fitted.feature_names[j])
+        ax.set_xlabel(verbatim(self.fitted.feature_names[i]))
+        ax.set_ylabel(verbatim(self.fitted.feature_names[j]))
 
     def _points(self, ax: Axes, k: int, i: int, j: int) -> None:
         style = look(k)

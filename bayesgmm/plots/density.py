@@ -19,6 +19,7 @@ from bayesgmm.plots._style import (
     ink,
     look,
     split_empty,
+    verbatim,
 )
 from bayesgmm.results import Mixtures, read_result, stored_data
 
@@ -94,12 +95,14 @@ def plot_density(
         label = "total with the errors of measurement"
         ax.plot(grid, with_errors, color=ink(), linewidth=1.2, linestyle=(0, (4, 2)), zorder=3, label=label)
     ax.set_xlim(low, high)
-    ax.set_xlabel(fitted.feature_names[j])
+    ax.set_xlabel(verbatim(fitted.feature_names[j]))
     ax.set_ylabel("density")
     if as_flag("legend", legend):
         if len(fitted.feature_names) > 1:
-            title = f"{fitted.feature_names[j]}, feature {j} of 0 to {len(fitted.feature_names) - 1} (marginal density)"
-            ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
+            count = f"feature {j} of {len(fitted.feature_names)}, counted from 0"
+            ax.set_title(
+                f"{verbatim(fitted.feature_names[j])} ({count}): marginal density", fontsize="medium", loc="left"
+            )
         if about_empty is not None:
             ax.plot([], [], linestyle="none", label=about_empty)
         add_legend(ax)

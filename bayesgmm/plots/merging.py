@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm.numerics.merging import elbow_lines
-from bayesgmm.plots._style import GREY, figure_or_new, ink, look, panels_of
+from bayesgmm.plots._style import GREY, figure_or_new, ink, look, panels_of, verbatim
 from bayesgmm.results import check_table
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None
     tree, curve = figure.subplots(1, 2, width_ratios=(3 + 0.3 * max(K - 4, 0), 3))
     _draw_tree(tree, merged)
     _draw_curve(curve, merged)
-    figure.suptitle(_wrapped(str(merged.attrs["message"])), fontsize="medium", x=0.01, ha="left")
+    figure.suptitle(_wrapped(str(merged.attrs["message"])), fontsize="medium", x=0.01, ha="left", parse_math=False)
     return panels_of([tree, curve])
 
 
@@ -92,7 +92,7 @@ def _draw_tree(ax: Axes, merged: xr.Dataset) -> None:
         place[members], height[members] = middle, level
     if chosen > 1:
         ax.axhline(K - chosen + 0.5, color=ink(), linewidth=0.9, linestyle=":", zorder=0)
-    labels = [_short(str(name)) for name in merged[names.COMPONENT].to_numpy()[order].tolist()]
+    labels = [verbatim(_short(str(name))) for name in merged[names.COMPONENT].to_numpy()[order].tolist()]
     slant = K * max(map(len, labels)) > _MOST_UPRIGHT
     ax.set_xticks(np.arange(K), labels, rotation=35 if slant else 0, ha="right" if slant else "center")
     for text, k in zip(ax.get_xticklabels(), order, strict=True):

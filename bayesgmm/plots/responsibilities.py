@@ -11,7 +11,7 @@ from bayesgmm import _schema as names
 from bayesgmm._arguments import as_whole
 from bayesgmm.inference.prediction import interval_convention, predict
 from bayesgmm.inference.summaries import units_of
-from bayesgmm.plots._style import CERTAIN, GREY, add_caveat, axes_or_new, component_name, look
+from bayesgmm.plots._style import CERTAIN, GREY, add_caveat, axes_or_new, component_name, look, verbatim
 from bayesgmm.results import FittedMixture, read_result
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def _name_rows(ax: Axes, rows: NDArray[Any], position: Rows, uncertain: NDArray[
         return
     texts = [str(row) for row in rows[uncertain]]
     texts = [text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…" for text in texts]
+    texts = [verbatim(text) for text in texts]
     upper = ax.secondary_xaxis("top")
     upper.set_xticks(position[uncertain], texts, rotation=90, fontsize=6)
     upper.tick_params(length=2, pad=1)

@@ -163,14 +163,20 @@ def stored_data(fit: xr.DataTree) -> Data:
 
     noise = stored("noise_sd", "noise_covariance")
     scale = None if noise is None else noise.attrs.get(names.NOISE_SCALE)
-    arrays = {"counts": stored("counts"), "noise": noise, "bins": stored("bins"), "groups": stored("groups")}
-    arrays["known_labels"] = stored("known_labels")
+
+    def array(variable: xr.DataArray | None) -> NDArray[Any] | None:
+        return None if variable is None else variable.to_numpy()
+
     return Data(
         values=observed.to_numpy(),
         feature_names=tuple(str(name) for name in observed[names.FEATURE].to_numpy()),
         obs_names=observed[names.OBS].to_numpy(),
         noise_scale=None if scale is None else ScalePrior.from_json(scale),
-        **{name: None if value is None else value.to_numpy() for name, value in arrays.items()},
+        counts=array(stored("counts")),
+        noise=array(noise),
+        bins=array(stored("bins")),
+        groups=array(stored("groups")),
+        known_labels=array(stored("known_labels")),
     )
 
 

@@ -48,14 +48,14 @@ CASES = {
     "K > N": (7, ROWS[:5], (("n_components",), "got 7 for 5 rows", "Give at most 5")),
     "constant column": (2, with_column(3.0), (DATA, "'x1'", "constant", "Drop constant columns")),
     "constant column whose mean is rounded": (2, with_column(1e9 + 0.1), (DATA, "'x1'", "constant", "Drop")),
-    "identical rows": (2, np.full((20, 2), 0.1), (DATA, "'x0', 'x1'", "constant", "Drop")),
+    "identical rows": (2, np.full((20, 2), 0.1), (DATA, "'x0' and 'x1'", "constant", "Drop")),
     "duplicate rows": (2, np.repeat(ROWS, 3, axis=0), None),
     "three distinct rows": (
         2,
         np.repeat([[0.0, 0.0], [1.0, 3.0], [2.0, 1.0]], 10, axis=0),
         {"ml": ((), SINGULAR, "InverseWishart()")},
     ),
-    "collinear": (2, collinear(), (DATA, "'a', 'b', 'c'", "linearly dependent", "Drop one of the columns")),
+    "collinear": (2, collinear(), (DATA, "'a', 'b' and 'c'", "linearly dependent", "Drop one of the columns")),
     "inf": (2, with_column(np.append(np.inf, ROWS[1:, 1])), (DATA, "'x1'", "inf", "row 0", "Drop these rows")),
     "minus inf": (2, with_column(np.append(ROWS[1:, 1], -np.inf)), (DATA, "-inf", "row 59", "Drop these rows")),
     "nan": (2, with_column(np.append(np.nan, ROWS[1:, 1])), None),
@@ -314,10 +314,13 @@ def test_what_an_engine_cannot_do_names_both_parts_and_what_works(case):
 # ---- predict ----------------------------------------------------------------------------------------------------
 
 WRONG_ROWS = {
-    "too many columns": (np.ones((3, 3)), "has 3 columns", "['length', 'width']"),
-    "one axis": ([1.0, 2.0], "has 1 columns", "['length', 'width']"),
-    "a column more": (pd.DataFrame({"length": [1.0], "width": [2.0], "c": [3.0]}), "'c'", "['length', 'width']"),
-    "renamed": (pd.DataFrame({"length": [1.0], "depth": [2.0]}), "'depth'", "rename the columns"),
+    "too many columns": (np.ones((3, 3)), "has 3 columns", "'length' and 'width'"),
+    "one axis": ([1.0, 2.0], "has 1 column ", "'length' and 'width'"),
+    "renamed": (
+        pd.DataFrame({"length": [1.0], "depth": [2.0]}),
+        "'width'",
+        "It has columns 'length' and 'depth'; rename",
+    ),
     "inf": ([[np.inf, 1.0]], "inf", "Drop these rows"),
     "no rows": (np.empty((0, 2)), "0 rows", "at least one row"),
     "strings": ([["a", "b"]], "'a'", "leave the column out"),

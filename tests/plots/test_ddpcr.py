@@ -174,7 +174,7 @@ def test_errors(both):
     plate, result = both
     with pytest.raises(bg.InputError, match=r"Give what ddpcr\.quantify returned"):
         bg.plots.plot_well({}, plate, "A01")
-    with pytest.raises(bg.InputError, match=r"channel: got None\. The result has Ch1, Ch2"):
+    with pytest.raises(bg.InputError, match=r"channel: got None\. The result has Ch1 and Ch2"):
         bg.plots.plot_plate(result)
     with pytest.raises(bg.InputError, match="well: got 'B07'"):
         bg.plots.plot_well(result, plate, "B07", "Ch1")

@@ -139,7 +139,7 @@ def test_errors_name_argument_value_and_remedy(fits):
 def test_a_feature_is_given_by_name_or_number_and_the_picture_says_which(fits):
     by_name, by_number = (bg.plots.plot_density(fits["4 EM"], each) for each in ("petal_length", 2))
     assert by_name.get_xlabel() == by_number.get_xlabel() == "petal_length"
-    assert by_name.get_title(loc="left") == "petal_length, feature 2 of 0 to 3 (marginal density)"
+    assert by_name.get_title(loc="left") == "petal_length (feature 2 of 4, counted from 0): marginal density"
     np.testing.assert_array_equal(by_name.lines[0].get_ydata(), by_number.lines[0].get_ydata())
     assert bg.plots.plot_density(fits["4 EM"]).get_xlabel() == "sepal_length"
     assert bg.plots.plot_density(fits["1 EM"]).get_title(loc="left") == ""

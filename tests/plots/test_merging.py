@@ -72,7 +72,7 @@ def test_draws_into_a_figure(merged):
 
 
 def test_errors_name_argument_value_and_remedy(fits, merged):
-    with pytest.raises(bg.InputError, match=r"merged: got DataTree\. Give what merge_components"):
+    with pytest.raises(bg.InputError, match=r"merged: got FitTree\. Give what merge_components"):
         bg.plots.plot_merging(fits["2 VB"])
     with pytest.raises(bg.InputError, match="figure: got int"):
         bg.plots.plot_merging(merged, figure=1)
