@@ -265,6 +265,7 @@ def _quasi_newton(
     return best[0]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # an infinite gradient leaves an infinite gain
 def _gain_left(
     objective: Objective, coordinates: Coordinates, passes: int, tolerance: float
 ) -> tuple[float, Point | None]:

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# Smallest eigenvalue beside the largest that survives a product and a Cholesky factor.
+_LEAST = 1e-12
+_NOTHING = 1e-300
+
 
 @lru_cache(maxsize=64)
 def lower_mask(d: int) -> Array:
@@ -59,6 +63,15 @@ def inverse_from_cholesky(choleskys: Array) -> Array:
 def outer(choleskys: Array) -> Array:
     """L L'."""
     return choleskys @ np.swapaxes(choleskys, -1, -2)
+
+
+def cholesky_lifted(covariance: Array) -> Array:
+    """Cholesky factor (d, d); eigenvalues that rounding has left at 0 or below it are lifted just above."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        return np.linalg.cholesky((vectors * np.maximum(values, max(_LEAST * values[-1], _NOTHING))) @ vectors.T)
 
 
 def diagonal_matrices(diagonals: Array) -> Array:
