@@ -89,6 +89,7 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
     return climb
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # optimisers try anything, and what is infinite is left
 def finish(
     objective: Objective, climb: Climb, *, max_steps: int, tolerance: float, floor: float, supported: bool = True
 ) -> StartReport:
@@ -265,7 +266,6 @@ def _quasi_newton(
     return best[0]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # an infinite gradient leaves an infinite gain
 def _gain_left(
     objective: Objective, coordinates: Coordinates, passes: int, tolerance: float
 ) -> tuple[float, Point | None]:
