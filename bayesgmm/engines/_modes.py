@@ -120,7 +120,10 @@ def _r_hats(values: Array) -> Array:
     n = values.shape[1]
     between = n * values.mean(axis=1).var(axis=0, ddof=1)
     within = values.var(axis=1, ddof=1).mean(axis=0)
-    return np.sqrt((between / within + n - 1) / n)
+    # Chains that stand still, each somewhere else; nothing differs of quantities that stand still in the same place.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(between > 0, between / within, 1.0)
+    return np.sqrt((ratio + n - 1) / n)
 
 
 def most_r_hat(n_draws: int) -> float:

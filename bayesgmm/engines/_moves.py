@@ -12,9 +12,13 @@ import numpy as np
 
 from bayesgmm.engines.base import Array, Parameters
 from bayesgmm.model import FilledMixture
+from bayesgmm.numerics.linalg import cholesky_lifted
 
 # The halves of a split stand so many sds of the old component from its mean; their common mean and covariance
 # are those of the component.
+# What is added to a singular covariance, beside its trace and at least.
+_LIFTED = 1e-12
+_LEAST = 1e-300
 _HALF_DISTANCE = 0.7
 # Covariance of the narrow one of two halves with the same mean, relative to that of both.
 _NARROW = 0.3
@@ -77,7 +81,12 @@ def overlaps(at: Parameters) -> Array:
     """Bhattacharyya coefficients of all pairs of components."""
     sums = (at.covariances[:, None] + at.covariances[None]) / 2
     delta = at.means[:, None] - at.means[None]
-    solved = np.linalg.solve(sums, delta[..., None])[..., 0]
+    try:
+        solved = np.linalg.solve(sums, delta[..., None])[..., 0]
+    except np.linalg.LinAlgError:  # behind errors of measurement covariances may vanish
+        d = sums.shape[-1]
+        sums = sums + _LIFTED * np.trace(sums, axis1=-2, axis2=-1)[..., None, None] * np.eye(d) + _LEAST * np.eye(d)
+        solved = np.linalg.solve(sums, delta[..., None])[..., 0]
     log_dets = np.linalg.slogdet(at.covariances)[1]
     log_ratio = np.linalg.slogdet(sums)[1] - 0.5 * (log_dets[:, None] + log_dets[None])
     return np.exp(-(delta * solved).sum(axis=-1) / 8 - log_ratio / 2)
@@ -92,7 +101,7 @@ def merged(at: Parameters, counts: Array, i: int, j: int) -> Parameters:
     covariance = share * at.covariances[i] + (1 - share) * at.covariances[j]
     covariance += share * (1 - share) * np.outer(delta, delta)
     means[i] = share * means[i] + (1 - share) * means[j]
-    choleskys[i] = np.linalg.cholesky(covariance)
+    choleskys[i] = cholesky_lifted(covariance)
     log_weights[..., i] = np.logaddexp(log_weights[..., i], log_weights[..., j])
     return replace(at, log_weights=log_weights, means=means, choleskys=choleskys)
 
@@ -104,10 +113,11 @@ def _moved(at: Parameters, counts: Array, triple: tuple[int, int, int], rng: np.
     means, covariances, log_weights = at.means.copy(), at.covariances.copy(), at.log_weights.copy()
 
     direction = rng.standard_normal(means.shape[1])
-    L = np.linalg.cholesky(covariances[k])
+    L = cholesky_lifted(covariances[k])
     offset = _HALF_DISTANCE * L @ (direction / np.sqrt(direction @ direction))
     covariances[k] -= np.outer(offset, offset)
     covariances[j] = covariances[k]
     means[j], means[k] = means[k] - offset, means[k] + offset
     log_weights[..., [j, k]] = log_weights[..., [k]] - np.log(2.0)
-    return replace(at, log_weights=log_weights, means=means, choleskys=np.linalg.cholesky(covariances))
+    choleskys = np.stack([cholesky_lifted(each) for each in covariances])
+    return replace(at, log_weights=log_weights, means=means, choleskys=choleskys)

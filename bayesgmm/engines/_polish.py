@@ -93,6 +93,7 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
     return climb
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # optimisers try anything, and what is infinite is left
 def finish(
     objective: Objective,
     climb: Climb,

@@ -13,6 +13,7 @@ from bayesgmm.engines._within import within_covariance
 from bayesgmm.engines.base import Array, Noise, Problem, Units
 from bayesgmm.model import (
     Covariances,
+    FilledMixture,
     GaussianMixture,
     HierarchicalInverseWishart,
     InverseWishart,
@@ -22,6 +23,7 @@ from bayesgmm.model import (
     Tied,
     WarpedMeans,
 )
+from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
 from bayesgmm.numerics.rows import Rows, make_rows
 from bayesgmm.numerics.threads import n_processors
@@ -31,6 +33,8 @@ _COLLINEAR = 1e-12
 # EM for the moments of one Gaussian with missing entries, which only scale the defaults and the starts.
 _MOST_STEPS = 500
 _STEADY = 1e-10
+# Variances of priors, in units of the data, whose fourth powers are still numbers.
+_FAR = 1e60
 # Behind errors of measurement a rough scale will do, and EM may creep.
 _FEW_STEPS = 50
 _ROUGHLY = 1e-3
@@ -127,10 +131,12 @@ def build_problem(
     if typical is not None:
         noise = Noise(typical=typical / np.outer(scale, scale), units=rows.units(), prior=data.noise_scale)
     complete = rows.complete
+    in_standard_units = declared.rescaled(center, scale)
+    _check_units(declared, in_standard_units)
     problem = Problem(
         rows=rows,
         x=rows.filled(np.zeros(d), outer(yardstick)) if complete is None else complete.x,
-        model=declared.rescaled(center, scale),
+        model=in_standard_units,
         declared=declared,
         units=units,
         data_cholesky=yardstick,
@@ -178,6 +184,31 @@ def _needs_scale(model: GaussianMixture) -> bool:
     covariances = model.covariances
     prior = InverseWishart() if covariances is None else covariances.innermost  # type: ignore[union-attr]
     return getattr(prior, "scale", 0) is None or getattr(prior, "scale_mean", 0) is None
+
+
+def _check_units(declared: FilledMixture, standard: FilledMixture) -> None:
+    """Raise for numbers so far from the scale of the data that their powers would leave double precision."""
+    covariances, prior = declared.covariances, declared.covariances.innermost
+    own, inner = standard.covariances, standard.covariances.innermost
+    scale, standard_scale = getattr(prior, "scale", None), getattr(inner, "scale", None)
+    if isinstance(standard_scale, Spec):
+        standard_scale = np.square(standard_scale.typical())  # type: ignore[attr-defined]
+    variances = {
+        declared.means: np.square(
+            np.asarray(1.0 if (wide := getattr(standard.means, "sigma", None)) is None else wide)
+        ),
+        covariances: getattr(own, "values", 1.0),
+        scale if isinstance(scale, Spec) else prior: 1.0 if standard_scale is None else standard_scale,
+    }
+    for part, numbers in variances.items():
+        array = np.abs(np.asarray(numbers, dtype=float))
+        sizes = np.diagonal(array, axis1=-2, axis2=-1) if array.ndim > 1 and part is not declared.means else array
+        far = (sizes < 1.0 / _FAR) | (sizes > _FAR)
+        if far.any():
+            times = np.sqrt(sizes[far].flat[0])
+            raise InputError(
+                type(part).__name__, f"{part} is about {times:.0e} times as wide as the data", "Give it in their units"
+            )
 
 
 def _check_origin(model: GaussianMixture, names: tuple[str, ...], center: Array) -> None:

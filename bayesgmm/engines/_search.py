@@ -191,4 +191,7 @@ def _first_update(
     begin = Parameters(
         log_weights=np.full(shape, -np.log(K)), means=centers, choleskys=choleskys, log_noise=problem.typical_log_noise
     )
-    return maximise(problem.model, begin, statistics)
+    try:
+        return maximise(problem.model, begin, statistics)
+    except np.linalg.LinAlgError:  # prior and rows of scales so different that their sum has no factor
+        return begin

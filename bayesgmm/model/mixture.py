@@ -97,7 +97,7 @@ class GaussianMixture(Spec):
             listed = isinstance(names, Iterable) and not isinstance(names, str)
             names = tuple(names) if listed else (names,)
             for name in names:
-                fine = isinstance(name, str) or is_whole(name)
+                fine = isinstance(name, str) or (is_whole(name) and abs(name) < 10**18)
                 self._check("component_names", fine, f"got {as_written(name)}", "Give strings")
             names = tuple(map(str, names))
             self._check(

@@ -136,9 +136,14 @@ def cache_of(function: Callable[..., Any]) -> CheckedCache | NullCache:
         return NullCache()
 
 
-@cache
+_said: set[Path] = set()
+
+
 def say_once(folder: Path, reason: object) -> None:
-    """Warn that functions are compiled anew."""
+    """Warn that functions are compiled anew, once for each folder."""
+    if folder in _said:
+        return
+    _said.add(folder)
     warnings.warn(
         f"The folder of compiled functions {folder} cannot be used ({reason}), so that they are compiled again, which "
         "takes seconds. Free some space there, allow writing, or name another folder in NUMBA_CACHE_DIR.",

@@ -16,6 +16,9 @@ from bayesgmm.numerics.passes import Array, Mixtures, Statistics, one_by_one
 
 # Gauss-Legendre nodes within a bin, and how far its density is followed down, as a logarithm (twice that at its tail).
 _NODES, _SEEN = 60, 40.0
+_ROOT_TWO_OVER_PI = float(np.sqrt(2.0 / np.pi))
+# Width of a bin in sds, times the larger of 1 and its distance in sds, up to which the density in it is constant.
+_NARROW = 1e-5
 _HALF_LOG_TWO_PI = 0.5 * np.log(2.0 * np.pi)
 
 
@@ -171,20 +174,36 @@ class BinnedRows:
 
     def _moments(self, means: Array, variances: Array, noise_factor: float) -> tuple[Array, Array, Array, Array]:
         """Log probability of each bin, E[y - m], E[(y - m)^2] in it and the variance of y; all (K, n)."""
-        from scipy.special import log_ndtr
+        from scipy.special import erfcx, log_ndtr
 
         noise = np.zeros(self.index.size) if self.noise is None else noise_factor * self.noise
         T = variances[:, None] + noise
         sd = np.sqrt(T)
         a, b = (self.bounds[:, None, :] - means[:, None]) / sd
+        # Seen from below, so that the upper end is the one with the larger probability.
         flip = a > 0
-        low, high = log_ndtr(np.where(flip, -b, a)), log_ndtr(np.where(flip, -a, b))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_mass = high + np.log(-np.expm1(low - high))
-        # Density at an end over the probability between the ends; nothing at infinity.
-        at_a, at_b = (np.exp(-0.5 * np.square(end) - _HALF_LOG_TWO_PI - log_mass) for end in (a, b))
+        lower, upper = np.where(flip, -b, a), np.where(flip, -a, b)
+        low, high = log_ndtr(lower), log_ndtr(upper)
+
+        def hazard(end: Array) -> Array:
+            """Density at an end over the probability below it; nothing at infinity."""
+            return np.where(np.isfinite(end), _ROOT_TWO_OVER_PI / erfcx(-end / np.sqrt(2.0)), 0.0)
+
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            between = -np.expm1(low - high)
+            log_mass = high + np.log(between)
+            # Far out the density and the probability are 0 in double precision, and their ratio is not.
+            at_upper, at_lower = hazard(upper) / between, hazard(lower) * np.exp(low - high) / between
+            # Ends so near to each other have no digits left between them, and the density is constant.
+            width, middle = (self.bounds[1] - self.bounds[0]) / sd, 0.5 * (a + b)
+            narrow = np.isfinite(middle) & (width * np.maximum(np.abs(middle), 1.0) < _NARROW)
+            even = np.log(width) - 0.5 * np.square(middle) - _HALF_LOG_TWO_PI
+        at_a, at_b = np.where(flip, at_upper, at_lower), np.where(flip, at_lower, at_upper)
         a, b = (np.where(np.isfinite(end), end, 0.0) for end in (a, b))
-        return log_mass, sd * (at_a - at_b), T * (1.0 + a * at_a - b * at_b), T
+        with np.errstate(invalid="ignore", over="ignore"):
+            first = np.where(narrow, middle, at_a - at_b)
+            second = np.where(narrow, np.square(middle) + np.square(width) / 12.0, 1.0 + a * at_a - b * at_b)
+        return np.where(narrow, even, log_mass), sd * first, T * second, T
 
     def _powers(self, means: Array, T: Array) -> tuple[Array, Array]:
         """E[y], E[y^2] (2, K, n) of y = t - m in its bin, and their covariances (2, 2, K, n) there."""

@@ -13,6 +13,9 @@ Array = NDArray[np.float64]
 # What rounding in single precision may leave where variances are 1: between the halves of a symmetric matrix, and of
 # eigenvalues that are 0.
 _ROUNDING = 1e-6
+# Smallest eigenvalue beside the largest that survives a product and a Cholesky factor.
+_LEAST = 1e-12
+_NOTHING = 1e-300
 
 
 @lru_cache(maxsize=64)
@@ -64,6 +67,15 @@ def inverse_from_cholesky(choleskys: Array) -> Array:
 def outer(choleskys: Array) -> Array:
     """L L'."""
     return choleskys @ np.swapaxes(choleskys, -1, -2)
+
+
+def cholesky_lifted(covariance: Array) -> Array:
+    """Cholesky factor (d, d); eigenvalues that rounding has left at 0 or below it are lifted just above."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        return np.linalg.cholesky((vectors * np.maximum(values, max(_LEAST * values[-1], _NOTHING))) @ vectors.T)
 
 
 def diagonal_matrices(diagonals: Array) -> Array:

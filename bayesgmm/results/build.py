@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 # A component counts as occupied in a draw when at least half a row is expected in it.
+# Of correlations as they are stored.
+_LEAST_EIGENVALUE = 1e-13
 OCCUPIED = 0.5
 
 
@@ -245,6 +247,12 @@ def parameters(weights: Array, means: Array, covariances: Array) -> dict[str, Ar
     sds = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
     correlations = covariances / sds[..., :, None] / sds[..., None, :]
     d = sds.shape[-1]
+    # Behind errors of measurement a covariance may be singular but for rounding, and readers want its factor.
+    lift = np.maximum(_LEAST_EIGENVALUE - np.linalg.eigvalsh(correlations)[..., 0], 0.0)
+    if lift.any():
+        covariances = covariances + (lift[..., None] * np.square(sds))[..., None] * np.eye(d)
+        correlations = (correlations + lift[..., None, None] * np.eye(d)) / (1.0 + lift[..., None, None])
+        sds = sds * np.sqrt(1.0 + lift[..., None])
     correlations[..., np.arange(d), np.arange(d)] = 1.0  # exactly, so that constants can be told from draws
     return {
         "weights": weights,
