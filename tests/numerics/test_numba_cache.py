@@ -131,7 +131,7 @@ print(bg.fit(bg.GaussianMixture(2), x, engine=engine, random_seed=1, progressbar
 """
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_fits_with_a_full_disk_and_with_damaged_files(tmp_path):
     def run(**options):
         env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
