@@ -17,7 +17,7 @@ def test_equals_the_objective_up_to_its_constant(factory, K, d):
     of = problem(model, small_data(K, d, 40, rng))
     at = random_parameters(model, d, rng)
     if not model.proper:
-        with pytest.raises(bg.UnsupportedError, match="native"):
+        with pytest.raises(bg.UnsupportedError, match="compiled density"):
             NativeDensity(of, at)
         return
     density = NativeDensity(of, at)
