@@ -11,6 +11,7 @@ how many calls of each container and each argument came out right, and exits wit
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import warnings
 from collections import Counter
@@ -534,7 +535,8 @@ def outcome(case: Case) -> str:
             warnings.simplefilter("error")
             data = bg.as_data(**case.arguments)
     except bg.InputError as error:
-        if case.wrong:
+        blamed = re.match(r"\w+", error.argument)
+        if case.wrong and blamed and blamed[0] in {each.split(":")[0] for each in case.wrong}:
             return "refused rightly"
         return f"REFUSED {error}"
     except Exception as error:

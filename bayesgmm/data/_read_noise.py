@@ -143,17 +143,24 @@ def _from_three_dimensions(array: Any, beside: RowsBeside, feature_names: Sequen
 def _labelled_covariance(array: Any, feature_names: Sequence[str]) -> np.ndarray | None:
     """A matrix (d, d) of a DataFrame or DataArray whose labels say that both axes are those of features."""
     d = len(feature_names)
-    if np.shape(getattr(array, "values", None)) != (d, d):
+    if getattr(array, "shape", None) != (d, d):
         return None
+    # Numbers as names of features are those of rows as well.
+    telling = not _positions(feature_names)
     if hasattr(array, "dims"):
-        named = [name in array.indexes and _same(array.indexes[name], feature_names) for name in array.dims]
+        named = [telling and name in array.indexes and _same(array.indexes[name], feature_names) for name in array.dims]
         if not all(named) and not all(says_columns(name) for name in array.dims):
             return None
         for name in array.dims:
             array = _by_names(array, name, feature_names)
         return array.to_numpy()
-    index, columns = getattr(array, "index", None), getattr(array, "columns", None)
-    if not hasattr(index, "nlevels") or not (_same(index, feature_names) and _same(columns, feature_names)):
+    index: Any = getattr(array, "index", None)
+    columns: Any = getattr(array, "columns", None)
+    if (
+        not telling
+        or not hasattr(index, "nlevels")
+        or not (_same(index, feature_names) and _same(columns, feature_names))
+    ):
         return None
     rows, places = _ordered(index, feature_names, "labels"), _ordered(columns, feature_names, "columns")
     return array.to_numpy()[np.ix_(rows, places)]

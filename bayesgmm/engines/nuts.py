@@ -179,7 +179,7 @@ class NUTS(Engine):
         from bayesgmm.engines._pymc_model import open_model, sample_model
 
         if problem.rows.whole is None:
-            what = "missing values, counts, errors or bins"
+            what = "missing values, counts, errors, bins or known labels"
             raise UnsupportedError("NUTS(sampler='pymc')", what, "Use sampler='native' with parts that have one.")
         values = problem.units.center + problem.units.scale * problem.x.T
         features = tuple(f"feature {i}" for i in range(problem.n_features))

@@ -247,6 +247,9 @@ def test_covariances_are_aligned_by_the_labels_of_all_dimensions():
         np.testing.assert_array_equal(bg.as_data(values, noise=given).noise, np.repeat(sigma[:1], 4, axis=0))
     with pytest.raises(bg.InputError, match="noise"):
         bg.as_data(values, noise=noise.assign_coords(obs=list("pqrz")))
+    # Numbers of rows and columns are no names: these are standard deviations.
+    square = pd.DataFrame(rng.uniform(0.1, 1.0, size=(3, 3)))
+    np.testing.assert_array_equal(bg.as_data(square, noise=square).noise, square)
 
 
 def test_ends_of_bins_are_told_by_their_names():

@@ -574,9 +574,9 @@ def test_simulated_data_need_the_columns_of_the_model():
 @pytest.mark.parametrize("way", list(EVERY_WAY))
 def test_pymc_does_not_pass_over_how_rows_were_observed(way):
     data = EVERY_WAY[way]()
-    with pytest.raises(bg.UnsupportedError, match=r"errors or bins.*Sample natively"):
+    with pytest.raises(bg.UnsupportedError, match=r"errors, bins or known labels.*Sample natively"):
         bg.to_pymc(bg.GaussianMixture(2), data)
-    with pytest.raises(bg.UnsupportedError, match=r"sampler='pymc'.*errors or bins"):
+    with pytest.raises(bg.UnsupportedError, match=r"sampler='pymc'.*errors, bins or known labels"):
         bg.fit(bg.GaussianMixture(1), data, engine=bg.NUTS(sampler="pymc", n_init=1, n_polish=1), **QUIET)
 
 
