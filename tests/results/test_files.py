@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import fuzz_results
@@ -122,25 +123,28 @@ def test_behind_a_link_the_file_is_replaced_and_the_link_stays(vb_fit, em_fit, t
     assert bg.load(path).identical(em_fit)
 
 
-@pytest.fixture
-def small_files():
-    """A limit on the size of files, which ends a write as a full disk does."""
+@contextmanager
+def small_files(size):
+    """A limit on the size of files, which ends a write as a full disk does; no longer than the write lasts."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [0, 300, 5_000])
-def test_a_full_disk_is_an_error_and_costs_nothing(vb_fit, em_fit, tmp_path, small_files, form, size):
+def test_a_full_disk_is_an_error_and_costs_nothing(vb_fit, em_fit, tmp_path, form, size):
     path = tmp_path / f"fit{form}"
     bg.save(vb_fit, path)
-    small_files(size)
-    with pytest.raises(OSError, match="the result was not saved; what was there before is as it was") as caught:
+    kept = "the result was not saved; what was there before is as it was"
+    with pytest.raises(OSError, match=kept) as caught, small_files(size):
         bg.save(em_fit, path)
     assert caught.value.errno == errno.EFBIG
     assert caught.value.filename == str(path)
-    with pytest.raises(OSError, match=r"the result was not saved. Make room"):
+    with pytest.raises(OSError, match=r"the result was not saved\. Make room"), small_files(size):
         bg.save(em_fit, tmp_path / f"new{form}")
     assert os.listdir(tmp_path) == [path.name]
     assert bg.load(path).identical(vb_fit)
