@@ -191,7 +191,7 @@ def _table(
     if not isinstance(frame, nw.DataFrame):
         return _array(data, value, individual, error)
     hint = "Name the column of measurements (with individual=...), or the list of columns that hold repeats"
-    columns = as_texts("value", [value] if isinstance(value, str) else value, hint)
+    columns = () if value is None else as_texts("value", [value] if isinstance(value, str) else value, hint)
     if not columns:
         raise InputError("value", f"got {as_written(value)} for a dataframe", hint)
     if individual is not None:
@@ -250,10 +250,17 @@ def _array(data: Any, value: Any, individual: Any, error: Any) -> tuple[Array, N
 
 def _errors(error: Any) -> Array | float:
     """One standard error, or one for each row."""
-    if isinstance(error, (list, tuple, np.ndarray)) or hasattr(error, "__array__"):
-        if np.ndim(error):
-            return as_floats("error", error, n_axes=1, hint="Give one positive number for each row, or a single one")
-        error = np.asarray(error)[()]
+    if isinstance(error, (list, tuple, np.ndarray)) or type(error).__name__ == "Series":
+        try:
+            array = np.asarray(error)
+        except ValueError:  # rows of different lengths
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind not in "iuf" or array.ndim > 1:
+            hint = "Give one positive number for each row, or a single one"
+            raise InputError("error", f"got {as_written(error)}", hint)
+        if array.ndim:
+            return array.astype(float)  # NaN where there is no value
+        error = array[()]
     return as_number("error", error, above=0.0)
 
 
