@@ -84,7 +84,7 @@ def approach(objective: Objective, start: Start, *, em_steps: int, max_steps: in
         passes = min(max_steps - (objective.passes - before), _PASSES_PER_ROUND)
         if coordinates.size and passes > 0:
             moved = _quasi_newton(objective, coordinates, passes, floor, climb.trace, _LOOSE_TOLERANCE)
-            climb.point = moved if moved.value >= climb.point.value else climb.point
+            climb.point = moved if moved is not None and moved.value >= climb.point.value else climb.point
     except _Collapse as collapse:
         climb.collapsed, climb.point = True, collapse.point or climb.point
     except np.linalg.LinAlgError:
@@ -179,6 +179,8 @@ def _to_the_top(
         passes = min(left - _PASSES_FOR_CERTIFICATE, most)
         stop = objective.passes + passes
         moved = _quasi_newton(objective, coordinates, passes, floor, trace, _GRADIENT_TOLERANCE)
+        if moved is None:
+            return point, np.inf, Status.STALLED
         point = moved if moved.value >= point.value else point
         if not few or objective.passes < stop:
             coordinates = objective.coordinates(point.at, point.statistics.weight_counts)
@@ -233,7 +235,8 @@ def _quasi_newton(
     floor: float,
     trace: list[float],
     gradient_tolerance: float,
-) -> Point:
+) -> Point | None:
+    """The best point of one run of L-BFGS; None where the density cannot be computed even where it begins."""
     from scipy.optimize import minimize
 
     best: list[Point] = []
@@ -277,7 +280,7 @@ def _quasi_newton(
             callback=watch,
             options={"maxcor": _MEMORY, "ftol": 0.0, "gtol": gradient_tolerance, "maxfun": passes, "maxiter": passes},
         )
-    return best[0]
+    return best[0] if best else None
 
 
 def _gain_left(

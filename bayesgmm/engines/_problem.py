@@ -195,7 +195,9 @@ def _check_units(declared: FilledMixture, standard: FilledMixture) -> None:
         standard_scale = np.square(standard_scale.typical())  # type: ignore[attr-defined]
     variances = {
         declared.means: np.square(
-            np.asarray(1.0 if (wide := getattr(standard.means, "sigma", None)) is None else wide)
+            np.clip(
+                np.asarray(1.0 if (wide := getattr(standard.means, "sigma", None)) is None else wide), 1.0 / _FAR, _FAR
+            )
         ),
         covariances: getattr(own, "values", 1.0),
         scale if isinstance(scale, Spec) else prior: 1.0 if standard_scale is None else standard_scale,

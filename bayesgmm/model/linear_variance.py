@@ -122,7 +122,8 @@ class LinearVariance(Covariances):
         v = (counts * v + pooled) / (counts + 1.0)
         own = np.full(design.shape[1], 0.5 * pooled)
         for _ in range(_SCORING_STEPS):
-            weighted = (design * ((counts + 1.0) / np.square(design @ own))[:, None]).T
+            with np.errstate(over="ignore"):  # infinite variances weigh nothing
+                weighted = (design * ((counts + 1.0) / np.square(design @ own))[:, None]).T
             own = _positive_solution(weighted @ design, weighted @ v, _LEAST * pooled)
         return (design @ own)[:, None, None]
 

@@ -64,6 +64,7 @@ def inverse_from_cholesky(choleskys: Array) -> Array:
     return np.swapaxes(inverse, -1, -2) @ inverse
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of points that optimisers try; who reads it sees what is infinite
 def outer(choleskys: Array) -> Array:
     """L L'."""
     return choleskys @ np.swapaxes(choleskys, -1, -2)

@@ -192,7 +192,7 @@ def _table(
     if not isinstance(frame, nw.DataFrame):
         return _array(data, value, individual, error)
     hint = "Name the column of measurements (with individual=...), or the list of columns that hold repeats"
-    columns = as_texts("value", [value] if isinstance(value, str) else value, hint)
+    columns = () if value is None else as_texts("value", [value] if isinstance(value, str) else value, hint)
     if not columns:
         raise InputError("value", f"got {as_written(value)} for a dataframe", hint)
     if individual is not None:
