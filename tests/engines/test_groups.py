@@ -369,7 +369,7 @@ def test_roundtrip_and_predict(fits, data, tmp_path):
 
 def test_messages(fits, data):
     fit = fits["VB"]
-    with pytest.raises(bg.InputError, match=r"data: has no groups.*'a', 'b', 'c'"):
+    with pytest.raises(bg.InputError, match=r"data: has no groups.*'a', 'b' and 'c'"):
         bg.predict(fit, data.values)
     with pytest.raises(bg.InputError, match=r"not fitted: 'd' and 'x'.*'a', 'b' and 'c'"):
         bg.predict(fit, bg.as_data(data.values[:3], groups=["x", "a", "d"]))
