@@ -22,10 +22,11 @@ def named_columns(table: Any) -> tuple[list[str], Picker] | None:
     xarray = sys.modules.get("xarray")  # an object of xarray cannot exist before the package was imported
     if xarray is not None and isinstance(table, xarray.DataArray):
         return _of_dataarray(table)
-    if isinstance(table, Mapping) or (xarray is not None and isinstance(table, xarray.Dataset)):
-        keys = list(table.data_vars) if hasattr(table, "data_vars") else list(table)
-        if xarray is not None and isinstance(table, xarray.Dataset):
-            return [label_text(key) for key in keys], lambda chosen: table[[keys[j] for j in chosen]]
+    if xarray is not None and isinstance(table, xarray.Dataset):
+        keys = list(table.data_vars)
+        return [label_text(key) for key in keys], lambda chosen: table[[keys[j] for j in chosen]]
+    if isinstance(table, Mapping):
+        keys = list(table)
         return [label_text(key) for key in keys], lambda chosen: {keys[j]: table[keys[j]] for j in chosen}
     return _of_dataframe(table)
 

@@ -96,7 +96,7 @@ def _text(value: float, scale: float) -> str:
 
 
 def _remarks(frame: pd.DataFrame) -> list[str]:
-    lines = [f"component {k}: {note}" for k, note in frame["note"].items() if note]
+    lines = [f"component {k}: {note}" for k, note in zip(frame.index, frame["note"].tolist(), strict=True) if note]
     lines += [str(frame.attrs[name]) for name in (names.FEWER_GROUPS, names.CAVEAT) if name in frame.attrs]
     if "weight_lower" in frame.columns and "interval" in frame.attrs:
         lines.append(f"In brackets: {frame.attrs['interval']} intervals")

@@ -246,7 +246,7 @@ def test_the_histogram_counts_units():
 
 
 def test_a_column_without_entries_cannot_be_fitted():
-    with pytest.raises(bg.InputError, match="nothing was observed in 'x1'"):
+    with pytest.raises(bg.InputError, match="nothing was observed in column 'x1'"):
         bg.fit(bg.GaussianMixture(1), [[1.0, np.nan], [2.0, np.nan]], **QUIET)
 
 
