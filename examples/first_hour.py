@@ -132,8 +132,7 @@ pd.crosstab(joined["beach"], joined["label"])
 # The file holds the model, the fit and the rows, so that nothing else is needed on another day.
 
 # %%
-fit.to_netcdf(folder / "shells.nc")
-load = "xr.open_datatree(sys.argv[1])"
+bg.save(fit, folder / "shells.nc")
 
 # %% [markdown]
 # ## Another day, another process
@@ -145,13 +144,12 @@ new = field_trip(12, seed=2)
 new["finder"] = "M."
 new[["finder", "mass", "shell", "length", "beach", "width"]].to_csv(folder / "new_shells.csv", index=False)
 
-score = f"""
+score = """
 import sys
 import pandas as pd
-import xarray as xr
 import bayesgmm as bg
 
-fit = {load}
+fit = bg.load(sys.argv[1])
 new = pd.read_csv(sys.argv[2], index_col="shell")
 new.join(bg.assignments(fit, new)).to_csv(sys.argv[3])
 """

@@ -20,6 +20,7 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.results._replace import replace_file, replace_folder
 from bayesgmm.results.check import check_any
+from bayesgmm.results.fit_tree import as_fit_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -112,11 +113,13 @@ def load(path: str | os.PathLike[str]) -> Any:
     InputError
         If there is no such file, it is damaged, cut or not written by `save`, or of another schema version.
     """
+    import xarray as xr
+
     target = _target(path, exists=True)
     files = _whole_folder(target) if target.suffix == _ZARR else {"": _whole_file(target)}
     result = _read(files, "path")
     check_any(result, "path")
-    return result
+    return as_fit_tree(result) if isinstance(result, xr.DataTree) else result
 
 
 def _target(path: Any, *, exists: bool = False) -> Path:
