@@ -21,8 +21,9 @@ _SAMPLER = NUTS(draws=500, n_init=16, n_polish=3)
 # Processor seconds up to which sampling comes first; up to which Gibbs then goes on; and up to which NUTS comes where
 # Laplace's check fails.
 _AT_ONCE, _GOES_ON, _IF_NEED_BE = 10.0, 30.0, 60.0
-# Gibbs goes on to so many times its sweeps at most, as by itself.
-_MOST_TIMES = 16
+# Gibbs goes on to so many times its sweeps at most, as by itself. It comes first where it is so many times cheaper:
+# where groups overlap it mixes more slowly than NUTS.
+_MOST_TIMES, _TIMES_CHEAPER = 16, 4.0
 
 
 def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) -> tuple[Engine, str, Outcome]:
@@ -34,13 +35,16 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
         If no engine that takes the declaration finds a proper optimum.
     """
     engine, reason = choose_engine(problem)
-    if not isinstance(engine, Laplace):
+    if isinstance(engine, Gibbs):
         outcome = engine.run(problem, rng, progress)
         # Where nothing else takes the declaration it was no choice, and a way out there is none.
-        chosen = isinstance(engine, Gibbs) and problem.number is None and not problem.declared.only_by_gibbs()
+        chosen = problem.number is None and not problem.declared.only_by_gibbs()
         if not chosen or outcome.status in (Status.SAMPLED, Status.INTERRUPTED):
             return engine, reason, outcome
-        engine, reason = Laplace(), f"Gibbs did not mix in {outcome.notes['sweeps']} sweeps."
+        engine, reason = choose_engine(problem, with_gibbs=False)
+        reason = f"Gibbs did not mix in {outcome.notes['sweeps']} sweeps. {reason}"
+    if not isinstance(engine, Laplace):
+        return engine, reason, engine.run(problem, rng, progress)
     outcome, why = None, ""
     try:
         outcome = engine.run(problem, rng, progress)
@@ -62,8 +66,11 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
     return engine, f"{reason} {why}; {otherwise}.", outcome
 
 
-def choose_engine(problem: Problem) -> tuple[Engine, str]:
-    """The engine to begin with for a declaration and data, and the reason in a sentence or two."""
+def choose_engine(problem: Problem, *, with_gibbs: bool = True) -> tuple[Engine, str]:
+    """The engine to begin with for a declaration and data, and the reason in a sentence or two.
+
+    Without Gibbs it is the one to go on with where that has not mixed.
+    """
     model, n_features = problem.declared, problem.n_features
     parts = [f"n_components={problem.number}"] if problem.number is not None else []
     parts += model.only_by_gibbs()
@@ -77,10 +84,11 @@ def choose_engine(problem: Problem) -> tuple[Engine, str]:
     native = not why_not_native(problem)
     seconds = sampler.seconds(problem)
     took = f"about {seconds:.1g} s" if seconds < 10 else f"about {seconds:.0f} s"
+    gibbs = _quick_gibbs(problem) if with_gibbs else None
+    if gibbs is not None and gibbs.seconds(problem) < min(seconds / _TIMES_CHEAPER, _AT_ONCE):
+        return gibbs, f"NUTS would take {took} of a processor, Gibbs about {gibbs.seconds(problem):.1g} s."
     if problem.rows.exact and native and seconds <= _AT_ONCE:
         return sampler, f"Sampling the posterior takes {took} of a processor, so nothing has to be approximated."
-    if (gibbs := _quick_gibbs(problem)) is not None:
-        return gibbs, f"NUTS would take {took} of a processor, Gibbs about {gibbs.seconds(problem):.1g} s."
     if not problem.rows.exact:
         return Laplace(), "Values are missing, have errors or are in bins, where sampling takes long."
     return Laplace(), f"Sampling the posterior would take {took} of a processor."

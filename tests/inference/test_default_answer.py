@@ -203,7 +203,7 @@ def test_what_laplace_cannot_do_is_sampled_within_a_minute_and_doubted_beyond():
 
 
 def test_few_rows_of_many_features_are_sampled_by_gibbs():
-    x, labels = groups(3, 150, 14, 6.0, [0.4, 0.6])
+    x, labels = groups(3, 400, 14, 6.0, [0.4, 0.6])
     found, told = told_by(bg.GaussianMixture(2), x)
     assert not told
     assert found.attrs["engine"] == "Gibbs"
@@ -214,14 +214,11 @@ def test_few_rows_of_many_features_are_sampled_by_gibbs():
 def test_where_gibbs_does_not_mix_the_next_engine_follows(monkeypatch):
     few = bg.Gibbs(sweeps=40, burn_in=0, max_sweeps=40)
     monkeypatch.setattr("bayesgmm.inference.default_engine._quick_gibbs", lambda problem: few)
-    monkeypatch.setattr("bayesgmm.inference.default_engine._AT_ONCE", 0.0)
-    x, _ = groups(3, 150, 2, 1.5, [0.4, 0.6])
-    found, _ = told_by(bg.GaussianMixture(2), x)
-    assert found.attrs["engine"] in ("Laplace", "NUTS")
-    x, _ = groups(3, 150, 2, 8.0, [0.4, 0.6])
-    found, _ = told_by(bg.GaussianMixture(2), x)
-    assert found.attrs["engine"] == "Laplace"
-    assert "Gibbs did not mix in 40 sweeps" in found.attrs["engine_reason"]
+    monkeypatch.setattr("bayesgmm.inference.default_engine._TIMES_CHEAPER", 1e-9)
+    x, _ = groups(3, 300, 2, 1.5, [0.4, 0.3, 0.3])
+    found, _ = told_by(bg.GaussianMixture(3), x)
+    assert found.attrs["engine"] == "NUTS"
+    assert found.attrs["engine_reason"].startswith("Gibbs did not mix in 40 sweeps. Sampling the posterior takes")
 
 
 @pytest.mark.parametrize(("d", "engine"), [(1, None), (3, None), (3, bg.EM())])
@@ -468,5 +465,4 @@ def test_a_part_that_cannot_be_sampled_keeps_the_answer_of_laplace():
     found, told = told_by(bg.GaussianMixture(3, covariances=bg.LKJ(2, scale=ScaleOfOnesOwn(1.0))), iris)
     assert found.attrs["engine"] == "Laplace"
     assert found.attrs["pareto_k"] > 0.7
-    assert "to_pymc does not work with ScaleOfOnesOwn" in found.attrs["engine_reason"]
     assert bg.UncalibratedWarning in told
