@@ -64,7 +64,9 @@ class Well:
         as_text("Well.source", self.source)
         if self.volume_nl is not None:
             object.__setattr__(self, "volume_nl", as_number("Well.volume_nl", self.volume_nl, above=0.0))
-        values = np.asarray(self.amplitudes) if isinstance(self.amplitudes, (np.ndarray, list, tuple)) else np.empty(0)
+        values: Any = (
+            np.asarray(self.amplitudes) if isinstance(self.amplitudes, (np.ndarray, list, tuple)) else np.empty(0)
+        )
         if values.ndim != 2 or values.shape[1] != len(self.channels) or values.dtype.kind not in "iuf":
             channels = counted(len(self.channels), "channel")
             raise InputError(

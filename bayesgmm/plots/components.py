@@ -91,10 +91,9 @@ def plot_components(
         raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     d = len(chosen)
     if figure is None:
-        plt = pyplot()
-
         sizes = {1: (8.0, 4.0), 2: (8.0, 5.0)}
-        figure = plt.figure(figsize=sizes.get(d, (2.2 * d + 1.0, 2.1 * d + 0.4)), layout="constrained")
+        new: Figure = pyplot().figure(figsize=sizes.get(d, (2.2 * d + 1.0, 2.1 * d + 0.4)), layout="constrained")
+        figure = new
     if d == 1:
         plot_density(fit, fitted.feature_names[chosen[0]], ax=figure.add_subplot())
         return figure

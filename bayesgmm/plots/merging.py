@@ -54,9 +54,8 @@ def plot_merging(merged: xr.Dataset, *, figure: Figure | SubFigure | None = None
         raise InputError("figure", f"got {type(figure).__name__}", "Give a matplotlib Figure or SubFigure")
     K = merged.sizes[names.COMPONENT]
     if figure is None:
-        plt = pyplot()
-
-        figure = plt.figure(figsize=(7.5 + 0.35 * max(K - 4, 0), 4.4), layout="constrained")
+        new: Figure = pyplot().figure(figsize=(7.5 + 0.35 * max(K - 4, 0), 4.4), layout="constrained")
+        figure = new
     tree, curve = figure.subplots(1, 2, width_ratios=(3 + 0.3 * max(K - 4, 0), 3))
     _draw_tree(tree, merged)
     _draw_curve(curve, merged)
