@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -96,6 +96,7 @@ class GaussianMixture(Spec):
             names = self.component_names
             listed = isinstance(names, Iterable) and not isinstance(names, str)
             names = tuple(names) if listed else (names,)
+            name: Any
             for name in names:
                 fine = isinstance(name, str) or (is_whole(name) and abs(name) < 10**18)
                 self._check("component_names", fine, f"got {as_written(name)}", "Give strings")

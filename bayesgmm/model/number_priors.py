@@ -47,7 +47,7 @@ class NumberPrior(Spec):
     def describe(self) -> str:
         return f"{self.shift} + {self._name()}" if self.shift else self._name()
 
-    def __add__(self, other: object) -> Self:
+    def __add__(self, other: Any) -> Self:
         if not is_whole(other):
             return NotImplemented
         return self._replace(shift=self.shift + int(other))

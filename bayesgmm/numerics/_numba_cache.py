@@ -109,7 +109,7 @@ def cached_njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)
         if dispatcher is not function:  # which it is where numba is switched off
-            dispatcher._cache = cache_of(function)
+            setattr(dispatcher, "_cache", cache_of(function))  # noqa: B010  # no stub knows it
         return dispatcher
 
     return compiled
@@ -120,7 +120,7 @@ def cached_cfunc(signature: Any, **options: Any) -> Callable[[Callable[..., Any]
 
     def compiled(function: Callable[..., Any]) -> Any:
         made = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
-        made._cache = cache_of(function)
+        setattr(made, "_cache", cache_of(function))  # noqa: B010
         made.compile()
         return made
 

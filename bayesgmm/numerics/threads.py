@@ -35,7 +35,7 @@ def n_workers(wanted: int, n_jobs: int) -> int:
 
 def _confined_to() -> int:
     if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; it also knows PYTHON_CPU_COUNT
-        return os.process_cpu_count() or 1
+        return os.process_cpu_count() or 1  # type: ignore[attr-defined]
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
