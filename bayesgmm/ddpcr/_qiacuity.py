@@ -52,7 +52,9 @@ def read_channel(sheet: Sheet) -> list[Partitions]:
     n = found[place["rfu"]].size
     nothing = np.full(n, np.nan)
     sample = found[place["sample"]] if place["sample"] is not None else np.full(n, "", dtype=object)
-    number = whole(sheet, found[place["partition"]], place["partition"], _MOST_PARTITIONS, _PARTITIONS)
+    partition = place["partition"]
+    assert partition is not None
+    number = whole(sheet, found[partition], partition, _MOST_PARTITIONS, _PARTITIONS)
     called = np.full(n, -1) if positive is None else whole(sheet, found[positive], positive, 1, _CALLS)
     wells, order = _grouped(found[place["well"]], found[place["channel"]])
     n_lines = max(map(len, order), default=0)

@@ -146,7 +146,8 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
     by_group = None
     if problem.n_groups is not None:
         assert problem.rows.groups is not None
-        by_group = np.bincount(problem.rows.groups * K + labels, minlength=problem.n_groups * K).reshape(-1, K)
+        numbers = problem.rows.groups * K + labels
+        by_group = np.bincount(numbers, minlength=problem.n_groups * K).reshape(-1, K).astype(float)
     return _first_update(problem, counts, centers, scatter, by_group)
 
 

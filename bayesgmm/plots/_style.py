@@ -84,12 +84,11 @@ def split_empty(fit: xr.DataTree, fitted: FittedMixture) -> tuple[list[int], str
 def feature_index(fitted: FittedMixture, feature: Any, argument: str) -> int:
     """Column of a feature that is given by its name, or else by its number from 0; an error lists what there is."""
     known = fitted.feature_names
-    if isinstance(feature, str) or is_whole(feature):
-        # Columns of a table may be called 0, 1, ...: a name comes first.
-        if str(feature) in known:
-            return known.index(str(feature))
-        if is_whole(feature) and 0 <= feature < len(known):
-            return int(feature)
+    # Columns of a table may be called 0, 1, ...: a name comes first.
+    if (isinstance(feature, str) or is_whole(feature)) and str(feature) in known:
+        return known.index(str(feature))
+    if is_whole(feature) and 0 <= int(feature) < len(known):
+        return int(feature)
     hint = f"The fit has the features {listed(known)}; give a name, or a number from 0 to {len(known) - 1}"
     raise InputError(argument, f"got {as_written(feature)}", hint)
 

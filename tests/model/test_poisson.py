@@ -290,7 +290,7 @@ def test_json_and_printing(name):
     [
         (lambda: bg.PoissonWeights(0.5), "PoissonWeights.rate"),
         (lambda: bg.PoissonWeights(bg.Gamma([1.0, 2.0], 1.0)), "PoissonWeights.rate"),
-        (lambda: bg.PoissonWeights(tail="cut"), "PoissonWeights.tail: got 'cut'. Give 'lump' or 'truncate'"),
+        (lambda: bg.PoissonWeights(tail="cut"), "PoissonWeights.tail: got 'cut'. Give one of 'lump', 'truncate'"),
         (lambda: bg.PoissonWeights(exposures=[1.0, -1.0]), "PoissonWeights.exposures"),
         (lambda: bg.PoissonWeights(exposures=2.0), "PoissonWeights.exposures: got 2.0. Give one number for each group"),
         (lambda: bg.GaussianMixture(1, weights=bg.PoissonWeights()), "n_components: got 1.*at least 2"),
