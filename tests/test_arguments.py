@@ -80,6 +80,8 @@ def with_seed():
         "impute": lambda seed: bg.impute(fit, n_draws=2, random_seed=seed),
         "denoise": lambda seed: bg.denoise(fit, n_draws=2, random_seed=seed),
         "add_posterior_predictive": lambda seed: bg.add_posterior_predictive(fit, n_draws=2, random_seed=seed),
+        "add_prior": lambda seed: bg.add_prior(fit, n_draws=2, random_seed=seed),
+        "to_arviz": lambda seed: bg.to_arviz(fit, feature="waiting", random_seed=seed),
         "simulate": lambda seed: bg.simulate(fit, 3, random_seed=seed),
         "standard_errors": lambda seed: bg.standard_errors(em, n_bootstrap=2, random_seed=seed, **QUIET),
         "log_evidence": lambda seed: bg.log_evidence(

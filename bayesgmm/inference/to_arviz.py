@@ -23,7 +23,9 @@ _PAIR = "pair"
 _LEFT_OUT = ("covariances", "n_occupied")
 
 
-def to_arviz(fit: xr.DataTree, *, feature: str | None = None, random_seed: int | None = None) -> xr.DataTree:
+def to_arviz(
+    fit: xr.DataTree, *, feature: str | None = None, random_seed: int | np.random.Generator | None = None
+) -> xr.DataTree:
     """Write a fit in the form that all of ArviZ's checks can read, with everything that they ask for.
 
     `fit` itself is in ArviZ's schema: ``az.summary``, ``az.plot_trace`` and their like take it as it is. Some checks
@@ -37,7 +39,7 @@ def to_arviz(fit: xr.DataTree, *, feature: str | None = None, random_seed: int |
         With posterior draws, under proper priors.
     feature : str, optional
         The feature that predictive checks look at; may be left out where there is one.
-    random_seed : int, optional
+    random_seed : int or numpy.random.Generator, optional
         For the draws from the prior and the simulated data.
 
     Returns

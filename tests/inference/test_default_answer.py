@@ -215,6 +215,7 @@ def test_where_gibbs_does_not_mix_the_next_engine_follows(monkeypatch):
     few = bg.Gibbs(sweeps=40, burn_in=0, max_sweeps=40)
     monkeypatch.setattr("bayesgmm.inference.default_engine._quick_gibbs", lambda problem: few)
     monkeypatch.setattr("bayesgmm.inference.default_engine._TIMES_CHEAPER", 1e-9)
+    monkeypatch.setattr("bayesgmm.engines.gibbs.unmixed", lambda *values, **more: ["R-hat is too large"])
     x, _ = groups(3, 300, 2, 1.5, [0.4, 0.3, 0.3])
     found, _ = told_by(bg.GaussianMixture(3), x)
     assert found.attrs["engine"] == "NUTS"
