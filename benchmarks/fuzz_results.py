@@ -102,7 +102,7 @@ def _drawn(picture: Any) -> list[Any]:
     """What stands in a picture."""
     from matplotlib import pyplot as plt
 
-    figure = picture if hasattr(picture, "axes") and isinstance(picture.axes, list) else picture.figure
+    figure = (picture.flat[0] if isinstance(picture, np.ndarray) else picture).figure
     seen: list[Any] = []
     for ax in figure.axes:
         seen.append(ax.get_title(loc="left"))

@@ -129,20 +129,22 @@ class Plate:
 
         if not isinstance(self.wells, (list, tuple)) or not all(isinstance(well, Well) for well in self.wells):
             raise InputError("Plate.wells", f"got {as_written(self.wells)}", "Give a tuple of Well(...)")
-        for name, least in (("table", ("sample", "ntc")), ("reported", ())):
+        for name in ("table", "reported"):
             given = getattr(self, name)
-            if name == "reported" and given is None:
-                continue
-            if not isinstance(given, pd.DataFrame) or not set(least) <= set(given.columns):
-                hint = f"Give a pandas.DataFrame{' with the columns ' + ' and '.join(least) if least else ''}"
-                raise InputError(f"Plate.{name}", f"got {type(given).__name__}", hint)
+            if not isinstance(given, pd.DataFrame) and not (name == "reported" and given is None):
+                raise InputError(f"Plate.{name}", f"got {type(given).__name__}", "Give a pandas.DataFrame")
         object.__setattr__(self, "wells", tuple(self.wells))
         names = [well.name for well in self.wells]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise InputError("wells", f"{twice} is there twice", "Give every well once")
         if list(self.table.index) != names:
-            raise InputError("table", f"has the index {list(self.table.index)!r}", f"Its rows are the wells {names!r}")
+            index = listed(list(map(str, self.table.index)), 12)
+            raise InputError("Plate.table", f"has the index {index}", f"Its rows are the wells {listed(names, 12)}")
+        absent = [name for name in ("sample", "ntc") if names and name not in self.table.columns]
+        if absent:
+            hint = "Give the columns 'sample' and 'ntc', as read_plate does"
+            raise InputError("Plate.table", f"has no column {absent[0]!r}", hint)
 
     def __len__(self) -> int:
         return len(self.wells)

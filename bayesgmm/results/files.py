@@ -20,7 +20,6 @@ from bayesgmm import _schema as names
 from bayesgmm._errors import InputError
 from bayesgmm.results._replace import replace_file, replace_folder
 from bayesgmm.results.check import check_any
-from bayesgmm.results.fit_tree import as_fit_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,6 +113,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         If there is no such file, it is damaged, cut or not written by `save`, or of another schema version.
     """
     import xarray as xr
+
+    from bayesgmm.results.fit_tree import as_fit_tree
 
     target = _target(path, exists=True)
     files = _whole_folder(target) if target.suffix == _ZARR else {"": _whole_file(target)}

@@ -150,7 +150,14 @@ def test_every_container_gives_values_and_names(given, values, feature_names, ob
 
 @pytest.mark.parametrize(
     "given",
-    [AB.copy(), AB[:, 0].copy(), pd.DataFrame(AB.copy()), xr.DataArray(AB.copy()), np.asfortranarray(AB), masked(AB, False)],
+    [
+        AB.copy(),
+        AB[:, 0].copy(),
+        pd.DataFrame(AB.copy()),
+        xr.DataArray(AB.copy()),
+        np.asfortranarray(AB),
+        masked(AB, False),
+    ],
     ids=["array", "array 1-D", "DataFrame", "DataArray", "Fortran", "masked"],
 )
 def test_values_are_a_copy(given):

@@ -255,6 +255,7 @@ def test_the_oracle_differentiates_correctly():
     np.testing.assert_allclose(oracle.hessian(), np.array(slopes) / (2 * step), atol=1e-6)
 
 
+@pytest.mark.fit
 @ALL_SEEDS
 @ALL_PROBLEMS
 def test_the_best_is_the_listed_optimum_or_better(overlapping, seed):

@@ -70,6 +70,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("structure", ["full", "tied", "linked"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_hessian_of_rows_as_they_are_measured(kind, structure, monkeypatch):

@@ -176,6 +176,7 @@ def test_components_that_the_prior_tells_apart_keep_their_places(engine):
     assert point["means"].to_numpy()[1, 0] < 2.5
 
 
+@pytest.mark.fit
 @ENGINES
 def test_one_seed_gives_one_result(engine):
     rows = bg.datasets.load_faithful()

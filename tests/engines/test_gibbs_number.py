@@ -22,6 +22,7 @@ def probabilities(values, size):
     return np.bincount(np.ravel(values).astype(int), minlength=size + 1)[: size + 1] / np.size(values)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(("number", "weights"), PRIORS, ids=[str(number) for number, _ in PRIORS])
 def test_the_posterior_of_k_is_that_of_all_assignments(number, weights):
     most = 5
@@ -85,6 +86,7 @@ def five_groups(n=150):
     return CENTERS[truth] + rng.normal(size=(n, 2)), truth
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("number", "weights"),
     [(1 + bg.BetaNegativeBinomial(1, 4, 3), None), (10, bg.SparseDirichlet(bg.Gamma(10, 100)))],
@@ -143,6 +145,7 @@ def test_the_result_comes_back_from_its_file(tmp_path):
         np.testing.assert_allclose(bg.predict(fit, x)["log_density"], bg.predict(again, x)["log_density"])
 
 
+@pytest.mark.fit
 @pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 def test_it_is_the_default_where_nothing_else_will_do():
     x, _ = five_groups(60)

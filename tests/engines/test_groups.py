@@ -210,6 +210,7 @@ def test_one_group_is_no_group(way, engine):
             np.testing.assert_allclose(grouped["assignments"][name], value, atol=1e-7)
 
 
+@pytest.mark.fit
 def test_maximum_likelihood_equals_direct_optimisation():
     data = spoilt("missing", n=30, d=1, seed=3)
     fit = fitted(bg.GaussianMixture(2, weights=FLAT, means=FLAT, covariances=FLAT), data)
@@ -309,6 +310,7 @@ def test_search_with_part_of_the_rows(monkeypatch, data):
         np.testing.assert_allclose(a, b, atol=1e-3)
 
 
+@pytest.mark.fit
 def test_priors_by_group(data):
     values = np.array([[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]])
     known = fitted(bg.GaussianMixture(2, weights=bg.FixedWeights(values)), data)
@@ -336,6 +338,7 @@ def test_printed_model(fits):
     )
 
 
+@pytest.mark.fit
 def test_roundtrip_and_predict(fits, data, tmp_path):
     new = np.array([[1.2, 1.2], [1.2, 1.2], [0.0, 0.1]])
     for name, fit in fits.items():
@@ -464,6 +467,7 @@ def test_simulate(fits, data):
     assert again["point_estimate"]["weights"].shape == (3, 2)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("way", ["missing+sds", "missing+counts+covariances"])
 @pytest.mark.parametrize("engine", [EM, VB], ids=["EM", "VB"])
 def test_with_other_ways_of_observing(way, engine):
@@ -511,6 +515,7 @@ def test_bins_of_each_group(noise):
         assert set(simulated) <= centres[group]
 
 
+@pytest.mark.fit
 def test_chains_with_missing_values_and_an_unknown_factor():
     """The density for chains against that of the parameters themselves."""
     data = spoilt("missing+sds+factor", n=30)

@@ -331,6 +331,7 @@ def test_draws_agree_with_nuts():
         assert abs(normal.std() - sd) < 0.1 * sd + 4 * error_sd, name
 
 
+@pytest.mark.fit
 def test_far_from_a_normal():
     # Thirty rows a component, for 65 numbers each.
     x = np.random.default_rng(0).normal(size=(60, 10))

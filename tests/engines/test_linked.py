@@ -205,6 +205,7 @@ def log_simplex(theta):
     return logits - logsumexp(logits)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("K", [2, 3])
 @pytest.mark.parametrize("through_zero", [False, True])
 def test_spaced_means_of_synaptic_currents_by_scipy(K, through_zero):
@@ -288,6 +289,7 @@ def check_truth(draws, truth, mode):
 SHORT = bg.NUTS(draws=800, tune=200, chains=4, n_init=6)
 
 
+@pytest.mark.fit
 def test_nuts_with_a_constant_cv():
     y = cohorts(400)
     model = bg.GaussianMixture(3, covariances=bg.ConstantCV())
@@ -304,6 +306,7 @@ def test_nuts_with_a_constant_cv():
     check_truth(cvs[:, :1], 0.12, mode_sds[0] / modes[0])
 
 
+@pytest.mark.fit
 def test_nuts_with_spaced_means():
     rng = np.random.default_rng(4)
     y = np.array([2.0, 5.0, 8.0])[rng.choice(3, 300, p=[0.5, 0.3, 0.2])] + 0.6 * rng.normal(size=300)
@@ -316,6 +319,7 @@ def test_nuts_with_spaced_means():
     check_truth(means, [2.0, 5.0, 8.0], modes)
 
 
+@pytest.mark.fit
 def test_nuts_has_the_exact_posterior_of_one_quantum():
     # One component, known variance: the spacing is Normal, cut off at 0 where there is next to no mass.
     rng = np.random.default_rng(5)

@@ -130,6 +130,7 @@ def assert_same_density(declaration, K, d, seed):
     assert value == pytest.approx(native.value(at)[0] + volume, rel=1e-10, abs=1e-8)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("factory", [factory for _, factory in PROPER], ids=[name for name, _ in PROPER])
 def test_density_equals_the_native_one(factory):
     assert_same_density(factory(2, 3), 2, 3, seed=1)
@@ -156,6 +157,7 @@ def test_default_priors_are_those_filled_from_the_data():
     np.testing.assert_allclose(differences, differences[0], rtol=0, atol=1e-7)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     "name", ["sticks/conjugate/full-iw", "dirichlet-vector/normal-by-component/tied-full-lkj-gamma"]
 )
@@ -262,6 +264,7 @@ def test_rows_drawn_are_those_of_the_mixture():
         assert stats.kstest(rows @ direction, cdf).pvalue > 1e-3
 
 
+@pytest.mark.fit
 def test_sampling_an_extended_model():
     rng = np.random.default_rng(8)
     x = np.concatenate([rng.normal(-4.0, size=30), rng.normal(4.0, size=20)])

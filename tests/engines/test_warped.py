@@ -38,6 +38,7 @@ def setting(shape, rows, seed=1):
     return problem, Coordinates(problem.model, at, counts, problem.noise), at, rng
 
 
+@pytest.mark.fit
 @BOTH
 @ROWS
 @EVERY
@@ -238,6 +239,7 @@ def by_quadrature(x, errors):
     return logsumexp(value) + sum(np.log(axis[1] - axis[0]) for axis in axes)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("error", [0.0, 0.8])
 def test_evidence_equals_quadrature(error):
     rng = np.random.default_rng(9)

@@ -126,6 +126,7 @@ def assert_helpful(error, arguments, *fragments):
         assert text.endswith(error.remedy)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES)
 def test_fit_works_or_says_what_to_do(case, way):

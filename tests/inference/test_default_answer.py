@@ -59,6 +59,7 @@ def weights_held(seeds, n, d, apart, shares, *, or_doubted=False):
 # Of 4 intervals with probability .95 fewer than 3 hold in 1.4 % of the cases, of 20 fewer than 17 in 1.6 %.
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(("n", "d", "apart", "share"), [(100, 1, 3.0, 0.6), (100, 1, 4.0, 0.2), (60, 3, 4.0, 0.5)])
 def test_intervals_of_weights_hold(n, d, apart, share):
     assert weights_held(range(4), n, d, apart, [1 - share, share]) >= 3

@@ -426,6 +426,7 @@ def test_average_stops_where_copies_add_nothing():
     assert np.abs(found.log_density - exact).mean() < 1e-3
 
 
+@pytest.mark.fit
 def test_average_that_cannot_be_complete_says_so():
     q = Blobs(0.01 * np.arange(9), 1.0)
     found = over_labels(q, q.draw(np.random.default_rng(5), 20_000), ["a"] * 9)

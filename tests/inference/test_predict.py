@@ -331,6 +331,7 @@ def test_arviz_plots_take_a_result_unchanged(name, overlapping_fit):
     assert plt.get_fignums()
 
 
+@pytest.mark.fit
 @pytest.mark.usefixtures("no_figures_left")
 @pytest.mark.parametrize("name", PLOTS_WITHOUT_CONSTANTS)
 def test_arviz_plots_of_weights_and_means(name, overlapping_fit):

@@ -99,7 +99,9 @@ class TestFile:
         same(self.open(written, name, kind, "occupied"), bg.occupied_components(result))
         same(self.open(written, name, kind, "simulated"), bg.simulate(result, 4, random_seed=3))
         table = pd.read_json(f"{written[1][name][kind]}.summary.json", orient="table", precise_float=True)
-        pd.testing.assert_frame_equal(table, bg.summary(result), check_index_type=False, check_dtype=False, rtol=1e-12)
+        pd.testing.assert_frame_equal(
+            table, pd.DataFrame(bg.summary(result)), check_index_type=False, check_dtype=False, rtol=1e-12
+        )
 
     def test_holds_everything(self, written, name, kind):
         options = {"consolidated": False} if kind == "plain.zarr" else {}

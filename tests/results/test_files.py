@@ -65,6 +65,7 @@ def test_another_process_gets_the_same(vb_fit, tmp_path, form):
     assert bg.load(paths[3])["relabelling"].identical(bg.relabel(vb_fit)["relabelling"])
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 def test_every_kind_of_fit_comes_back_as_it_was(other_fits, vb_fit, tmp_path, form):
@@ -81,6 +82,7 @@ def test_every_kind_of_fit_comes_back_as_it_was(other_fits, vb_fit, tmp_path, fo
             assert bg.summary(opened).equals(bg.summary(result)), name
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("form", FORMS)
 def test_tables_come_back_as_they_were(vb_fit, tmp_path, form):
     plate, result = quantified()
@@ -134,6 +136,7 @@ def small_files(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [0, 300, 5_000])
 def test_a_full_disk_is_an_error_and_costs_nothing(vb_fit, em_fit, tmp_path, form, size):

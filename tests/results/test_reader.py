@@ -39,7 +39,7 @@ def functions():
                 continue
             parameters = inspect.signature(function).parameters
             needed = [key for key, each in parameters.items() if each.default is inspect.Parameter.empty]
-            for argument in parameters.keys() & TAKE_A_FIT:
+            for argument in sorted(parameters.keys() & TAKE_A_FIT):  # processes of the tests want one order
                 if function.__module__.startswith("bayesgmm.ddpcr") and argument == "result":
                     continue  # that of quantify, a table
                 yield pytest.param(function, argument, needed, id=f"{name}({argument})")
@@ -236,6 +236,7 @@ def test_no_more_draws_than_were_written(vb_fit):
         bg.summary(vb_fit.isel(draw=np.append(np.arange(250), 0)))
 
 
+@pytest.mark.fit
 def test_tables_may_be_selected_and_sorted_and_not_changed():
     rows = two_groups()
     table = bg.compare_components(
@@ -275,6 +276,7 @@ def test_checksums_do_not_depend_on_the_form_of_a_file():
     assert attribute_checksum(float("nan")) == attribute_checksum(np.float64("nan"))
 
 
+@pytest.mark.fit
 def test_the_reader_costs_little():
     """Less than a twentieth of a prediction of many rows, and some milliseconds at most for a small result."""
     from time import perf_counter

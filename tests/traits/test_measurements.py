@@ -186,7 +186,7 @@ LONG_FRAME, ONE_FRAME = pd.DataFrame(LONG), pd.DataFrame(ONE)
         (lambda: READ(X, individual="who"), "individual: got 'who' for data without named columns"),
         (lambda: READ(LONG_FRAME), "value: got None for a dataframe"),
         (lambda: READ(LONG_FRAME, value=[]), r"value: got \[\] for a dataframe"),
-        (lambda: READ(LONG_FRAME, value="bill", individual="who"), "has no column 'bill'.*'beak', 'who'"),
+        (lambda: READ(LONG_FRAME, value="bill", individual="who"), "has no column 'bill'.*'beak' and 'who'"),
         (lambda: READ(LONG_FRAME, value="beak", individual="bird"), "has no column 'bird'"),
         (lambda: READ(ONE_FRAME, value="beak", error="sd"), "has no column 'sd'"),
         (lambda: READ(LONG_FRAME, value="beak"), "measured once"),
