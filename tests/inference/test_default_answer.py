@@ -186,18 +186,20 @@ def test_rows_with_errors_are_fitted_by_laplace_and_its_check_is_told():
     assert "its intervals hold (Pareto k" in found.attrs["engine_reason"]
 
 
-@pytest.mark.study
-def test_what_laplace_cannot_do_is_sampled_within_a_minute_and_doubted_beyond():
-    x = np.random.default_rng(0).normal(size=(100, 16))
-    x[:50, 0] += 8.0
-    found, told = told_by(bg.GaussianMixture(2, covariances=bg.LKJ()), x)
+@pytest.mark.fit
+def test_what_laplace_cannot_do_is_sampled_within_a_minute_and_doubted_beyond(monkeypatch):
+    limits = "bayesgmm.inference.default_engine."
+    monkeypatch.setattr(limits + "_AT_ONCE", 0.0)
+    x = np.random.default_rng(0).normal(size=(60, 8))
+    x[:30, 0] += 8.0
+    model = bg.GaussianMixture(2, covariances=bg.LKJ())
+    found, told = told_by(model, x)
     assert found.attrs["engine"] == "NUTS"
     assert "may not hold (Pareto k" in found.attrs["engine_reason"]
     assert "so the posterior was sampled" in found.attrs["engine_reason"]
     assert bg.UncalibratedWarning not in told
-    x = np.random.default_rng(0).normal(size=(60, 26))
-    x[:30] += 1.5
-    found, told = told_by(bg.GaussianMixture(2, covariances=bg.LKJ()), x)
+    monkeypatch.setattr(limits + "_IF_NEED_BE", 0.0)
+    found, told = told_by(model, x)
     assert found.attrs["engine"] == "Laplace"
     assert "NUTS would take about" in found.attrs["engine_reason"]
     assert bg.UncalibratedWarning in told
