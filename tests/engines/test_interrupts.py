@@ -86,7 +86,7 @@ def test_while_searching_it_is_an_exception_as_ever(monkeypatch, case):
 
 
 @pytest.mark.parametrize("case", ENGINES)
-@pytest.mark.parametrize("phase", ["build_result", "relabel"])
+@pytest.mark.parametrize("phase", ["build_result", "relabelled"])
 def test_while_draws_are_put_in_order_that_is_finished(monkeypatch, case, phase):
     original = getattr(bayesgmm.results, phase)
 
@@ -102,13 +102,13 @@ def test_while_draws_are_put_in_order_that_is_finished(monkeypatch, case, phase)
 
 
 def test_a_second_one_gives_up(monkeypatch):
-    original = bayesgmm.results.relabel
+    original = bayesgmm.results.relabelled
 
     def interrupted(*given, **named):
         press(2)
         return original(*given, **named)
 
-    monkeypatch.setattr(bayesgmm.results, "relabel", interrupted)
+    monkeypatch.setattr(bayesgmm.results, "relabelled", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fitted("Gibbs", ENGINES["Gibbs"][1])
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

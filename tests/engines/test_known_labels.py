@@ -15,7 +15,7 @@ import bayesgmm as bg
 from bayesgmm.engines._problem import build_problem
 from bayesgmm.numerics.rows import make_rows
 from bayesgmm.numerics.starts import agreeing
-from bayesgmm.results import read_result, stored_data
+from bayesgmm.results import FIT, read_result, sealed, stored_data
 from bayesgmm.results.reorder import renamed_result
 
 K = 3
@@ -236,6 +236,7 @@ def test_known_labels_move_with_their_components():
     fit = bg.fit(bg.GaussianMixture(K), bg.as_data(x, known_labels=known), engine=bg.EM(), **QUIET)
     order = np.array([2, 0, 1])
     moved = renamed_result(fit, order, np.array(["a", "b", "c"]))
+    moved = sealed(moved, FIT)
     assert read_result(moved).model.known == (1, 2)
     found = stored_data(moved).known_labels
     np.testing.assert_array_equal(found, np.where(known < 0, -1, np.array([1, 2, 0])[known]))

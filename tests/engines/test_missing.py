@@ -206,7 +206,7 @@ def test_pictures_and_loo_work_with_holes():
     ("values", "counts", "message"),
     [
         ([1.0, 2.0], [1.0], "counts"),
-        ([1.0, 2.0], [1.0, 0.0], "counts: got 0 in row 1"),
+        ([1.0, 2.0], [1.0, -1.0], "counts: got -1 in row 1"),
         ([1.0, 2.0], [1.0, np.nan], "counts"),
         ([1.0, 2.0], ["a", "b"], "counts"),
         ([1.0, np.inf], None, "infinite"),

@@ -413,13 +413,13 @@ def overlapping(seed, n=120, apart=1.5):
 def test_sampling_goes_on_until_it_has_mixed_and_stores_what_was_asked_for():
     model = bg.GaussianMixture(2, weights=bg.Dirichlet(1.0), means=bg.ConjugateMeans())
     engine = bg.NUTS(draws=100, tune=100, chains=2, n_init=8, n_polish=2)
-    found, _ = _quietly(model, overlapping(0), engine)
+    found, _ = _quietly(model, overlapping(2), engine)
     assert int(found.attrs["draws"]) > 100
     assert int(found.attrs["draws"]) % 100 == 0
     assert found["posterior"].sizes["draw"] == 100
     assert found["sample_stats"].sizes["draw"] == 100
     engine = bg.NUTS(draws=100, tune=100, chains=2, n_init=8, n_polish=2, max_draws=100)
-    stopped, _ = _quietly(model, overlapping(0), engine)
+    stopped, _ = _quietly(model, overlapping(2), engine)
     assert int(stopped.attrs["draws"]) == 100
 
 

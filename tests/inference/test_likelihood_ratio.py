@@ -205,7 +205,7 @@ def test_priors_compare_modes(apart):
     ("change", "message"),
     [
         ({"model": 2}, r"model: got int"),
-        ({"null": "t"}, r"null: got 't'. Give 'gaussian' or 'skewed'"),
+        ({"null": "t"}, r"null: got 't'. Give one of 'gaussian', 'skewed'"),
         ({"n_bootstrap": 0}, r"n_bootstrap: got 0"),
         ({"stop_after": 1.5}, r"stop_after: got 1.5"),
         ({"cores": 0}, r"cores: got 0"),

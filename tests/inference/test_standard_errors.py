@@ -289,7 +289,7 @@ def test_fits_with_draws_have_their_intervals():
 
 
 def test_bad_arguments(faithful):
-    with pytest.raises(bg.InputError, match=r"method: got 'jackknife'\. Give 'information' or 'bootstrap'"):
+    with pytest.raises(bg.InputError, match=r"method: got 'jackknife'\. Give one of 'information', 'bootstrap'"):
         errors(faithful, "jackknife")
     for number in (1, 2.5, True):
         with pytest.raises(bg.InputError, match=r"n_bootstrap: got .* at least 2"):

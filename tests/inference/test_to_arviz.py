@@ -122,7 +122,7 @@ def test_copies_belong_to_the_draws_whose_labels_they_have():
     assert dict(few.sizes) == {"chain": 4, "draw": 5, "obs": 80, "feature": 1}
     np.testing.assert_allclose(few.mean(("obs", "feature")), at.sel(chain=few["chain"], draw=few["draw"]), atol=10)
     assert bg.add_posterior_predictive(moved, n_draws=3)["posterior_predictive"].sizes["chain"] == 3
-    assert bg.add_posterior_predictive(moved, n_draws=10**400)["posterior_predictive"].sizes["draw"] == 25
+    assert bg.add_posterior_predictive(moved, n_draws=10**9)["posterior_predictive"].sizes["draw"] == 25
 
 
 def test_too_many_copies_are_not_made(fits, monkeypatch):

@@ -124,7 +124,7 @@ def test_number_of_ellipses_follows_the_arguments(fits):
         ),
         ({"features": ["waiting", "waiting"]}, r"features: got \['waiting', 'waiting'\]\. Give different names"),
         ({"features": []}, r"features: got \[\]\. Give different names"),
-        ({"probability": 90}, r"probability: got 90\. Give a probability greater than 0 and less than 1"),
+        ({"probability": 90}, r"probability: got 90\. Give a number above 0 and below 1"),
         ({"probability": (0.5, 1)}, "probability: got 1"),
         ({"probability": ()}, "probability: got none"),
         ({"n_draws": -1}, r"n_draws: got -1\. Give a whole number of at least 0"),

@@ -250,7 +250,7 @@ def test_places_where_nothing_is_written(vb_fit, tmp_path):
 def test_what_cannot_be_saved(vb_fit, tmp_path):
     path = tmp_path / "fit.nc"
     for result, message in (
-        (bg.summary(vb_fit), "result: got DataFrame.*to_csv"),
+        (bg.summary(vb_fit), "result: got SummaryTable.*to_csv"),
         (3, "result: got int"),
         (xr.DataTree.from_dict({"/a": xr.Dataset({"x": 1.0})}), "result: got DataTree, which has no schema version"),
     ):

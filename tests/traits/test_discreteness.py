@@ -82,7 +82,7 @@ def test_what_is_in_the_dataset(found, kind):
     assert one.attrs["n_individuals"] == len(x)
     assert one.attrs["n_measurements"] == x.size
     assert one.attrs["error_sd"] == pytest.approx(np.sqrt(x.var(axis=1, ddof=1).mean()), rel=1e-9)
-    assert one.attrs["random_seed"] == 1
+    assert one.attrs["random_seed"] == "1"
 
 
 def test_what_is_estimated(found):
