@@ -18,6 +18,7 @@ def blocks(name: str) -> list[str]:
     )
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("name", ["README.md", "docs/extending.md"])
 def test_code_blocks_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -64,6 +64,7 @@ def test_well_counts_are_read_off_weighted_draws():
     assert found.negative == pytest.approx(3600, rel=0.04)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("tau", [0.0, 0.06])
 def test_tau_and_concentrations_are_covered(tau):
     rng = np.random.default_rng(1)

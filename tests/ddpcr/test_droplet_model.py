@@ -153,6 +153,7 @@ def test_shape_is_learned_from_droplets() -> None:
     assert skewed(0.8).skewness == pytest.approx(0.8, abs=0.1)
 
 
+@pytest.mark.fit
 def test_few_molecules_in_controls_are_not_learned_as_negatives() -> None:
     rng = np.random.default_rng(5)
     z = np.concatenate([rng.standard_normal(30_000), rng.normal(7.0, 0.5, 40)])

@@ -11,6 +11,7 @@ from tests.ddpcr.test_real_plates import albumin
 OPTIONS = {"droplet_volume_nl": 0.85, "cores": 1, "progressbar": False, "amplitudes": "graded"}
 
 
+@pytest.mark.fit
 def test_a_line_is_earned_and_narrows_the_interval():
     rates = {"a": 1.0, "b": 3.0}
     n = 8000
@@ -38,6 +39,7 @@ def test_a_line_is_earned_and_narrows_the_interval():
         assert np.abs(np.cumsum(share - np.histogram(x, edges)[0] / n)).max() < 1.6 / np.sqrt(n)
 
 
+@pytest.mark.fit
 def test_positives_that_are_alike_do_not_earn_it():
     plate = ddpcr.simulate_plate(samples=2.0, n_wells=1, n_ntc=1, n_droplets=6000, separation=6.0, random_seed=1)
     found = ddpcr.quantify(plate, **OPTIONS)
@@ -48,6 +50,7 @@ def test_positives_that_are_alike_do_not_earn_it():
     assert float(one["copies_per_droplet_lower"]) < 2.0 < float(one["copies_per_droplet_upper"])
 
 
+@pytest.mark.fit
 def test_skewed_positives_of_real_droplets_are_not_taken_for_grades():
     plate, truth, _ = albumin()
     names = [well.name for well in plate]

@@ -278,6 +278,7 @@ def test_a_saturated_partner_is_flagged():
     assert flags_of_partners(fits, "Ch2", 0) == []
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(("seed", "why"), [(9, "positive in each of them alone"), (6, "more than half of the other's")])
 def test_negatives_that_lean_are_no_second_target(seed, why):
     """One dye that both channels see, as EvaGreen: nothing shows whether that is cross-talk or linkage."""

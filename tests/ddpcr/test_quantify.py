@@ -92,6 +92,7 @@ def test_every_number_has_a_unit_and_nothing_is_infinite(result):
     assert result.attrs["droplet_volume"] == "stated by the user"
 
 
+@pytest.mark.fit
 def test_the_same_seed_gives_the_same_numbers(plate):
     some = plate.select(wells=["A01", "D01", "G01"])
     first, second = ddpcr.quantify(some, **OPTIONS), ddpcr.quantify(some, **OPTIONS)
@@ -125,6 +126,7 @@ def with_amplitudes(plate: ddpcr.Plate, changes: dict[str, np.ndarray]) -> ddpcr
     return replace(plate, wells=wells)
 
 
+@pytest.mark.fit
 def test_wells_that_cannot_be_measured_are_flagged(plate):
     rng = np.random.default_rng(2)
     names = [well.name for well in plate if not plate.table.loc[well.name, "ntc"]]
@@ -193,6 +195,7 @@ def test_a_channel_that_was_not_used_is_named(plate):
         ddpcr.quantify(flat, **OPTIONS)
 
 
+@pytest.mark.fit
 def test_without_controls_it_says_so(plate):
     some = plate.select(wells=[well.name for well in plate if not plate.table.loc[well.name, "ntc"]])
     found = ddpcr.quantify(some, **OPTIONS)
@@ -209,6 +212,7 @@ def test_clusters_too_close_are_not_identified():
     assert all("not identified" in text for text in flags)
 
 
+@pytest.mark.fit
 def test_two_channels_give_ratios_and_linkage():
     two = ddpcr.simulate_plate(
         samples={"a": (0.4, 0.2)}, n_wells=2, n_ntc=1, n_droplets=12_000, separation=5.0, linked=0.4, random_seed=4

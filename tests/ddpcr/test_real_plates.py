@@ -23,6 +23,7 @@ def albumin(sd: float = 0.0, seed: int = 0) -> tuple[ddpcr.Plate, np.ndarray, np
     return plate, truth, levels
 
 
+@pytest.mark.fit
 def test_far_apart_it_counts_as_a_threshold_does():
     plate, truth, levels = albumin()
     found = ddpcr.quantify(plate, **OPTIONS).isel(channel=0)
@@ -39,6 +40,7 @@ def test_far_apart_it_counts_as_a_threshold_does():
     assert np.all(upper[controls] < 1e-3)
 
 
+@pytest.mark.fit
 def test_noise_that_makes_clusters_overlap():
     plate, truth, levels = albumin(sd=3300.0)
     found = ddpcr.quantify(plate, **OPTIONS).isel(channel=0)
@@ -55,6 +57,7 @@ def braf() -> ddpcr.Plate:
     return ddpcr.read_plate(FOLDER / "ddpcr_braf_evagreen", ntc="F07-F10")
 
 
+@pytest.mark.fit
 def test_one_dye_in_the_wrong_channel(braf):
     truth = np.array([-np.log(np.mean(well.channel("Ch1") < 6800)) for well in braf])
     found = ddpcr.quantify(braf, channels=["Ch2"], **OPTIONS).isel(channel=0)
@@ -70,6 +73,7 @@ def test_one_dye_in_the_wrong_channel(braf):
     assert all(covered[i] or flags[i] for i in np.flatnonzero(names < "D07"))
 
 
+@pytest.mark.fit
 def test_controls_that_no_template_was_learned_from(braf):
     for left_out in ("F07", "F10"):
         others = [name for name in ("F07", "F08", "F09", "F10") if name != left_out]

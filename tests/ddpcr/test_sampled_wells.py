@@ -19,6 +19,7 @@ def plate() -> ddpcr.Plate:
     return ddpcr.simulate_plate(samples=0.3, n_wells=1, n_ntc=1, n_droplets=4_000, separation=5.0, random_seed=1)
 
 
+@pytest.mark.fit
 def test_nuts_agrees_with_the_fast_answer(plate, tmp_path):
     """Where clusters overlap, by another sampler in other coordinates."""
     engine = bg.NUTS(draws=250, tune=200, chains=2, n_init=4, n_polish=1)

@@ -213,6 +213,7 @@ def test_evidence_with_newborns_equals_enumeration(K, n, concentration):
     assert public["value"].item() + problem.log_volume == pytest.approx(exact, abs=4 * public["error"].item() + 1e-3)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("df_factor", [None, 15.0])
 def test_evidence_with_unseen_equals_quadrature(df_factor):
     """Two populations whose spreads are below the errors: over both sds, and the factor of errors if it is unknown."""

@@ -35,6 +35,7 @@ PLACES = {
 }
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("name", PLACES)
 def test_as_many_components_as_there_are_values(name, structure):

@@ -62,6 +62,7 @@ def test_published_maximum_likelihood_of_one_component(file, means, log_likeliho
     assert fit["point_estimate"].attrs["log_likelihood"] == pytest.approx(log_likelihood, abs=1e-5)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("K", [1, 2, 3])
 def test_optimum_equals_that_of_direct_optimisation(K):
     values = with_holes(iris()[::2, :3], 0.15)

@@ -166,6 +166,7 @@ def overlapping_and_long(seed, n=145, d=3):
     return rows
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(("data_seed", "best"), [(1, -697.07), (3, -708.53)])
 def test_a_search_that_is_unsure_goes_on(data_seed, best):
     # The best of 300 starts, 60 of which were followed; with 32 starts three of four seeds ended 1 to 8 nats below.

@@ -28,6 +28,7 @@ def check_moments(values, mean, sd, *, reference_draws=np.inf):
         assert abs(column.std() - width) < 4 * error
 
 
+@pytest.mark.fit
 def test_posteriordb_low_dim_gauss_mix():
     published = reference("low_dim_gauss_mix")["computed"]["posterior"]
     y = table("low_dim_gauss_mix")
@@ -154,6 +155,7 @@ class Interrupting(Progress):
             raise KeyboardInterrupt
 
 
+@pytest.mark.fit
 @pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 def test_an_interrupted_run_returns_the_draws_so_far(monkeypatch):
     monkeypatch.setattr("bayesgmm.inference.fitting.Progress", Interrupting)
@@ -236,6 +238,7 @@ def test_every_kind_of_declaration_is_sampled(model):
     bg.diagnose(fit)
 
 
+@pytest.mark.fit
 @pytest.mark.filterwarnings("ignore::bayesgmm.NotConvergedWarning")
 def test_pymc_samples_the_same_posterior():
     rng = np.random.default_rng(0)

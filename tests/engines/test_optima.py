@@ -55,6 +55,7 @@ def starts_of(fit):
     return fit["optimization"].to_dataset()[columns].to_dataframe().set_index("short_value")
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     "model", [bg.GaussianMixture(2), bg.GaussianMixture(3), bg.GaussianMixture(3, covariances=bg.Tied())]
 )

@@ -136,6 +136,7 @@ def setting(grouped):
     return data, np.array(EXPOSURES)[groups], known(bg.PoissonWeights(exposures=EXPOSURES))
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("grouped", [False, True])
 def test_laplace_and_nuts_have_the_posterior_of_the_rate(grouped):
     data, exposure, model = setting(grouped)
@@ -152,6 +153,7 @@ def test_laplace_and_nuts_have_the_posterior_of_the_rate(grouped):
     assert sampled["value"].item() == pytest.approx(evidence, abs=4 * sampled["error"].item() + 1e-4)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("grouped", [False, True])
 def test_vb_is_exact_where_clusters_are_far_apart(grouped):
     rng = np.random.default_rng(3)

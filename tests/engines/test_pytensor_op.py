@@ -116,6 +116,7 @@ def test_gradient_equals_that_of_elementary_operations():
                 np.testing.assert_allclose(value, wanted, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.fit
 def test_compiled_and_interpreted_agree():
     # Arrays that are not contiguous stand for every layout: each layout is compiled anew, which takes seconds.
     interpreted, machine = compiled(True, PYTHON), compiled(True, "NUMBA")

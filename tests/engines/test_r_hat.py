@@ -15,6 +15,7 @@ def autocorrelated(rng, n_draws, phi=0.4, n_quantities=11):
     return out
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("n_draws", [100, 500, 1000])
 def test_good_chains_hardly_ever_exceed_it_and_others_do(n_draws):
     rng = np.random.default_rng(n_draws)

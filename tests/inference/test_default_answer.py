@@ -205,6 +205,7 @@ def test_what_laplace_cannot_do_is_sampled_within_a_minute_and_doubted_beyond(mo
     assert bg.UncalibratedWarning in told
 
 
+@pytest.mark.fit
 def test_few_rows_of_many_features_are_sampled_by_gibbs():
     x, labels = groups(3, 400, 14, 6.0, [0.4, 0.6])
     found, told = told_by(bg.GaussianMixture(2), x)
@@ -259,6 +260,7 @@ def test_kurtosis_is_that_of_the_rows():
     assert heavy_tails(build_problem(bg.GaussianMixture(1), bg.as_data(np.tanh(x))), at) is None
 
 
+@pytest.mark.fit
 def test_many_rows_are_fitted_by_laplace():
     x, _ = groups(2, 45_000, 1, 6.0, [0.3, 0.7])
     found, told = told_by(bg.GaussianMixture(2), x)
@@ -281,6 +283,7 @@ def test_no_responsibilities_of_more_than_100_000_rows():
     assert above["expected_rows"].values.sum() == pytest.approx(100_001)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(("n", "d", "K"), [(200, 2, 3), (100, 1, 3), (60, 3, 2)])
 def test_one_cloud_is_said_to_hold_fewer_groups(n, d, K):
     cloud = np.random.default_rng(n).normal(size=(n, d))

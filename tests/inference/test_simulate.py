@@ -72,6 +72,7 @@ PRIORS = {
 }  # fmt: skip
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("case", PRIORS)
 def test_moments_from_a_prior(case):
     parts, weights, covariance, spread = PRIORS[case]
@@ -174,6 +175,7 @@ def test_rows_from_vb_come_from_one_posterior_draw(vb_fit):
     within(own[:, :, None] * own[:, None, :], drawn["covariances"].sel(component="long").to_numpy())
 
 
+@pytest.mark.fit
 def test_repeated_rows_from_vb_spread_like_the_posterior_predictive(vb_fit):
     rows = np.array([bg.simulate(vb_fit, 1, random_seed=seed)["x"][0].to_numpy() for seed in range(TIMES)])
     q = vb_fit["variational"].to_dataset()

@@ -189,6 +189,7 @@ def test_writing_is_not_permitted(vb_fit, tmp_path, monkeypatch, form):
         bg.save(vb_fit, tmp_path / f"fit{form}")
 
 
+@pytest.mark.fit
 def test_damaged_files_are_refused():
     """The study of benchmarks/fuzz_results.py, in small."""
     counts, findings = fuzz_results.fuzz_files(40, seed=3)

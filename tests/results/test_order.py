@@ -136,6 +136,7 @@ def one_row_more(number, seed):
     return changed, promised
 
 
+@pytest.mark.fit
 def test_one_row_more_does_not_change_it():
     assert one_row_more(12, seed=7) == (0, 0)
 
@@ -144,6 +145,7 @@ def test_one_row_more_does_not_change_it():
 @pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
 @pytest.mark.study
 def test_one_row_more_changes_it_in_one_of_a_hundred_configurations_at_most():
-    changed, promised = one_row_more(200, seed=2024)
-    assert changed <= 2
-    assert promised == 0
+    changed, promised = (sum(each) for each in zip(*(one_row_more(200, seed) for seed in (1, 2)), strict=True))
+    assert changed <= 4
+    # One row more may also lead to another optimum, whose groups are others and not only in another order.
+    assert promised <= 1

@@ -98,6 +98,7 @@ def test_what_is_estimated(found):
         assert found[kind]["repeatability"].mean().item() == pytest.approx(by_likelihood, abs=0.05)
 
 
+@pytest.mark.fit
 def test_same_seed_same_numbers(found):
     again = traits.discreteness(mixed(), n_types=2, **QUICK)
     assert again.identical(found["mixed"])
@@ -115,6 +116,7 @@ def test_units(found):
     assert other.attrs["decision"] == "mixed"
 
 
+@pytest.mark.fit
 def test_one_locus():
     rng = np.random.default_rng(6)
     x = 3.0 * rng.binomial(2, 0.4, 40)[:, None] + 0.5 * rng.normal(size=(40, 2))
@@ -136,6 +138,7 @@ def test_few_individuals(n):
     assert np.isfinite(one["log_evidence"]).all()
 
 
+@pytest.mark.fit
 def test_power():
     one = traits.discreteness(mixed(n=10), n_types=2, **{**QUICK, "n_power": 1, "draws": 500})
     assert one["power"].isin([0.0, 1.0]).all()
@@ -185,6 +188,7 @@ def test_bad_arguments(arguments, wanted):
 # Finches -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fit
 def test_one_species_is_not_called_discrete():
     birds = table("finch_beak_length")
     one = traits.discreteness(birds[birds["species"] == "magnirostris"], value=LENGTHS, n_types=2, **QUICK)
@@ -193,6 +197,7 @@ def test_one_species_is_not_called_discrete():
     assert one.attrs["n_individuals"] >= 44
 
 
+@pytest.mark.fit
 def test_two_species_are_called_mixed():
     birds = table("finch_beak_length").dropna(subset=LENGTHS)
     two = [birds[birds["species"] == species].sample(100, random_state=1) for species in ("fuliginosa", "fortis")]

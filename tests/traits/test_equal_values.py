@@ -21,6 +21,7 @@ def classes(known, seed=0):
     return compare(known, question, checked_odds(None), draws=1000, seed=np.random.SeedSequence(seed)).of_classes[0]
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("shape", EDGED)
 def test_a_population_with_an_edge_is_continuous(shape):
     # Six hundred individuals: until there were edges, uniform ones were called mixed with .99 and more.
@@ -110,6 +111,7 @@ def test_equal_values_are_spread_over_what_rounding_has_made_of_them():
     np.testing.assert_array_equal(spread_out(means, 0.0), means)
 
 
+@pytest.mark.fit
 def test_they_stand_in_the_notes_of_a_result():
     rng = np.random.default_rng(10)
     x = np.maximum(3.0 * rng.normal(size=(60, 1)) + rng.normal(size=(60, 2)), -2.0)

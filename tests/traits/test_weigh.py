@@ -112,6 +112,7 @@ def test_evidence_of_a_warped_population(name):
     assert found.log_evidence[0] == pytest.approx(wanted, abs=4 * found.error[0] + 5e-3)
 
 
+@pytest.mark.fit
 def test_no_spread_in_either_population_is_no_guess():
     """Both spreads are below the errors, where the mode is far: no weight stands out."""
     rng = np.random.default_rng(6)
@@ -154,6 +155,7 @@ def one_locus_exact(known, additive, centre, scale, n):
     return logsumexp(terms)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("kind", ["additive", "dominant"])
 def test_evidence_of_one_locus(kind):
     rng = np.random.default_rng(7)
