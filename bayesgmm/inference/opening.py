@@ -42,7 +42,7 @@ def to_pymc(model: GaussianMixture, data: Any) -> Any:
     Not taken are:
 
     * rows that are not whole and exact: missing values, ``counts`` or ``weights``, ``noise`` (and with it
-      ``noise_scale``), ``bins``, and ``groups``;
+      ``noise_scale``), ``bins``, ``known_labels`` and ``groups``;
     * `Flat` in any part, and a prior on the number of components;
     * weights: `SparseDirichlet` with a prior on its total, `HardyWeinberg`, `PoissonWeights`, `PoissonProductWeights`;
     * means: `EvenlySpacedMeans`, `SaturatingMeans`, `WarpedMeans`;

@@ -55,6 +55,7 @@ def test_old_faithful(most):
     assert out_of_order(table) == []
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("seed", "d"), [(2, 1), *(pytest.param(seed, 1 + seed % 2, marks=pytest.mark.study) for seed in range(3, 9))]
 )

@@ -88,7 +88,9 @@ def test_beside_looks_at_value_place_and_labels():
 
     def beside(at, value=-0.001, report=optimum):
         point = Point(at=at, value=value, statistics=objective.statistics(at))
-        return _optima._beside(objective, Climb(start=Start.given(at), point=point, trace=[]), report)
+        return _optima._beside(
+            objective, Climb(start=Start.given(at), point=point, trace=[]), report, _optima._SAME_OPTIMUM
+        )
 
     assert beside(end)
     assert beside(end.reordered(np.array([1, 0])))

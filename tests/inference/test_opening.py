@@ -59,13 +59,14 @@ def test_the_list_of_parts_is_that_of_the_registries():
 
 def test_the_list_of_rows_is_that_of_what_is_known_of_rows():
     """Every field of `Data` but the values and their names is refused, and in the list."""
-    fields = {each.name for each in dataclasses.fields(bg.Data)} - {"values", "feature_names", "obs_names"}
+    fields = {each.name for each in dataclasses.fields(bg.Data)} - {"values", "feature_names", "obs_names", "source"}
     how: dict[str, Any] = {
         "counts": bg.as_data(ROWS, counts=np.resize([1, 2], 40)),
         "noise": bg.as_data(ROWS, noise=0.1),
         "noise_scale": bg.as_data(ROWS, noise=0.1, noise_scale=bg.LogNormal(0.0, 1.0)),
         "bins": bg.as_data(bins=[-1.0, 0.0, 1.0, 2.0], counts=[10, 20, 10]),
         "groups": bg.as_data(ROWS, groups=np.resize(["a", "b"], 40)),
+        "known_labels": bg.as_data(ROWS, known_labels=np.resize([0, -1], 40)),
     }
     assert fields == set(how)
     for name, data in how.items():

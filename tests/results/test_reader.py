@@ -308,6 +308,7 @@ def test_a_changed_copy_says_what_it_is(vb_fit):
     assert vb_fit.attrs == before
 
 
+@pytest.mark.fit
 def test_damaged_results_are_neither_taken_nor_end_in_other_errors():
     """The study of benchmarks/fuzz_results.py, in small."""
     counts, findings = fuzz_results.fuzz_results(150, seed=7)
