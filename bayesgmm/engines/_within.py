@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from bayesgmm.engines.base import Array, Problem
 from bayesgmm.model import Diagonal, Spherical, Tied
@@ -25,8 +26,10 @@ _MOST_ROWS = 2000
 _PARTITIONS, _LLOYD_STEPS = 8, 20
 # A dense group to begin with has so many rows for each that a covariance needs; so many places are tried.
 _DENSE, _PLACES = 5, 3
-# Nats for each number of a component by which another place to begin has to end higher than k-means.
-_BETTER = 0.75
+# Nats that another place to begin than k-means costs for each number of a component: of several looks at rows without
+# groups one is always a little likelier, and too narrow. Places have Akaike weights (Burnham & Anderson 2002), since a
+# choice between them would jump with one row more; those with less than so much are left out.
+_COST, _LEAST_SHARE = 1.0, 0.01
 # Groups that k-means cuts out of one are too narrow, so EM begins half way to equal shares of the volume of all data,
 # and where it begins counts like so many components in the mean of precisions. A dense group begins as narrow as it is
 # but for so many rows of that width.
@@ -65,23 +68,27 @@ def within_covariance(problem: Problem) -> Array:
         places = places_of(problem)
     units = problem.rows.units_by_row()
     ordered = places[order]
-    tied, best, taken = isinstance(structure, Tied), -np.inf, (np.zeros(order.size, dtype=np.intp), False)
-    better = _BETTER * (1 + problem.n_features + structure.n_free(1, problem.n_features))
+    tied = isinstance(structure, Tied)
+    cost = _COST * (1 + problem.n_features + structure.n_free(1, problem.n_features))
+    tried, scores = [], []
     for partition, dense in _partitions(ordered, K, units[order], kind.fewest_rows(problem.n_features)):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
-        narrow = dense and not tied
-        log_likelihood, _ = _likeliest(problem, labels, units, kind, tied=tied, narrow=narrow, steps=_FIRST_STEPS)
-        # Of several looks at rows without groups one is always a little likelier, and too narrow.
-        if log_likelihood > best + better:
-            best, taken = log_likelihood, (labels, narrow)
-    labels, narrow = taken
-    _, W = _likeliest(problem, labels, units, kind, tied=tied, narrow=narrow, steps=_MOST_STEPS)
+        tried.append((labels, dense and not tied))
+        log_likelihood, _ = _likeliest(problem, *tried[-1], units, kind, tied=tied, steps=_FIRST_STEPS)
+        scores.append(log_likelihood - dense * cost)
+    shares = softmax(scores)
+    precision = np.zeros((problem.n_features, problem.n_features))
+    for share, (labels, narrow) in zip(shares, tried, strict=True):
+        if share >= _LEAST_SHARE:
+            W = _likeliest(problem, labels, narrow, units, kind, tied=tied, steps=_MOST_STEPS)[1]
+            precision += share / shares[shares >= _LEAST_SHARE].sum() * np.linalg.inv(W)
+    W = np.linalg.inv(precision)
     return symmetrised(W)
 
 
 def _likeliest(
-    problem: Problem, labels: NDArray[np.intp], units: Array, kind: object, *, tied: bool, narrow: bool, steps: int
+    problem: Problem, labels: NDArray[np.intp], narrow: bool, units: Array, kind: object, *, tied: bool, steps: int
 ) -> tuple[float, Array]:
     """Empirical Bayes from a partition, in which the last group may be narrow: the log-likelihood at its end, and W."""
     K, d = problem.K, problem.n_features

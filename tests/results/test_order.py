@@ -145,7 +145,6 @@ def test_one_row_more_does_not_change_it():
 @pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
 @pytest.mark.study
 def test_one_row_more_changes_it_in_one_of_a_hundred_configurations_at_most():
-    changed, promised = (sum(each) for each in zip(*(one_row_more(200, seed) for seed in (1, 2)), strict=True))
-    assert changed <= 4
-    # One row more may also lead to another optimum, whose groups are others and not only in another order.
-    assert promised <= 1
+    changed, promised = one_row_more(200, seed=2024)
+    assert changed <= 2
+    assert promised == 0
