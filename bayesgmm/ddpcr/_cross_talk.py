@@ -188,7 +188,7 @@ class CrossTalkMeans(Means):
         return -0.5 * np.square(z).sum(axis=-1) - np.log(self._priors[:, 1]).sum() - 4.0 * _LOG_TWO_PI
 
     def _units(self, reference: Array, choleskys: Array) -> Array:
-        """Of the coordinates: each moves a cluster by its standard deviation, or by the whole gap."""
+        """Units of the coordinates: each moves a cluster by its standard deviation, or by the whole gap."""
         sds = np.sqrt(np.square(choleskys).sum(axis=-1))
         gaps = np.exp(self.own(reference)[2:4])
         widths = np.array([sds[1, 0], sds[2, 1]]) / gaps

@@ -159,12 +159,12 @@ class DropletMeans(Means):
         return (baseline + spread * _by_spread(self.shape, K) + gap * _by_gap(J, K) + outside)[..., None]
 
     def slopes(self, own: Array, K: int) -> Array:
-        """Of the means (K,) in the own parameters (3,)."""
+        """Derivatives of the means (K,) in the own parameters (3,)."""
         by_spread, by_gap = _by_spread(self.shape, K), _by_gap(len(self.shape), K)
         return np.stack([np.ones(K), np.exp(own[1]) * by_spread, np.exp(own[2]) * by_gap], axis=1)
 
     def _units(self, reference: Array, choleskys: Array) -> Array:
-        """Of the coordinates: the baseline moves by spreads, the gap by widths of the positives."""
+        """Units of the coordinates: the baseline moves by spreads, the gap by widths of the positives."""
         _, spread, gap = read(reference, self.shape)
         width = choleskys[len(self.shape), 0, 0]
         return np.array([float(spread), 1.0, min(float(width / gap), 1.0)])
@@ -319,7 +319,7 @@ class DropletVariances(Covariances):
         return np.concatenate(parts, axis=-1)[..., None, None]
 
     def slopes(self, log_positive_sd: float, log_spread: float, log_gap: float, K: int) -> Array:
-        """Of the variances (K,) in log spread, log gap and the log of the positives' standard deviation (3,)."""
+        """Derivatives of the variances (K,) in log spread, log gap and the log of the positives' standard deviation (3,)."""
         J = len(self.shape)
         R = K - J - 3
         spread, gap, positive = np.exp(2.0 * np.array([log_spread, log_gap, log_positive_sd]))

@@ -102,7 +102,7 @@ class DropletWeights(Weights):
         return normal + self.rate.log_density(np.exp(own[..., :1]))[0][..., 0]
 
     def mode(self, counts: Array, *, unconstrained: bool = False) -> Array:
-        """Of complete counts, prior left out: for short starts."""
+        """The mode for complete counts, prior left out: for short starts."""
         J, n = self._J, counts + _PSEUDO
         positive, rain, negative, low = n[J], n[J + 1 : -2].sum(), n[:J], n[-2]
         own = np.concatenate(
@@ -157,7 +157,7 @@ class DropletWeights(Weights):
 
     @cached_property
     def _centres(self) -> Array:
-        """Of the Normal priors on the own parameters; that of the rate is none."""
+        """Centres of the Normal priors on the own parameters; that of the rate is none."""
         return np.array([0.0] * self._J + [self.rain[0], self.outliers[0], self.outliers[0]])
 
     @cached_property
@@ -199,7 +199,7 @@ class DropletWeights(Weights):
         )
 
     def slopes(self, own: Array, K: int) -> Array:
-        """Of the log weights (K,) in the own parameters (J + 3,)."""
+        """Derivatives of the log weights (K,) in the own parameters (J + 3,)."""
         J, rate = self._J, np.exp(min(float(own[0]), MOST_LOG_RATE))
         rain, low, outliers = 1.0 / (1.0 + np.exp(-own[J:]))
         share = np.exp(self.at(own, K)[:J])

@@ -84,7 +84,7 @@ class PairFit:
         return log_excess(np.exp(log_shares(self.draws)))
 
     def quantiles(self, values: Array, probabilities: tuple[float, ...]) -> Array:
-        """Of something computed from the draws (S,)."""
+        """Quantiles of something computed from the draws (S,)."""
         return self.wells[0].quantiles(values, probabilities)
 
 

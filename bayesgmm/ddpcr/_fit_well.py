@@ -126,7 +126,7 @@ class WellFit:
         return mean, float(np.sqrt(self.shares @ np.square(x - mean)))
 
     def quantiles(self, values: Array, probabilities: tuple[float, ...]) -> Array:
-        """Of something computed from the draws (S,)."""
+        """Quantiles of something computed from the draws (S,)."""
         order = np.argsort(values)
         middle = np.cumsum(self.shares[order]) - 0.5 * self.shares[order]
         return np.interp(probabilities, middle, values[order])
@@ -219,7 +219,7 @@ def weighted(
 
 
 def _log_constant_of_t(factor: Array, tails: float) -> float:
-    """Of the density of Student's t in as many dimensions, with this factor of its scale."""
+    """The log constant of the density of Student's t in as many dimensions, with this factor of its scale."""
     p = len(factor)
     scale = float(np.linalg.slogdet(factor)[1]) + 0.5 * p * np.log(tails * np.pi)
     return float(gammaln(0.5 * (tails + p)) - gammaln(0.5 * tails)) - scale
@@ -289,7 +289,7 @@ def misfit(x: Array, point: Parameters, mode: Array, high: float, free: int = _F
 
 
 def cluster_log_densities(x: Array, fit: WellFit, beliefs: Beliefs) -> tuple[Array, Array]:
-    """Of each amplitude (n,) at the mode: if the droplet is negative, and if it is positive (rain is positive)."""
+    """Log densities of each amplitude (n,) at the mode: if the droplet is negative, and if it is positive (rain is positive)."""
     density = density_of(np.zeros(1), np.ones(1), beliefs)
     point, J = density.point(fit.mode), density.J
     sds, log_weights = point.choleskys[:, 0, 0], point.log_weights

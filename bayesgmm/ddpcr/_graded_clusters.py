@@ -305,7 +305,7 @@ class GradedVariances(DropletVariances):
         return np.concatenate([merged[..., :J, :, :], sds, merged[..., J + 1 :, :, :]], axis=-3)
 
     def slopes(self, own: Array, log_spread: float, log_gap: float, K: int) -> Array:  # type: ignore[override]
-        """Of the variances (K,) in log spread, log gap, log sd_pos and log sd_a (4,)."""
+        """Derivatives of the variances (K,) in log spread, log gap, log sd_pos and log sd_a (4,)."""
         J, M = len(self.shape), self.molecules
         merged = super().slopes(own[0], log_spread, log_gap, K - M + 1)
         positives = np.zeros((M, 4))

@@ -27,7 +27,7 @@ _RHOS = (-2.0, 0.0, 2.3)
 
 @dataclass(frozen=True, kw_only=True)
 class GradedBeliefs(Beliefs):
-    """Of a well whose positives are a cluster for each number of molecules.
+    """What is believed of a well whose positives are a cluster for each number of molecules.
 
     Attributes
     ----------

@@ -105,7 +105,7 @@ def status_of(fit: WellFit | None) -> str:
 
 
 def bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
-    """Of lambda; one-sided where there are no positives or no negatives."""
+    """Bounds of lambda; one-sided where there are no positives or no negatives."""
     rate = np.exp(fit.of("log_rate"))
     if kind_of(fit) == _FULL:
         return float(fit.quantiles(rate, (2.0 * low,))[0]), np.nan
@@ -124,7 +124,7 @@ def kind_of(fit: WellFit) -> str:
 
 
 def ends(found: Concentration, kind: str, low: float, high: float) -> Array:
-    """Of an interval; one-sided where no well has positives, or none has negatives."""
+    """The ends of an interval; one-sided where no well has positives, or none has negatives."""
     if kind == _FULL:
         return np.array([found.quantiles((2.0 * low,))[0], np.nan])
     return np.array([0.0, found.quantiles((1.0 - 2.0 * low,))[0]]) if kind == _NONE else found.quantiles((low, high))

@@ -55,7 +55,7 @@ def _with_new(at: Parameters, mean: Array, cholesky: Array, weight: float) -> Pa
 
 
 def _log_densities(x: Array, means: Array, choleskys: Array) -> Array:
-    """Of all rows (d, N) under each Gaussian (M, N)."""
+    """Log densities of all rows (d, N) under each Gaussian (M, N)."""
     inverse = inverse_lower(choleskys)
     whitened = inverse @ (x[None] - means[:, :, None])
     log_det = np.log(np.diagonal(choleskys, axis1=-2, axis2=-1)).sum(axis=1)

@@ -79,7 +79,7 @@ def _by_how_much(draws: Draws, ratios: Array, empty: int, needed: int) -> str:
 
 
 def _largest_ratio(values: Array, shares: Array) -> float | None:
-    """Of weighted to plain standard deviations, over all entries that vary."""
+    """The largest ratio of weighted to plain standard deviations, over all entries that vary."""
     flat = values.reshape(len(values), -1)
     plain = flat.std(axis=0)
     weighted = np.sqrt(shares @ np.square(flat - shares @ flat))

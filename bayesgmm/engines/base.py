@@ -260,7 +260,7 @@ class Problem:
         return np.where(np.isnan(values), -np.inf, values), counts
 
     def responsibilities(self, points: Parameters) -> Array:
-        """Of one unit of every row (S, K, N), at many points."""
+        """Responsibilities of one unit of every row (S, K, N), at many points."""
         noise = np.exp(2.0 * np.broadcast_to(points.log_noise, len(points.means)))
         at = points.log_weights, points.means, points.precision_choleskys
         return self.rows.rowwise_of_many(*at, noise_factors=noise, n_threads=self.n_threads)[0]

@@ -20,7 +20,7 @@ _ERRORS, _NATS = 4.0, 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of the log evidence under another prior less that under the own one; NaN where nothing is known."""
+    """Limits of the log evidence under another prior less that under the own one; NaN where nothing is known."""
 
     lower: float = -np.inf
     lower_error: float = 0.0

@@ -153,7 +153,7 @@ def _as_good(comparison: xr.Dataset) -> xr.DataArray:
 
 
 def _fewest_as_good(comparison: xr.Dataset) -> str:
-    """Of those that predict as well as the best, the one with the fewest free numbers."""
+    """The choice with the fewest free numbers, among those that predict as well as the best."""
     parameters = comparison["n_parameters"].where(_as_good(comparison))
     return _where(comparison, parameters, lowest=True)
 

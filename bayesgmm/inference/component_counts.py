@@ -217,7 +217,7 @@ def _priors(models: list[GaussianMixture], numbers: list[int], data: Data, names
 
 
 def _seeds(entropy: Any, structure: str, K: int) -> list[np.random.SeedSequence]:
-    """Of the search and of the draws: the same whatever else is asked for."""
+    """Seeds of the search and of the draws: the same whatever else is asked for."""
     return np.random.SeedSequence(entropy, spawn_key=(zlib.crc32(structure.encode()), K)).spawn(2)
 
 

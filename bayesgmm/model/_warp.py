@@ -26,7 +26,7 @@ def nodes(K: int) -> Array:
 
 
 def shares(K: int) -> Array:
-    """Of the nodes; with the width of one distance they add up to a variance of 1."""
+    """Weights of the nodes; with the width of one distance they add up to a variance of 1."""
     density = np.exp(-0.5 * np.square(nodes(K)) / (1.0 - distance(K) ** 2))
     return density / density.sum()
 

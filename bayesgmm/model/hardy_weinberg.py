@@ -134,7 +134,7 @@ class HardyWeinberg(Weights):
         return np.stack([2.0 * log_p, np.log(2.0) + log_p + log_q, 2.0 * log_q], axis=-1)
 
     def _slopes(self, log_weights: Array) -> Array:
-        """Of the log weights (K,) in the logit of q."""
+        """Derivatives of the log weights (K,) in the logit of q."""
         q, p, _, _ = self._frequencies(log_weights)
         if self.dominant:
             return np.array([2.0 * p, -2.0 * q * q / (1.0 + q)])

@@ -174,7 +174,7 @@ class LinearVariance(Covariances):
 
 
 def _positive_solution(A: Array, right: Array, least: float) -> Array:
-    """Of normal equations of one or two numbers that are both at least so much."""
+    """The solution of normal equations of one or two numbers that are both at least so much."""
     own = np.linalg.solve(A, right)
     if own.size > 1 and own[1] < least:
         own = np.array([(right[0] - A[0, 1] * least) / A[0, 0], least])

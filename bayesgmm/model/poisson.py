@@ -188,7 +188,7 @@ class PoissonWeights(Weights):
         return np.maximum(np.exp(self.log_weights(log_rate, n_components)), _SMALLEST_WEIGHT)
 
     def slopes(self, log_rate: Array, n_components: int) -> Array:
-        """Of the log weights in the log rate, in the shape of the weights."""
+        """Derivatives of the log weights in the log rate, in the shape of the weights."""
         return self._weights_and_slopes(log_rate, n_components)[1]
 
     def _weights_and_slopes(self, log_rate: Array, n_components: int) -> tuple[Array, Array]:

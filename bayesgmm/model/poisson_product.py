@@ -123,7 +123,7 @@ class PoissonProductWeights(Weights):
         return all(is_bounded(prior) for prior in self._priors)
 
     def posterior(self, counts: Array) -> WeightsPosterior:
-        """Of two independent rates; with linked molecules there is none."""
+        """The posterior of two independent rates; with linked molecules there is none."""
         if self.linked is not None:
             return super().posterior(counts)
         own = zip(self.rates, self._by_channel(counts), strict=True)

@@ -295,7 +295,7 @@ class WarpedMeans(Means):
         return (own[..., :1] + self._distances(own, K) @ from_the_middle(K).T)[..., None]
 
     def _slopes(self, own: Array, K: int) -> Array:
-        """Of the means (K,) in the own parameters (p,)."""
+        """Derivatives of the means (K,) in the own parameters (p,)."""
         by_logs = from_the_middle(K) * self._distances(own, K)
         J = np.column_stack([np.ones(K), by_logs @ self._design(K)])
         if self.tails is not None:
@@ -303,7 +303,7 @@ class WarpedMeans(Means):
         return J
 
     def _units(self, reference: Array, choleskys: Array) -> Array:
-        """Of the coordinates; behind errors the median moves on the scale of what is seen."""
+        """Units of the coordinates; behind errors the median moves on the scale of what is seen."""
         own = self.own(reference)
         units = np.ones(own.size)
         units[0] = np.hypot(np.exp(own[1]), choleskys[len(reference) // 2, 0, 0])

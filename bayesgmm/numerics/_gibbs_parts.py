@@ -82,7 +82,7 @@ def _scale_of(kinds, k, prior, sums, S, shift):
 
 @njit(**INNER)
 def _log_det(kind, S, factor):
-    """Of a scale: of the matrix, of separate scales together, or of the one scale to the power d."""
+    """The log determinant of a scale: of the matrix, of separate scales together, or of the one scale to the power d."""
     d, value = S.shape[0], 0.0
     if kind == FULL:
         cholesky(S, d, factor)
@@ -96,7 +96,7 @@ def _log_det(kind, S, factor):
 
 @njit(**INNER)
 def _log_normaliser(kind, df, S, factor):
-    """Of the inverse-Wishart density, or of those of separate variances, but for powers of pi."""
+    """The log normaliser of the inverse-Wishart density, or of those of separate variances, but for powers of pi."""
     d = S.shape[0]
     value = 0.5 * df * (_log_det(kind, S, factor) - d * math.log(2.0)) / (d if kind == SPHERICAL else 1)
     for j in range(1 if kind == SPHERICAL else d):

@@ -15,7 +15,7 @@ _ROOT_HALF = math.sqrt(0.5)
 
 @cached_njit(nogil=True)
 def tables(x, shares, n_core, means, sds):
-    """Of Q clusters, each a mixture of K components, at x (n,).
+    """Tables of Q clusters, each a mixture of K components, at x (n,).
 
     Parameters
     ----------

@@ -197,7 +197,7 @@ class NoisyRows(SortedRows):
         return replace(super().taken(chosen, index), noise=np.ascontiguousarray(self.noise[:, chosen]))
 
     def _noise_covariances(self, rows: NDArray[np.intp]) -> Array:
-        """Of the errors of the rows at these places, (n, d, d)."""
+        """Covariances of the errors of the rows at these places, (n, d, d)."""
         d = self.x.shape[0]
         out = np.zeros((rows.size, d, d))
         if len(self.noise) == d:

@@ -38,7 +38,7 @@ class SinhArcsinh:
         return self.loc + self.scale * np.sinh((np.arcsinh(z) + self.skew) / self.tail)
 
     def log_likelihood(self, x: Array) -> float:
-        """Of independent values x."""
+        """The log-likelihood of independent values x."""
         at = np.array([self.loc, np.log(self.scale), self.skew, np.log(self.tail)])
         return -_negative(at, x)[0]
 

@@ -75,7 +75,7 @@ class Clusters:
         return np.stack([each[self.kind == k].sum(axis=0) for k in range(len(KINDS))])
 
     def log_densities(self, x: Array) -> tuple[Array, Array]:
-        """Of amplitudes x if the droplet is negative, and if it is positive (rain is positive)."""
+        """Log densities of amplitudes x if the droplet is negative, and if it is positive (rain is positive)."""
         z = (x - self.means[:, None]) / self.sds[:, None]
         log_p = np.log(self.weights / self.sds)[:, None] - 0.5 * z * z
         negative, positive = self.kind == 0, (self.kind == 1) | (self.kind == 2)
@@ -214,7 +214,7 @@ def well_in(result: xr.Dataset, well: str) -> str:
 
 
 def amplitudes(plate: Any, well: str, channel: str) -> Array:
-    """Of all droplets of a well, shape (n,)."""
+    """Amplitudes of all droplets of a well, shape (n,)."""
     if not hasattr(plate, "channels") or not hasattr(plate, "table"):
         raise InputError("plate", f"got {type(plate).__name__}", "Give the plate that was quantified")
     return np.asarray(plate[well].channel(channel), dtype=float)
@@ -227,7 +227,7 @@ def measured(result: xr.Dataset, channel: str) -> str:
 
 
 def names_of_clusters(result: xr.Dataset, pair: tuple[str, str]) -> tuple[str, str, str, str]:
-    """Of the four clusters of two channels."""
+    """Names of the four clusters of two channels."""
     first, second = (str(Row(result, channel=channel)["target"]) for channel in pair)
     return "neither", f"{first} only", f"{second} only", "both"
 

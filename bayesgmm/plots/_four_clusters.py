@@ -32,7 +32,7 @@ class FourClusters:
     channels: tuple[list[Clusters], list[Clusters]]
 
     def probabilities(self, x: Array, y: Array) -> Array:
-        """Of the four clusters for droplets with these amplitudes, shape (n, 4)."""
+        """Probabilities of the four clusters for droplets with these amplitudes, shape (n, 4)."""
         log_p = np.log(np.maximum(self.shares, _LEAST))[:, None] + np.zeros(x.size)
         for values, four, has in zip((x, y), self.channels, HAS, strict=True):
             log_p += np.stack([each.log_densities(values)[h] for each, h in zip(four, has, strict=True)])
@@ -59,7 +59,7 @@ class FourClusters:
 
 
 def four_clusters(result: xr.Dataset, well: str, pair: tuple[str, str]) -> FourClusters | None:
-    """Of a well in two channels; None where one of them was not fitted."""
+    """The four clusters of a well in two channels; None where one of them was not fitted."""
     alone = [moved(result, well, channel) for channel in pair]
     if alone[0] is None or alone[1] is None:
         return None

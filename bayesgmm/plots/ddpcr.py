@@ -120,7 +120,7 @@ def draw_histogram(
 
 
 def limits(x: Array, fitted: Clusters | None) -> tuple[float, float]:
-    """Of an axis of amplitudes: lone outliers far away would squeeze everything else, and are left out."""
+    """The limits of an axis of amplitudes: lone outliers far away would squeeze everything else, and are left out."""
     low, high = float(x.min()), float(x.max())
     if fitted is not None:
         own = fitted.kind <= 1

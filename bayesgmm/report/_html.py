@@ -43,7 +43,7 @@ def section(title: str, *content: str, anchor: str) -> str:
 
 
 def paragraph(content: str, kind: str = "") -> str:
-    """Of HTML."""
+    """A paragraph of HTML."""
     return f'<p class="{kind}">{content}</p>' if kind else f"<p>{content}</p>"
 
 

@@ -142,7 +142,7 @@ def wells(result: xr.Dataset) -> list[str]:
 
 
 def linkage(result: xr.Dataset, well: str) -> str:
-    """Of a well with two channels."""
+    """The linkage in a well with two channels."""
     if "linked_per_droplet" not in result:
         return ""
     row = Row(result, well=well, pair=str(result["pair"].to_numpy()[0]))
@@ -158,7 +158,7 @@ def _with_ends(row: Any, name: str) -> tuple[float, float, float]:
 
 
 def volume(result: xr.Dataset) -> str:
-    """Of a droplet, in words."""
+    """The volume of a droplet, in words."""
     values = np.unique(result["droplet_volume_nl"].to_numpy().round(6))
     return f"{values[0]:g} nL" if values.size == 1 else f"{values[0]:g} to {values[-1]:g} nL, by well"
 

@@ -22,7 +22,7 @@ _SAME_OPTIMUM = 1e-3
 
 
 def optima_table(problem: Problem, outcome: Outcome, engine: Engine, coords: Mapping[str, Any]) -> xr.Dataset:
-    """Of every start the method, how it ended and where, in the data's units; the best ones also with their mass."""
+    """Every start's method, how it ended and where, in the data's units; the best ones also with their mass."""
     import xarray as xr
 
     starts = outcome.starts

@@ -80,7 +80,7 @@ def _exchangeable(model: FilledMixture) -> list[NDArray[np.intp]]:
 
 
 def _scores(standard_means: Array) -> Array:
-    """Of components (..., K), from means in standard units (..., K, d)."""
+    """Scores of components (..., K), from means in standard units (..., K, d)."""
     return standard_means @ _direction(standard_means.shape[-1])
 
 

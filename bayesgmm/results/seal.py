@@ -61,7 +61,7 @@ def tables_of(result: xr.DataTree | xr.Dataset) -> Iterator[tuple[str, Any]]:
 
 
 def seal_checksum(attrs: Mapping[Any, Any]) -> int:
-    """Of what the seal itself says."""
+    """The checksum of what the seal itself says."""
     return attribute_checksum([attrs[key] for key in _SEAL[:-1]])
 
 
@@ -108,7 +108,7 @@ def _described(name: str, variable: xr.Variable) -> dict[str, Any]:
 
 
 def _checksums(attrs: Mapping[Any, Any], known: Container[str] | None = None) -> dict[str, int]:
-    """Of all attributes, or of those that are known."""
+    """Checksums of all attributes, or of those that are known."""
     return {
         key: attribute_checksum(value)
         for key, value in attrs.items()

@@ -59,7 +59,7 @@ class Table:
 
     @property
     def probabilities(self) -> Array:
-        """Of the hypotheses, (S, H)."""
+        """Probabilities of the hypotheses, (S, H)."""
         with np.errstate(divide="ignore"):
             joint = np.where(np.isnan(self.log_evidence), -np.inf, self.log_evidence) + np.log(self.prior)
         joint = joint - joint.max(axis=1, keepdims=True)
@@ -67,7 +67,7 @@ class Table:
 
     @property
     def of_classes(self) -> Array:
-        """Of discrete, mixed and continuous, (S, 3)."""
+        """Probabilities of discrete, mixed and continuous, (S, 3)."""
         kinds = np.array([each.kind for each in self.hypotheses])
         return np.stack([self.probabilities[:, kinds == kind].sum(axis=1) for kind in CLASSES], axis=1)
 

@@ -51,7 +51,7 @@ class Posterior:
 
     @property
     def variance(self) -> Array:
-        """Of the trait among individuals, (draws,)."""
+        """The variance of the trait among individuals, (draws,)."""
         mean = (self.weights * self.means).sum(axis=1)
         return (self.weights * (np.square(self.sds) + np.square(self.means - mean[:, None]))).sum(axis=1)
 
