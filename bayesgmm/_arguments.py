@@ -49,7 +49,8 @@ def as_whole(argument: str, value: Any, *, least: int = 0, most: int = MOST, hin
         If it is none or lies outside; `hint` is put behind what the message asks for.
     """
     if not is_whole(value) or not least <= value <= most:
-        between = f"from {least} to {most:,}" if is_whole(value) and value > most else f"of at least {least}"
+        limited = most < MOST or (is_whole(value) and value > most)
+        between = f"from {least} to {most:,}" if limited else f"of at least {least}"
         raise InputError(argument, f"got {as_written(value)}", f"Give a whole number {between}{hint}")
     return int(value)
 

@@ -319,7 +319,7 @@ class DropletVariances(Covariances):
         return np.concatenate(parts, axis=-1)[..., None, None]
 
     def slopes(self, log_positive_sd: float, log_spread: float, log_gap: float, K: int) -> Array:
-        """Derivatives of the variances (K,) in log spread, log gap and the log of the positives' standard deviation (3,)."""
+        """Derivatives of the variances (K,) in log spread, log gap and log sd of the positives (3,)."""
         J = len(self.shape)
         R = K - J - 3
         spread, gap, positive = np.exp(2.0 * np.array([log_spread, log_gap, log_positive_sd]))

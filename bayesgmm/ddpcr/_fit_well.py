@@ -289,7 +289,7 @@ def misfit(x: Array, point: Parameters, mode: Array, high: float, free: int = _F
 
 
 def cluster_log_densities(x: Array, fit: WellFit, beliefs: Beliefs) -> tuple[Array, Array]:
-    """Log densities of each amplitude (n,) at the mode: if the droplet is negative, and if it is positive (rain is positive)."""
+    """Log densities of amplitudes (n,) at the mode, if the droplet is negative and if it is positive (or rain)."""
     density = density_of(np.zeros(1), np.ones(1), beliefs)
     point, J = density.point(fit.mode), density.J
     sds, log_weights = point.choleskys[:, 0, 0], point.log_weights

@@ -379,6 +379,11 @@ class Outcome:
     message: str = ""
 
     @property
+    def to_be_relabelled(self) -> bool:
+        """Whether a component may have several labels among the draws."""
+        return self.sampling is not None or self.mixed_labels
+
+    @property
     def status_message(self) -> str:
         """What to print of how it ended."""
         return self.message or self.status.value

@@ -22,7 +22,7 @@ _ERRORS, _NATS = 4.0, 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceTable:
-    """The evidence of structures, numbers and scales; what is not reliable is NaN, and `notes` of structures and numbers say why.
+    """Evidence of structures, numbers and scales; what is not reliable is NaN, and `notes` say why.
 
     Attributes
     ----------

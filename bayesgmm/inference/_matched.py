@@ -50,6 +50,6 @@ def matched_draws(problem: Problem, outcome: Outcome) -> tuple[Parameters, int]:
             log_noise=np.zeros(len(draws.means)) if draws.noise_scale is None else np.log(draws.noise_scale),
         )
     points = problem.units.to_standard(points)
-    if outcome.sampling is not None or outcome.mixed_labels:
+    if outcome.to_be_relabelled:
         points, _ = matched(problem, problem.units.to_standard(outcome.point), points)
     return points, int(outcome.notes["n_chains"])

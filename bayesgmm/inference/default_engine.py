@@ -57,10 +57,7 @@ def run_default(problem: Problem, rng: np.random.Generator, progress: Progress) 
     seconds = _SAMPLER.seconds(problem)
     otherwise = f"NUTS would take about {seconds:.0f} s of a processor"
     if seconds <= _IF_NEED_BE:
-        try:
-            return _SAMPLER, f"{why}, so the posterior was sampled.", _SAMPLER.run(problem, rng, progress)
-        except UnsupportedError as error:  # a part of one's own that PyMC does not know
-            otherwise = str(error).rstrip(".")
+        return _SAMPLER, f"{why}, so the posterior was sampled.", _SAMPLER.run(problem, rng, progress)
     if outcome is None:
         raise FitError(f"{why}. {otherwise}.")
     return engine, f"{reason} {why}; {otherwise}.", outcome

@@ -190,19 +190,10 @@ def _fitted(
         engine=engine,
         reason=reason,
         declared=model,
-        values=table.values,
-        feature_names=table.feature_names,
-        obs_names=table.obs_names,
-        counts=table.counts,
-        noise=table.noise,
-        noise_scale=table.noise_scale,
-        bins=table.bins,
-        groups=table.groups,
-        known_labels=table.known_labels,
-        source=table.source,
+        data=table,
         seed=seed,
     )
-    if outcome.sampling is not None or outcome.mixed_labels:
+    if outcome.to_be_relabelled:
         result = relabelled(result)
     result[names.ASSIGNMENTS] = assignments_group(result, progress)
     if progress.interrupts.noted and outcome.status is not Status.INTERRUPTED:

@@ -74,7 +74,7 @@ class Resolution:
 
 
 def resolution(fit: xr.DataTree) -> Resolution | None:
-    """The resolution of the point estimate of a fit; None where means do not move freely or no two components have rows."""
+    """Resolution of the point estimate of a fit; None where means do not move freely or no two components have rows."""
     problem, data, at = stored_problem(fit)
     free = problem.model.means.free and not problem.model.means.ordered and not problem.model.covariances.linked
     if problem.K < 2 or not free:

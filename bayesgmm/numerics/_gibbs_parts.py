@@ -82,7 +82,7 @@ def _scale_of(kinds, k, prior, sums, S, shift):
 
 @njit(**INNER)
 def _log_det(kind, S, factor):
-    """The log determinant of a scale: of the matrix, of separate scales together, or of the one scale to the power d."""
+    """Log determinant of a scale: of the matrix, of separate scales together, or of the one scale to the power d."""
     d, value = S.shape[0], 0.0
     if kind == FULL:
         cholesky(S, d, factor)

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
 from bayesgmm._version import version
-from bayesgmm.data import Source
+from bayesgmm.data import Data, Source
 from bayesgmm.engines._draws import AllDraws, ChainReport, Draws, Sampling
 from bayesgmm.engines.base import Engine, Order, Outcome, Parameters, Problem
 from bayesgmm.model import GaussianMixture
-from bayesgmm.model._spec import Spec
 from bayesgmm.results.optima_table import optima_table
 from bayesgmm.results.order import canonical_order, order_is_stable
 
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 # A component counts as occupied in a draw when at least half a row is expected in it.
+OCCUPIED = 0.5
 # Of correlations as they are stored.
 _LEAST_EIGENVALUE = 1e-13
-OCCUPIED = 0.5
 
 
 def build_result(
@@ -39,23 +38,10 @@ def build_result(
     engine: Engine,
     reason: str,
     declared: GaussianMixture,
-    values: Array,
-    feature_names: tuple[str, ...],
-    obs_names: NDArray[Any] | None,
-    counts: Array | None,
+    data: Data,
     seed: int | None,
-    noise: Array | None = None,
-    noise_scale: Spec | None = None,
-    bins: Array | None = None,
-    groups: NDArray[Any] | None = None,
-    known_labels: NDArray[np.intp] | None = None,
-    source: Source | None = None,
 ) -> xr.DataTree:
-    """Everything but the assignments, which need a prediction from what this returns.
-
-    `values`, `feature_names`, `obs_names`, `counts`, `noise`, `noise_scale`, `bins`, `groups`, `known_labels` and
-    `source` are fields of `Data`.
-    """
+    """Everything but the assignments, which need a prediction from what this returns."""
     import xarray as xr
 
     from bayesgmm.results.fit_tree import as_fit_tree
@@ -67,12 +53,13 @@ def build_result(
     components = declared.component_names if declared.component_names is not None else np.arange(K)
     coords = {
         names.COMPONENT: np.asarray(components),
-        names.FEATURE: np.asarray(feature_names),
-        names.FEATURE_BIS: np.asarray(feature_names),
-        names.OBS: np.arange(len(values)) if obs_names is None else obs_names,
+        names.FEATURE: np.asarray(data.feature_names),
+        names.FEATURE_BIS: np.asarray(data.feature_names),
+        names.OBS: np.arange(data.n_obs) if data.obs_names is None else data.obs_names,
     }
-    if groups is not None:
-        coords[names.GROUP] = np.unique(groups)
+    grouped = data.groups is not None
+    if grouped:
+        coords[names.GROUP] = data.group_labels
     point = outcome.point.reordered(order)
     tables: dict[str, xr.Dataset] = {
         names.POINT: dataset(
@@ -87,26 +74,23 @@ def build_result(
             },
         ),
         names.OPTIMIZATION: optima_table(problem, outcome, engine, coords),
-        names.OBSERVED: dataset({names.DATA: values}, coords),
+        names.OBSERVED: dataset({names.DATA: data.values}, coords),
         names.CONSTANT: dataset(
-            {"data_mean": problem.units.center, "data_sd": problem.units.scale}
-            | _observation(counts, noise, bins, groups, known_labels),
+            {"data_mean": problem.units.center, "data_sd": problem.units.scale} | _observation(data),
             {**coords, names.BOUND: np.array(["lower", "upper"])},
             attrs={"meaning": "center and scale of the standard units in which the engine worked"},
         ),
     }
-    if noise is not None and noise_scale is not None:
+    if data.noise is not None and data.noise_scale is not None:
         constant = tables[names.CONSTANT]
-        constant[_noise_name(noise)].attrs[names.NOISE_SCALE] = json.dumps(noise_scale.to_dict())
-    if source is not None:
-        tables[names.CONSTANT] = with_source(tables[names.CONSTANT], source)
+        constant[_noise_name(data.noise)].attrs[names.NOISE_SCALE] = json.dumps(data.noise_scale.to_dict())
+    tables[names.CONSTANT] = with_source(tables[names.CONSTANT], data.source)
     if outcome.draws is not None:
         n_chains = int(outcome.notes["n_chains"])
         tables |= _sampled(problem, outcome.draws, outcome.sampling, order, n_chains, coords)
     if outcome.all_draws is not None:
         tables[names.ALL_DRAWS] = _all_draws(outcome.all_draws, coords)
     if outcome.variational is not None:
-        grouped = groups is not None
         axes = {key: names.dims_of(key, grouped=grouped).index(names.COMPONENT) for key in outcome.variational}
         variational = {key: np.take(value, order, axes[key]) for key, value in outcome.variational.items()}
         tables[names.VARIATIONAL] = dataset(variational, coords)
@@ -145,7 +129,7 @@ def build_result(
     }
     tree = as_fit_tree(xr.DataTree.from_dict({f"/{name}": group for name, group in tables.items()}))
     tree.attrs.update(attrs)
-    if not (outcome.sampling is not None or outcome.mixed_labels):
+    if not outcome.to_be_relabelled:
         tree.attrs[names.ORDER_STABLE] = int(order_is_stable(tree))
     return tree
 
@@ -193,22 +177,11 @@ def _free_noise(problem: Problem, point: Parameters) -> dict[str, Array]:
     return {"noise_scale": np.exp(np.asarray(point.log_noise))} if problem.free_noise else {}
 
 
-def _observation(
-    counts: Array | None,
-    noise: Array | None,
-    bins: Array | None,
-    groups: NDArray[Any] | None,
-    known_labels: NDArray[np.intp] | None,
-) -> dict[str, NDArray[Any]]:
+def _observation(data: Data) -> dict[str, NDArray[Any]]:
     """What there is of how the rows were observed, by the names of the schema; `stored_data` reads it back."""
-    found: dict[str, NDArray[Any] | None] = {
-        "counts": counts,
-        "bins": bins,
-        "groups": groups,
-        "known_labels": known_labels,
-    }
-    if noise is not None:
-        found[_noise_name(noise)] = noise
+    found = {name: getattr(data, name) for name in ("counts", "bins", "groups", "known_labels")}
+    if data.noise is not None:
+        found[_noise_name(data.noise)] = data.noise
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._arguments import as_number, as_written
+from bayesgmm._arguments import as_written, is_number
 from bayesgmm._errors import InputError
 from bayesgmm.traits._measurements import Measurements
 from bayesgmm.traits._models import CLASSES, CONTINUOUS, NORMAL, Hypothesis, Question
@@ -93,10 +93,9 @@ def checked_odds(prior_odds: Mapping[str, float] | None) -> dict[str, float]:
     if prior_odds is None:
         return dict.fromkeys(CLASSES, 1.0)
     hint = f"Give a positive number for each of {', '.join(CLASSES)}, as in {dict.fromkeys(CLASSES, 1.0)}"
-    if not isinstance(prior_odds, Mapping) or set(prior_odds) != set(CLASSES):
+    classes = isinstance(prior_odds, Mapping) and set(prior_odds) == set(CLASSES)
+    if not classes or not all(is_number(each) and 0 < each < np.inf for each in prior_odds.values()):
         raise InputError("prior_odds", f"got {as_written(prior_odds)}", hint)
-    for kind, weight in prior_odds.items():
-        as_number(f"prior_odds[{kind!r}]", weight, above=0.0)
     return {kind: float(prior_odds[kind]) for kind in CLASSES}
 
 

@@ -60,14 +60,18 @@ def test_a_plate_table_with_a_field_that_is_too_long(tmp_path):
         read_plate(tmp_path / NAME, table=table)
 
 
+def set_in_headers(path, place, number):
+    """Write a number of two bytes into the header of the first file and into the directory at the end of a zip."""
+    raw = bytearray(path.read_bytes())
+    # The directory has one field more, of two bytes, in front.
+    for at in (raw.index(b"PK\x03\x04") + place, raw.index(b"PK\x01\x02") + place + 2):
+        raw[at : at + 2] = struct.pack("<H", number)
+    path.write_bytes(raw)
+
+
 def test_a_locked_zip(tmp_path):
     path = zipped(tmp_path / "plate.zip")
-    raw = bytearray(path.read_bytes())
-    # The flag for a password stands in the header of the file and in the directory at the end.
-    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = raw.index(mark) + place
-        raw[at : at + 2] = struct.pack("<H", 1)
-    path.write_bytes(raw)
+    set_in_headers(path, 6, 1)  # the flag for a password
     with pytest.raises(bg.InputError, match=rf"paths: .*plate\.zip/{NAME} is locked by a password\. Unpack the zip"):
         read_plate(path)
 
@@ -87,11 +91,7 @@ def test_a_damaged_file_in_a_zip(tmp_path, method):
 
 def test_a_way_of_packing_that_is_not_known(tmp_path):
     path = zipped(tmp_path / "plate.zip")
-    raw = bytearray(path.read_bytes())
-    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
-        at = raw.index(mark) + place
-        raw[at : at + 2] = struct.pack("<H", 97)
-    path.write_bytes(raw)
+    set_in_headers(path, 8, 97)  # the way of packing
     with pytest.raises(bg.InputError, match=r"cannot be unpacked: .*Unpack the zip and give its files"):
         read_plate(path)
 

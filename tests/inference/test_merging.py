@@ -265,7 +265,7 @@ def test_same_result_from_a_file(faithful, tmp_path):
 
 @pytest.mark.parametrize("n_clusters", [0, 5, 2.0, "two", True])
 def test_bad_numbers_of_clusters(arc, n_clusters):
-    with pytest.raises(bg.InputError, match=r"n_clusters: got .* Give a whole number (of at least 1|from 1 to 4)"):
+    with pytest.raises(bg.InputError, match=r"n_clusters: got .* Give a whole number from 1 to 4"):
         bg.merge_components(arc, n_clusters=n_clusters)
 
 

@@ -63,7 +63,7 @@ def test_prior_is_shared_out_within_classes():
     ],
 )
 def test_odds_that_are_none(odds):
-    with pytest.raises(bg.InputError, match=r"prior_odds.*(discrete, mixed, continuous|Give a positive number)"):
+    with pytest.raises(bg.InputError, match=r"prior_odds: got.*discrete, mixed, continuous"):
         checked_odds(odds)
 
 
