@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -188,21 +189,21 @@ def _needs_scale(model: GaussianMixture) -> bool:
 
 def _check_units(declared: FilledMixture, standard: FilledMixture) -> None:
     """Raise for numbers so far from the scale of the data that their powers would leave double precision."""
-    covariances, prior = declared.covariances, declared.covariances.innermost
-    own, inner = standard.covariances, standard.covariances.innermost
-    scale, standard_scale = getattr(prior, "scale", None), getattr(inner, "scale", None)
-    if isinstance(standard_scale, Spec):
-        standard_scale = np.square(standard_scale.typical())  # type: ignore[attr-defined]
-    variances = {
-        declared.means: np.square(
-            np.clip(
-                np.asarray(1.0 if (wide := getattr(standard.means, "sigma", None)) is None else wide), 1.0 / _FAR, _FAR
-            )
-        ),
-        covariances: getattr(own, "values", 1.0),
-        scale if isinstance(scale, Spec) else prior: 1.0 if standard_scale is None else standard_scale,
-    }
-    for part, numbers in variances.items():
+    own, inner = declared.covariances.innermost, standard.covariances.innermost
+    own_scale, scale = getattr(own, "scale", None), getattr(inner, "scale", None)
+    if isinstance(scale, Spec):
+        scale = np.square(scale.typical())  # type: ignore[attr-defined]
+    sigma = getattr(standard.means, "sigma", None)
+    values = getattr(standard.covariances, "values", None)
+    # Of each part that holds numbers with units: variances in units of the data, or matrices of them.
+    found: list[tuple[object, Any]] = [
+        (declared.means, None if sigma is None else np.square(np.clip(sigma, 1.0 / _FAR, _FAR))),
+        (own_scale if isinstance(own_scale, Spec) else own, scale),
+        (declared.covariances, values),
+    ]
+    for part, numbers in found:
+        if numbers is None:
+            continue
         array = np.abs(np.asarray(numbers, dtype=float))
         sizes = np.diagonal(array, axis1=-2, axis2=-1) if array.ndim > 1 and part is not declared.means else array
         far = (sizes < 1.0 / _FAR) | (sizes > _FAR)

@@ -220,9 +220,11 @@ def parameters(weights: Array, means: Array, covariances: Array) -> dict[str, Ar
     sds = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
     correlations = covariances / sds[..., :, None] / sds[..., None, :]
     d = sds.shape[-1]
-    # Behind errors of measurement a covariance may be singular but for rounding, and readers want its factor.
-    lift = np.maximum(_LEAST_EIGENVALUE - np.linalg.eigvalsh(correlations)[..., 0], 0.0)
-    if lift.any():
+    try:
+        np.linalg.cholesky(correlations - _LEAST_EIGENVALUE * np.eye(d))
+    except np.linalg.LinAlgError:
+        # Behind errors of measurement a covariance may be singular but for rounding, and readers want its factor.
+        lift = np.maximum(_LEAST_EIGENVALUE - np.linalg.eigvalsh(correlations)[..., 0], 0.0)
         covariances = covariances + (lift[..., None] * np.square(sds))[..., None] * np.eye(d)
         correlations = (correlations + lift[..., None, None] * np.eye(d)) / (1.0 + lift[..., None, None])
         sds = sds * np.sqrt(1.0 + lift[..., None])

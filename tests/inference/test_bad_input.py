@@ -486,3 +486,18 @@ def test_variances_need_two_rows_however_many_features_there_are(structure):
     assert all(np.ptp(labels[z == k]) == 0 for k in range(3))
     found = bg.diagnose(fit)
     assert bool(found["ok"].sel(check="smallest_component"))
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        ({"means": bg.NormalMeans(0.0, 1e40)}, "NormalMeans"),
+        ({"covariances": bg.InverseWishart(3.0, 1e-90)}, "InverseWishart"),
+        ({"covariances": bg.LKJ(2.0, scale=bg.HalfNormal(1e-40))}, "HalfNormal"),
+        ({"covariances": bg.FixedCovariances([[1e80]])}, "FixedCovariances"),
+    ],
+)
+def test_priors_far_from_the_scale_of_the_data_are_refused(parts, name):
+    x = np.random.default_rng(0).normal(size=40)
+    with pytest.raises(bg.InputError, match=rf"{name}: .* times as wide as the data\. Give it in their units"):
+        bg.fit(bg.GaussianMixture(2, **parts), x, engine=bg.EM(), random_seed=1, progressbar=False)
