@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def _confined_to() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache  # it is asked for fifteen times in a fit, and a container keeps its quota
 def _quota(own: Path, groups: Path) -> int:
     """Processors that the control groups of Linux allow, rounded up; very many where nothing is said."""
     try:
