@@ -122,7 +122,10 @@ def _shares(start: Any, problem: Problem, data: Any, table: Data) -> Array:
     if table.bins is not None:
         what = "start= with a label for each row, of data that are counts in bins"
         raise UnsupportedError("fit", what, "Give parameters or an earlier fit.")
-    shape = np.shape(start) if not hasattr(start, "shape") else start.shape
+    try:
+        shape = start.shape if hasattr(start, "shape") else np.shape(start)
+    except ValueError:  # rows of different lengths
+        shape = ()
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] == 0):
         raise InputError("start", f"got {as_written(start)}", _FORMS)
     if len(shape) == 1 or shape[1] == 1:

@@ -112,6 +112,7 @@ def test_maximum_likelihood_stays_at_the_optimum_that_was_asked_for(square):
         (np.full((400, 3), 1 / 3), "shape"),
         (np.zeros((2, 2, 2)), "Give an earlier fit"),
         (3, "Give an earlier fit"),
+        ([[1.0], [1.0, 2.0]], "Give an earlier fit"),
         ("k-means", "Give an earlier fit"),
         ({"weights": [0.5, 0.5]}, "has no 'means'"),
         ({"weights": [0.5, 0.6], "means": np.zeros((2, 2)), "covariances": [np.eye(2)] * 2}, "add up to 1"),
@@ -140,3 +141,8 @@ def test_an_unknown_number_and_bins_have_no_such_start(square):
     model = bg.GaussianMixture(1 + bg.Poisson(1.0))
     with pytest.raises(bg.UnsupportedError, match="Give a number of components"):
         bg.fit(model, x, engine=bg.Gibbs(sweeps=40), start=z % 2, random_seed=1, progressbar=False)
+    bins = bg.as_data(bins=[-1.0, 0.0, 1.0, 2.0], counts=[10, 20, 10])
+    with pytest.raises(bg.UnsupportedError, match=r"counts in bins.*Give parameters or an earlier fit"):
+        fitted(bins, start=[0, 0, 1])
+    at = {"weights": [0.5, 0.5], "means": [[-0.5], [1.5]], "covariances": [[[0.3]], [[0.3]]]}
+    assert fitted(bins, start=at)["optimization"].sizes["start"] == 1
