@@ -70,12 +70,14 @@ def within_covariance(problem: Problem) -> Array:
     ordered = places[order]
     tied = isinstance(structure, Tied)
     cost = _COST * (1 + problem.n_features + structure.n_free(1, problem.n_features))
-    tried, scores = [], []
+    tried: list[tuple[NDArray[np.intp], bool]] = []
+    scores: list[float] = []
     for partition, dense in _partitions(ordered, K, units[order], kind.fewest_rows(problem.n_features)):
         labels = np.empty(order.size, dtype=np.intp)
         labels[order] = partition
-        tried.append((labels, dense and not tied))
-        log_likelihood, _ = _likeliest(problem, *tried[-1], units, kind, tied=tied, steps=_FIRST_STEPS)
+        narrow = dense and not tied
+        tried.append((labels, narrow))
+        log_likelihood, _ = _likeliest(problem, labels, narrow, units, kind, tied=tied, steps=_FIRST_STEPS)
         scores.append(log_likelihood - dense * cost)
     shares = softmax(scores)
     precision = np.zeros((problem.n_features, problem.n_features))

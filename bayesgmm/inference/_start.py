@@ -116,16 +116,21 @@ def _standard(problem: Problem, weights: Array, means: Array, covariances: Array
     )
 
 
+def _shape_of(start: Any) -> tuple[int, ...]:
+    """Shape of what was given, () where its rows differ in length."""
+    try:
+        return start.shape if hasattr(start, "shape") else np.shape(start)
+    except ValueError:
+        return ()
+
+
 def _shares(start: Any, problem: Problem, data: Any, table: Data) -> Array:
     """Responsibilities (K, N) of the rows that take part."""
     K, n = problem.K, table.n_obs
     if table.bins is not None:
         what = "start= with a label for each row, of data that are counts in bins"
         raise UnsupportedError("fit", what, "Give parameters or an earlier fit.")
-    try:
-        shape = start.shape if hasattr(start, "shape") else np.shape(start)
-    except ValueError:  # rows of different lengths
-        shape = ()
+    shape = _shape_of(start)
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] == 0):
         raise InputError("start", f"got {as_written(start)}", _FORMS)
     if len(shape) == 1 or shape[1] == 1:
