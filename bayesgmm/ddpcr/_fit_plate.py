@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from bayesgmm._errors import FitError
 from bayesgmm._words import counted
 from bayesgmm.ddpcr._counted import Count, fits_the_gap
 from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS, Beliefs, Pair
-from bayesgmm.ddpcr._fit_well import WellFit, binned, counted_well, fit_well
+from bayesgmm.ddpcr._fit_well import WellFit, binned, cluster_log_densities, counted_well, fit_well
 from bayesgmm.ddpcr._gap import Gap, find_gap
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._plate_fit import PlateFit, n_negative
@@ -43,12 +44,12 @@ _WORTH = 3.0
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
 FEW_DRAWS = 256
-# Negatives and positives so many spreads apart show the shape of the negatives.
-_APART = 8.0
+# Negatives and positives so many spreads apart show the shape of the negatives, which is learned so many times anew.
+_APART, _ROUNDS = 5.0, 3
 _ALL_NEGATIVES = "the negatives of all wells"
 # Where a plate shows a gap: sd of the log of the positives' height before the wells are seen; their least width.
 _SHOWN_GAP, _NARROW = 0.3, 0.2
-# One well alone may take a side of its negatives for another cluster: one fewer spreads apart, and with a smaller part of
+# One well alone may take a side of its negatives for another cluster: one fewer spreads apart, with a smaller part of
 # the droplets than this. So many spreads above the negatives droplets are clear of them.
 _SEPARATE, _RARE, _CLEAR = 6.0, 0.1, 8.0
 # Of intervals that must not miss each other.
@@ -203,13 +204,15 @@ def fit_plate(wells: Wells, *, draws: int) -> PlateFit:
         beliefs, learned_from = replace(beliefs, shape=own), _ALL_NEGATIVES
     starts: list[Array | None] = [None] * len(wells.amplitudes)
     found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, one by one")
+    for _ in range(0 if learned_from else _ROUNDS):
+        own = _from_fits(wells.amplitudes, found, beliefs)
+        if own is None:
+            break
+        beliefs = replace(beliefs, shape=own)
+        starts = [_mode(fit) for fit in found]
+        found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, with a shape of their own")
     if not learned_from:
-        own = _from_negatives(wells.amplitudes, [_place(fit) for fit in found])
-        learned_from = "a typical skewed shape" if own is None else _ALL_NEGATIVES
-        if own is not None:
-            beliefs = replace(beliefs, shape=own)
-            starts = [_mode(fit) for fit in found]
-            found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, with a shape of their own")
+        learned_from = "a typical skewed shape" if beliefs.shape == skewed() else _ALL_NEGATIVES
     return together(wells, beliefs, found, learned_from, draws)
 
 
@@ -343,12 +346,23 @@ def _from_controls(shown: Sequence[Array]) -> tuple[Shape, float, float]:
     return learn(*binned(z, _FINE)), float(np.median(middles)), float(np.median(spreads))
 
 
-def _place(fit: WellFit | str) -> float:
-    """Below which amplitude a well's droplets are surely negative; NaN where its clusters are near to each other."""
-    if isinstance(fit, str):
-        return np.nan
-    baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
-    return float(baseline + 0.5 * gap) if gap >= _APART * spread else np.nan
+def _from_fits(amplitudes: Sequence[Array], found: Sequence[WellFit | str], beliefs: Beliefs) -> Shape | None:
+    """The shape of the negatives in wells whose clusters are apart; droplets count by how likely they are negative."""
+    z, weights = [], []
+    for x, fit in zip(amplitudes, found, strict=True):
+        if isinstance(fit, str) or n_negative(fit) < _FEWEST_DROPLETS:
+            continue
+        baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
+        if gap < _APART * spread:
+            continue
+        centres, counts = binned(x, _FINE * float(spread))
+        negative, positive = cluster_log_densities(centres, fit, beliefs)
+        odds = positive - negative + np.log(np.expm1(np.exp(fit.mode[0])))
+        z.append((centres - baseline) / spread)
+        weights.append(counts * expit(-odds))
+    if not z:
+        return None
+    return learn(np.concatenate(z), np.concatenate(weights))
 
 
 def _from_negatives(amplitudes: Sequence[Array], below: Sequence[float]) -> Shape | None:

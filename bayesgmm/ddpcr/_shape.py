@@ -18,7 +18,8 @@ Array = NDArray[np.float64]
 
 # Components of the negatives; one may go to what does not belong to them.
 _COMPONENTS = 5
-_SEARCH = Search(n_init=16, n_polish=3, approached=2, rounds=1, tolerance=1e-2)
+# A shape need not be the best of all mixtures: others near it say the same.
+_SEARCH = Search(n_init=8, n_polish=1, approached=1, rounds=0, tolerance=1e-2)
 # Components with fewer of the droplets are outliers, or molecules in a control.
 _STRAY = 0.005
 # Amplitudes this far from the middle are not looked at.
