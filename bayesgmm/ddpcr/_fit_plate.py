@@ -50,8 +50,9 @@ _ALL_NEGATIVES = "the negatives of all wells"
 # Where a plate shows a gap: sd of the log of the positives' height before the wells are seen; their least width.
 _SHOWN_GAP, _NARROW = 0.3, 0.2
 # One well alone may take a side of its negatives for another cluster: one fewer spreads apart, with a smaller part of
-# the droplets than this. So many spreads above the negatives droplets are clear of them.
-_SEPARATE, _RARE, _CLEAR = 6.0, 0.1, 8.0
+# the droplets than this; so may several wells if it is nearer than the last number. So many spreads above the negatives
+# droplets are clear.
+_SEPARATE, _RARE, _CLEAR, _HARDLY = 6.0, 0.1, 8.0, 3.5
 # Of intervals that must not miss each other.
 _ENDS = (0.025, 0.975)
 # A well's own gap contradicts the other wells' if it is so many standard deviations away.
@@ -117,23 +118,24 @@ class Wells:
             out[i] = found
         return out
 
-    def _tells_no_more_than_a_limit(self, fit: WellFit) -> bool:
-        """Whether one well, with no other one and no control beside it, shows no cluster of positives."""
-        if sum(self.usable) > 1 or any(self.without_template):
-            return False
+    def _tells_no_more_than_a_limit(self, fit: WellFit, *, shown: bool) -> bool:
+        """Whether what a well shows may be a side of its negatives, and nothing says where positives lie."""
+        lone = sum(self.usable) == 1 and not any(self.without_template)
         if fit.count is not None:
-            return fit.count.positive < _FEWEST_POSITIVES
+            return lone and fit.count.positive < _FEWEST_POSITIVES
         spread, gap, width = np.exp(fit.mode[-3:])
-        near = gap < _SEPARATE * np.sqrt(0.5 * (spread**2 + width**2))
+        apart = gap / np.sqrt(0.5 * (spread**2 + width**2))
         part = min(np.exp(-fit.rate), -np.expm1(-fit.rate))
-        return bool(part < _RARE if near else fit.n_droplets * part < _FEWEST_POSITIVES)
+        if lone:
+            return bool(part < _RARE if apart < _SEPARATE else fit.n_droplets * part < _FEWEST_POSITIVES)
+        return bool(not shown and apart < _HARDLY and -np.expm1(-fit.rate) < _RARE)
 
     def _limited(self, i: int, found: WellFit, beliefs: Beliefs, draws: int) -> tuple[WellFit, str]:
         """A well that shows no more than an upper limit of lambda."""
         gap = self.gap
         at = gap if np.isfinite(gap.height) else replace(_half_way(gap, beliefs), height=_CLEAR * gap.spread)
         clear = Count.of(self.cleared[i], at.threshold(i))
-        told = f"one well without a control: {counted(clear.positive, 'droplet')} clear of the other ones, "
+        told = f"nothing shows where positives lie: {counted(clear.positive, 'droplet')} clear of the other ones, "
         if np.exp(-found.rate) < _RARE:
             told += "which are positive if the well is saturated, and taken for negatives; "
             found = counted_well(self.cleared[i], beliefs, clear, at, i, draws=draws, seed=self.seeds[i])
@@ -142,10 +144,15 @@ class Wells:
         told += "only an upper limit is known"
         return found.as_limit(clear, np.random.default_rng(self.seeds[i])), told
 
-    def settled(self, i: int, found: WellFit | str, beliefs: Beliefs, draws: int) -> tuple[WellFit | str, str]:
-        """The fit of a well, or its count where there is no fit or the plate's gap contradicts it; and why."""
+    def settled(
+        self, i: int, found: WellFit | str, beliefs: Beliefs, draws: int, *, shown: bool
+    ) -> tuple[WellFit | str, str]:
+        """The fit of a well, or its count where there is no fit or the plate's gap contradicts it; and why.
+
+        `shown` is whether any well shows where positives lie.
+        """
         x, gap = self.cleared[i], self.gap
-        if self.usable[i] and isinstance(found, WellFit) and self._tells_no_more_than_a_limit(found):
+        if self.usable[i] and isinstance(found, WellFit) and self._tells_no_more_than_a_limit(found, shown=shown):
             return self._limited(i, found, beliefs, draws)
         if not self.usable[i] or (isinstance(found, WellFit) and (found.count is not None or not gap.shown)):
             return found, ""
@@ -224,7 +231,8 @@ def together(wells: Wells, weak: Beliefs, found: Sequence[WellFit | str], learne
     starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
     own = wells.alike(beliefs)
     found = wells.fitted(own, starts, draws, "wells, with what the plate says")
-    ended = [wells.settled(i, fit, beliefs, draws) for i, fit in enumerate(found)]
+    shown = wells.gap.shown or any(fit is not None and _tells_of_positives(fit) for fit in alone)
+    ended = [wells.settled(i, fit, beliefs, draws, shown=shown) for i, fit in enumerate(found)]
     return PlateFit(
         wells=[fit if isinstance(fit, WellFit) else None for fit, _ in ended],
         alone=alone,
