@@ -61,7 +61,7 @@ def add_to(commands: Any) -> None:
     plate.add_argument("--ntc", metavar="WELLS", help="wells without template: A01,B01 or A12-D12")
     plate.add_argument("--targets", metavar="NAMES", help="what the channels measure, in their order: MUT,WT")
     plate.add_argument("--channels", metavar="NAMES", help="channels to use, such as Ch1 or Ch1,Ch2; all if left out")
-    plate.add_argument("--delimiter", default=",", metavar="SIGN", help="of the amplitude files, if not a comma")
+    plate.add_argument("--delimiter", metavar="SIGN", help="between fields of the files; found in each if left out")
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="CSV", help="write tables: this file and others beside it")
     output.add_argument("--report", metavar="HTML", help="write a report: one page that holds everything")
@@ -125,16 +125,16 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
     out = checked_path(options.out, "--out", ".csv") if options.out else None
     report = checked_path(options.report, "--report", ".html") if options.report else None
     bar = not options.quiet
-    plate = read_plate(
-        options.paths,
-        table=options.plate,
-        ntc=_names(options.ntc),
-        targets=_names(options.targets),
-        delimiter="\t" if options.delimiter == r"\t" else options.delimiter,
-        progressbar=bar,
-    )
     with warnings.catch_warnings():
         warnings.showwarning = _warned
+        plate = read_plate(
+            options.paths,
+            table=options.plate,
+            ntc=_names(options.ntc),
+            targets=_names(options.targets),
+            delimiter="\t" if options.delimiter == r"\t" else options.delimiter,
+            progressbar=bar,
+        )
         result = quantify(
             plate,
             droplet_volume_nl=options.volume_nl,

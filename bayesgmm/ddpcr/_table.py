@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
+from bayesgmm._spreadsheet import unguarded
 from bayesgmm.data import describe_columns
 from bayesgmm.ddpcr._text import fail, split, text_of
-from bayesgmm.ddpcr._wells import listed, wells_in
+from bayesgmm.ddpcr._wells import listed, merged_wells, wells_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +151,8 @@ def _from_table(table: Any, wells: Sequence[str], channels: Sequence[str]) -> Ce
             seen.add(well)
             filled = {m: cell for m, cell in zip(meanings, row, strict=True) if m != "well" and not _is_blank(cell)}
             if well not in wells:
+                if merged_wells([well], wells):
+                    continue
                 # A plan of the whole plate lists wells that stayed empty, without a sample.
                 if "sample" in filled or ("sample" not in meanings and filled):
                     absent.append(well)
@@ -251,7 +254,8 @@ def _value(meaning: str, cell: Any, where: str) -> Any:
         return round(number)
     if meaning == "sample" or meaning.startswith("target "):
         # 7.0 is what a table makes of the name 7 where another well has none.
-        return str(round(cell)) if isinstance(cell, float) and cell == round(cell) else str(cell).strip()
+        whole = isinstance(cell, float) and cell == round(cell)
+        return str(round(cell)) if whole else unguarded(str(cell).strip()).strip()
     return cell
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
+from bayesgmm._spreadsheet import guarded
 from bayesgmm.plots._droplets import check_result
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def write_tables(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]
     Notes
     -----
     UTF-8; names of columns are those of the Dataset, and so are numbers, to the last digit. What is not known is
-    empty. All text is in quotes.
+    empty. All text is in quotes. Text that a spreadsheet would take for a formula, such as a sample called ``=A1`` or a
+    cluster called ``--``, has an apostrophe in front; `ddpcr.read_plate` takes it away from names in a plate table.
     """
     check_result(result)
     first = checked_path(path, "path", ".csv")
@@ -175,5 +177,7 @@ def writing(file: Path, argument: str) -> Iterator[None]:
 
 
 def _write(table: pd.DataFrame, file: Path) -> None:
+    text = table.select_dtypes(exclude=["number", "bool"]).columns
+    table = table.assign(**{name: [guarded(str(cell)) for cell in table[name]] for name in text})
     with writing(file, "path"):
         table.to_csv(file, index=False, quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8", lineterminator="\n")
