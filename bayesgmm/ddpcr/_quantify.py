@@ -10,7 +10,7 @@ import numpy as np
 from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed, as_texts, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
-from bayesgmm.ddpcr._blank import limits
+from bayesgmm.ddpcr._blank import with_verdicts
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
 from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
@@ -94,15 +94,18 @@ def quantify(
         interval (``_lower``, ``_upper``) and one that adds variation between wells (``_total_lower``,
         ``_total_upper``), rain counted as negative, a threshold for comparison, where the clusters are, and ``flags``.
         A well without positives has lower bound 0 and its upper bound is one-sided; a saturated one has no upper bound
-        (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals.
-        Per ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank
-        and of detection. Per ``pair`` of channels: ``ratio``, ``fractional_abundance``, ``linked_per_droplet``,
-        ``cluster_share``, and the ``effect`` of one channel on the other (``plate_effect_size``; ``effect_size`` of
-        each well where they were fitted together). Attributes hold the droplet volume and where it comes from, the
-        method, each channel's declaration, and those of wells that were fitted with priors of their own, such as
-        controls. With an engine also per ``well`` and ``channel``: ``sampling`` (name of the `Status`, empty where it
-        was not sampled), ``r_hat`` and ``effective_draws`` of lambda, ``divergences``. With graded amplitudes ``rho``
-        and ``step_sd``, the sd that each further molecule adds.
+        (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals. Per
+        ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank and
+        of detection. Per ``well`` and ``channel``, and with ``sample_`` in front per ``sample``: ``detected``
+        ("detected", "not detected", or empty where there is nothing to compare with), ``limit_of_blank_positives`` (a
+        blank with as many droplets stays within), ``limit_of_blank_copies_per_ul``,
+        ``limit_of_detection_copies_per_ul``. Per ``pair`` of channels: ``ratio``, ``fractional_abundance``,
+        ``linked_per_droplet``, ``cluster_share``, and the ``effect`` of one channel on the other
+        (``plate_effect_size``; ``effect_size`` of each well where they were fitted together). Attributes hold the
+        droplet volume and where it comes from, the method, each channel's declaration, and those of wells that were
+        fitted with priors of their own, such as controls. With an engine also per ``well`` and ``channel``:
+        ``sampling`` (name of the `Status`, empty where it was not sampled), ``r_hat`` and ``effective_draws`` of
+        lambda, ``divergences``. With graded amplitudes ``rho`` and ``step_sd``, the sd that each further molecule adds.
 
     Raises
     ------
@@ -216,7 +219,6 @@ def _dataset(
     suffixes = ("", "_lower", "_upper", "_total_lower", "_total_upper")
     per_sample = {f"sample_copies_per_ul{each}": np.full((len(names), len(channels)), np.nan) for each in suffixes}
     per_channel = {f"between_well_sd{each}": np.full(len(channels), np.nan) for each in suffixes[:3]}
-    per_channel |= {name: np.full(len(channels), np.nan) for name in ("limit_of_blank", "limit_of_detection")}
     volumes_ul = np.array([volume.by_well[name] / _MICROLITRE for name in wells])
     offsets = np.log(volumes_ul / table["dilution"].to_numpy(dtype=float))
     concentrations: dict[str, dict[str, Any]] = {}
@@ -258,9 +260,6 @@ def _dataset(
             found = [total.quantiles([0.5]), *(ends(each, kind, low, high) for each in (statistical, total))]
             for each, value in zip(suffixes, np.concatenate(found), strict=True):
                 per_sample[f"sample_copies_per_ul{each}"][s, c] = value
-        mean_volume = float(np.mean(volumes_ul))
-        blank, detection = limits(fitted, controls, mean_volume)
-        per_channel["limit_of_blank"][c], per_channel["limit_of_detection"][c] = blank, detection
         attributes[f"flags {channel}"] = joined(
             [*of_plate(fitted, int(controls.sum())), *flags_of_pairs(pairs, channel)]
         )
@@ -298,8 +297,6 @@ def _dataset(
         | {"droplet_volume_nl": (("well",), _MICROLITRE * volumes_ul)},
     )
     out["between_well_sd"].attrs = _units("of log concentration", "tau, beyond Poisson noise; posterior median")
-    for name in ("limit_of_blank", "limit_of_detection"):
-        out[name].attrs = _units("copies per microlitre of reaction", "from the wells without template; 95 %")
     total = volumes_ul * out["n_droplets"].to_numpy()
     out["total_volume_ul"] = (("well",), total, _units("microlitres", "of all droplets together"))
     out["n_droplets"].attrs = _units("droplets", "with an amplitude")
@@ -315,7 +312,7 @@ def _dataset(
         "probability": probability,
         **attributes,
     }
-    return out
+    return with_verdicts(out, plate)
 
 
 def _places(parameters: list[str], beliefs: Beliefs) -> list[int]:
