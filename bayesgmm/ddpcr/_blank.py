@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._words import counted
+from bayesgmm.ddpcr._compared import counts
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._table import NO_TEMPLATE, POSITIVE, WILD_TYPE
 from bayesgmm.ddpcr._wells import listed
@@ -60,8 +61,7 @@ def with_verdicts(out: xr.Dataset, plate: Plate) -> xr.Dataset:
     """
     wells, samples = out["well"].to_numpy().astype(str), out["sample"].to_numpy().astype(str)
     channels = out["channel"].to_numpy().astype(str)
-    count = (out["counted_positives"] if "counted_positives" in out else out["positives"]).to_numpy()
-    count = np.where(count < 1.0, 0.0, np.round(count))  # expected numbers below one are no positives
+    count = counts(out)
     droplets = out["n_droplets"].to_numpy().astype(float)
     volume = out["droplet_volume_nl"].to_numpy() / _MICROLITRE
     undiluted = volume / out["dilution"].to_numpy()
@@ -161,8 +161,6 @@ class _Verdicts:
             "limit_of_blank_copies_per_ul": (self.blank, _units(copies, "a blank stays within; 95 %")),
             "limit_of_detection_copies_per_ul": (self.detection, _units(copies, "is told from a blank; 95 %")),
         }
-        if prefix:
-            found["positives"] = (self.count, _units("droplets", "of all wells of the sample, compared with blanks"))
         return {f"{prefix}{name}": (dims, values, attrs) for name, (values, attrs) in found.items()}
 
 

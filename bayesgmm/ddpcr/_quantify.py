@@ -11,6 +11,7 @@ from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed, as_texts
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._blank import with_verdicts
+from bayesgmm.ddpcr._compared import comparison, with_compared
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
 from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
@@ -45,6 +46,10 @@ def quantify(
     amplitudes: Literal["saturated", "graded"] = "saturated",
     engine: NUTS | None = None,
     wells: Any = None,
+    reaction_volume_ul: float = 20.0,
+    input_ng: float | None = None,
+    reference: str | None = None,
+    reference_copies: float = 2.0,
     probability: float = 0.95,
     random_seed: int | np.random.Generator | None = 0,
     cores: int | None = None,
@@ -79,6 +84,14 @@ def quantify(
         The wells that the engine samples, such as ``"A01-C01"``; all if left out. Others keep the fast answer, and all
         learn from each other as without engine. Where two channels are fitted together that fit stands;
         `two_channel_model` is for any engine.
+    reaction_volume_ul : float
+        Microlitres of the reaction in a well, for copies per well.
+    input_ng : float, optional
+        Nanograms of template in each well, for copies per ng; the column ``ng`` of the plate table if left out.
+    reference : str, optional
+        Channel or target of the reference of copy numbers; the second of each pair if left out.
+    reference_copies : float
+        Copies of the reference in a genome.
     probability : float
         Of the intervals.
     random_seed : int or numpy.random.Generator, optional
@@ -99,9 +112,12 @@ def quantify(
         of detection. Per ``well`` and ``channel``, and with ``sample_`` in front per ``sample``: ``detected``
         ("detected", "not detected", or empty where there is nothing to compare with), ``limit_of_blank_positives`` (a
         blank with as many droplets stays within), ``limit_of_blank_copies_per_ul``,
-        ``limit_of_detection_copies_per_ul``. Per ``pair`` of channels: ``ratio``, ``fractional_abundance``,
-        ``linked_per_droplet``, ``cluster_share``, and the ``effect`` of one channel on the other
-        (``plate_effect_size``; ``effect_size`` of each well where they were fitted together). Attributes hold the
+        ``limit_of_detection_copies_per_ul``. ``counted_positives`` and ``counted_negatives`` are whole droplets;
+        ``copies_per_well`` and ``copies_per_ng`` have the same five ends as ``copies_per_ul``; ``copy_number`` of each
+        pair is the ratio times the copies of the reference. ``reported_positives``, ``reported_copies_per_ul`` and the
+        like are the instrument's own numbers, where its results were read. Per ``pair`` of channels: ``ratio``,
+        ``fractional_abundance``, ``linked_per_droplet``, ``cluster_share``, and the ``effect`` of one channel on the
+        other (``plate_effect_size``; ``effect_size`` of each well where they were fitted together). Attributes hold the
         droplet volume and where it comes from, the method, each channel's declaration, and those of wells that were
         fitted with priors of their own, such as controls. With an engine also per ``well`` and ``channel``:
         ``sampling`` (name of the `Status`, empty where it was not sampled), ``r_hat`` and ``effective_draws`` of
@@ -144,6 +160,7 @@ def quantify(
         cores = check_cores(cores)
     volume = volumes(plate, droplet_volume_nl, instrument)
     names = _channels(plate, channels)
+    by = comparison(plate, names, reaction_volume_ul, input_ng, reference, reference_copies)
     if not any(well.n_droplets for well in plate):
         raise InputError("plate", "has no droplets in any well", "Give wells with droplets")
     for name in names:
@@ -176,7 +193,7 @@ def quantify(
                     fits[name], x, alone(pairs, name, chosen), engine, seed=seed.spawn(1)[0], **options
                 )
     rng = np.random.default_rng(seeds[-2])
-    out = _dataset(plate, fits, pairs, volume, probability, rng)
+    out = with_compared(_dataset(plate, fits, pairs, volume, probability, rng), plate, by)
     from bayesgmm.results import sealed
 
     if engine is not None:

@@ -64,7 +64,8 @@ def read_plate(
         The plate table: a CSV file, or a dataframe of any package that narwhals reads, with a column ``well`` (names or
         ranges) and any of ``sample``, ``dilution``, ``ntc``, ``control``, ``replicate`` and ``target <channel>``;
         further columns are kept. ``control`` holds ``ntc`` (no template), ``wild_type`` (template without the mutant:
-        the better blanks of its channel), ``positive``, or nothing for samples. Rows with a sample but without droplets
+        the better blanks of its channel), ``positive``, or nothing for samples; ``ng`` the nanograms of template in the
+        well. Rows with a sample but without droplets
         are an error, and so are wells without a row.
     samples : mapping or callable, optional
         Wells or ranges to names, ``{"A01-D01": "patient 1"}``, or a function of the well. A well without a name is a

@@ -27,6 +27,7 @@ _SPELLINGS = {
     "dilution": {"dilution", "dilutionfactor", "dilutions"},
     "ntc": {"ntc", "isntc", "notemplate", "notemplatecontrol"},
     "control": {"control", "controls", "controltype"},
+    "ng": {"ng", "inputng", "nginput", "ngdna", "dnang"},
     "replicate": {"replicate", "rep", "replicates"},
 }
 _YES, _NO = {"true", "yes", "y", "1", "1.0", "ntc", "x"}, {"false", "no", "n", "0", "0.0"}
@@ -272,6 +273,11 @@ def _value(meaning: str, cell: Any, where: str) -> Any:
         if text not in _YES | _NO:
             raise InputError(f"{where}, ntc", f"got {as_written(cell)}", "Give true or false, yes or no, 1 or 0")
         return text in _YES
+    if meaning == "ng":
+        number = _real(cell)
+        if number is None or not 0 <= number < math.inf:
+            raise InputError(f"{where}, ng", f"got {as_written(cell)}", "Give nanograms of template in the well")
+        return number
     if meaning == "control":
         bare = re.sub(r"[\W_]", "", str(cell).lower())
         kind = next((kind for kind, spellings in _KINDS.items() if bare in spellings), None)
