@@ -51,10 +51,13 @@ class Counted:
         With prior lambda^(a - 1) the posterior of p = 1 - exp(-lambda) after counting is Beta(positive + a, negative),
         but for a factor (p / lambda)^(1 - a) that hardly varies over it.
         """
+        if fit.count is not None and not fit.count.hidden:
+            return cls(positive=float(fit.count.positive), negative=max(float(fit.count.negative), _LEAST))
         p = -np.expm1(-np.exp(fit.of("log_rate")))
         mean = float(fit.shares @ p)
         variance = float(fit.shares @ np.square(p - mean))
-        total = mean * (1.0 - mean) / variance - 1.0
+        # Draws that are all alike tell as much as the droplets, and no more.
+        total = min(mean * (1.0 - mean) / max(variance, np.finfo(float).tiny) - 1.0, float(fit.n_droplets))
         return cls(positive=max(mean * total - _SHAPE, 0.0), negative=max((1.0 - mean) * total, _LEAST))
 
     def log_likelihood(self, log_rate: Array) -> Array:

@@ -20,6 +20,8 @@ RATE_OF_CONTROLS = Gamma(0.5, 20.0)
 # Rain is the exception: 3 per cent of the positives, 1 to 8 with 95 per cent probability. A wider prior lets rain stand
 # for whatever the shape of the negatives gets wrong.
 _RAIN = (float(np.log(0.03 / 0.97)), 0.5)
+# Even, or denser towards the positives.
+_TILT = (1.0, 1.0)
 # One negative in a thousand is far below the others, and one droplet is nowhere in particular.
 _OUTLIERS = (float(np.log(1e-3)), 1.0)
 _SHARE_SD = 1.0
@@ -40,6 +42,8 @@ class Beliefs:
         Natural logarithms in the data's units: width of the negatives, distance of the positives, their width.
     rain, outliers : pairs
         Logits; that of outliers is that of low droplets among the negatives as well.
+    tilt : pair
+        Of the rain towards the positives.
     rate : Gamma
         Of copies per droplet.
     share_sd : float
@@ -52,6 +56,7 @@ class Beliefs:
     log_gap: Pair
     log_positive_sd: Pair
     rain: Pair = _RAIN
+    tilt: Pair = _TILT
     outliers: Pair = _OUTLIERS
     rate: Gamma = _RATE
     share_sd: float = _SHARE_SD
@@ -78,6 +83,7 @@ class Beliefs:
                 rate=self.rate,
                 share_sd=self.share_sd,
                 rain=self.rain,
+                tilt=self.tilt,
                 outliers=self.outliers,
             ),
             means=DropletMeans(

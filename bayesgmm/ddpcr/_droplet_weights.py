@@ -31,7 +31,8 @@ class DropletWeights(Weights):
         low        (1 - eps) exp(-lambda) l                  rain       (1 - eps) (1 - exp(-lambda)) r q_i
         outliers   eps
 
-    Rain is denser towards the positives, q_i proportional to (i - 1/2)^2 for i = 1, ..., R.
+    Rain may be denser towards the positives, q_i proportional to (i - 1/2)^tilt for i = 1, ..., R; it is even with
+    tilt 0.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ class DropletWeights(Weights):
         How far a well's shares may be from these: sd of the Normal prior on each log(share_j / share_1).
     rain, outliers : (float, float)
         Mean and standard deviation of Normal priors: on logit r, and on logit l and logit eps.
+    tilt : (float, float)
+        The same of the tilt of the rain.
     """
 
     shares: tuple[float, ...]
@@ -50,6 +53,7 @@ class DropletWeights(Weights):
     share_sd: float
     rain: tuple[float, float]
     outliers: tuple[float, float]
+    tilt: tuple[float, float] = (1.0, 1.0)
     closed_form = False
 
     def __post_init__(self) -> None:
@@ -59,6 +63,7 @@ class DropletWeights(Weights):
         self._freeze("share_sd", positive=True, most_axes=0)
         self._freeze("rain", most_axes=1)
         self._freeze("outliers", most_axes=1)
+        self._freeze("tilt", most_axes=1)
 
     def describe(self) -> str:
         return (
@@ -67,7 +72,7 @@ class DropletWeights(Weights):
         )
 
     def resolved(self, n_components: int) -> Self:
-        least = self._J + 4
+        least = self._J + 5  # two of rain at least, whose weights show the tilt
         if n_components < least:
             raise InputError("n_components", f"got {n_components} for DropletWeights", f"Give at least {least}")
         return self
@@ -76,8 +81,10 @@ class DropletWeights(Weights):
         return list(range(n_components))
 
     def own(self, log_weights: Array) -> Array:
-        """Log lambda, log ratios of shares to the first, logit r, logit l, logit eps (..., J + 3)."""
+        """Log lambda, log ratios of shares to the first, tilt, logit r, logit l, logit eps (..., J + 4)."""
         J = self._J
+        places = _log_places(log_weights.shape[-1] - J - 3)
+        tilt = (log_weights[..., -3] - log_weights[..., J + 1]) / (places[-1] - places[0])
         negative, positive, rain = self._sums(log_weights)
         low, outliers = log_weights[..., -2], log_weights[..., -1]
         # Positives over negatives are exp(lambda) - 1.
@@ -86,7 +93,7 @@ class DropletWeights(Weights):
         relative = self._log_shares[1:] - self._log_shares[0]
         ratios = log_weights[..., 1:J] - log_weights[..., :1] - relative
         odds = rain - positive, low - negative, outliers - np.logaddexp(neither, either)
-        return np.concatenate([log_rate[..., None], ratios, np.stack(odds, axis=-1)], axis=-1)
+        return np.concatenate([log_rate[..., None], ratios, np.stack([tilt, *odds], axis=-1)], axis=-1)
 
     def log_density(self, log_weights: Array) -> tuple[float, Array]:
         own = self.own(log_weights)
@@ -109,13 +116,14 @@ class DropletWeights(Weights):
             [
                 [np.log(np.log1p((positive + rain) / (negative.sum() + low)))],
                 np.log(negative[1:] / negative[0]) - self._log_shares[1:] + self._log_shares[0],
+                self.tilt[:1],
                 np.log([rain / positive, low / negative.sum(), n[-1] / n[:-1].sum()]),
             ]
         )
         return self.at(own, counts.size)
 
     def draw(self, rng: np.random.Generator, size: int, n_components: int) -> Array:
-        own = self._centres + self._sds * rng.standard_normal((size, self._J + 3))
+        own = self._centres + self._sds * rng.standard_normal((size, self._J + 4))
         own[:, 0] = np.log(np.maximum(self.rate.draw(rng, (size, 1))[:, 0], np.finfo(float).tiny))
         return np.exp(self.at(own, n_components))
 
@@ -123,7 +131,7 @@ class DropletWeights(Weights):
         return float(np.ravel(self.rate.alpha)[0]) >= 1.0
 
     def n_free(self, n_components: int) -> int:
-        return self._J + 3
+        return self._J + 4
 
     def from_free(self, theta: Array, reference: Array) -> Array:
         return self.at(self.own(reference) + theta, reference.shape[-1])
@@ -158,11 +166,12 @@ class DropletWeights(Weights):
     @cached_property
     def _centres(self) -> Array:
         """Centres of the Normal priors on the own parameters; that of the rate is none."""
-        return np.array([0.0] * self._J + [self.rain[0], self.outliers[0], self.outliers[0]])
+        return np.array([0.0] * self._J + [self.tilt[0], self.rain[0], self.outliers[0], self.outliers[0]])
 
     @cached_property
     def _sds(self) -> Array:
-        return np.array([1.0] + [self.share_sd] * (self._J - 1) + [self.rain[1], self.outliers[1], self.outliers[1]])
+        others = [self.tilt[1], self.rain[1], self.outliers[1], self.outliers[1]]
+        return np.array([1.0] + [self.share_sd] * (self._J - 1) + others)
 
     @cached_property
     def _log_shares(self) -> Array:
@@ -178,12 +187,13 @@ class DropletWeights(Weights):
         return negative, log_weights[..., J], np.logaddexp.reduce(log_weights[..., J + 1 : -2], axis=-1)
 
     def at(self, own: Array, K: int) -> Array:
-        """Log weights (..., K) of own parameters (..., J + 3)."""
+        """Log weights (..., K) of own parameters (..., J + 4)."""
         J = self._J
         rate = np.exp(np.minimum(own[..., :1], MOST_LOG_RATE))
         ratios = self._log_shares + np.concatenate([np.zeros_like(rate), own[..., 1:J]], axis=-1)
         shares = ratios - np.logaddexp.reduce(ratios, axis=-1, keepdims=True)
-        rain, low, outliers = (own[..., J + i : J + i + 1] for i in range(3))
+        tilt, rain, low, outliers = (own[..., J + i : J + i + 1] for i in range(4))
+        between = tilt * _log_places(K - J - 3)
         inside = -np.logaddexp(0.0, outliers)
         positive = inside + np.log(-np.expm1(-rate))
         fallen = positive - np.logaddexp(0.0, -rain)
@@ -191,7 +201,7 @@ class DropletWeights(Weights):
             [
                 inside - rate - np.logaddexp(0.0, low) + shares,
                 positive - np.logaddexp(0.0, rain),
-                fallen + _log_rain(K - J - 3),
+                fallen + between - np.logaddexp.reduce(between, axis=-1, keepdims=True),
                 inside - rate - np.logaddexp(0.0, -low),
                 -np.logaddexp(0.0, -outliers),
             ],
@@ -199,16 +209,18 @@ class DropletWeights(Weights):
         )
 
     def slopes(self, own: Array, K: int) -> Array:
-        """Derivatives of the log weights (K,) in the own parameters (J + 3,)."""
+        """Derivatives of the log weights (K,) in the own parameters (J + 4,)."""
         J, rate = self._J, np.exp(min(float(own[0]), MOST_LOG_RATE))
-        rain, low, outliers = 1.0 / (1.0 + np.exp(-own[J:]))
-        share = np.exp(self.at(own, K)[:J])
-        out = np.zeros((K, J + 3))
+        rain, low, outliers = 1.0 / (1.0 + np.exp(-own[J + 1 :]))
+        weights, places = np.exp(DropletWeights.at(self, own, K)), _log_places(K - J - 3)
+        share, between = weights[:J], weights[J + 1 : -2]
+        out = np.zeros((K, J + 4))
         out[[*range(J), K - 2], 0], out[J:-2, 0] = -rate, rate / np.expm1(rate)
         out[:J, 1:J] = np.eye(J)[:, 1:] - share[1:] / share.sum()
-        out[J, J], out[J + 1 : -2, J] = -rain, 1.0 - rain
-        out[:J, J + 1], out[-2, J + 1] = -low, 1.0 - low
-        out[:-1, J + 2], out[-1, J + 2] = -outliers, 1.0 - outliers
+        out[J + 1 : -2, J] = places - between @ places / between.sum()
+        out[J, J + 1], out[J + 1 : -2, J + 1] = -rain, 1.0 - rain
+        out[:J, J + 2], out[-2, J + 2] = -low, 1.0 - low
+        out[:-1, J + 3], out[-1, J + 3] = -outliers, 1.0 - outliers
         return out
 
     def _pushed(self, slope: Array, own: Array, K: int) -> Array:
@@ -218,7 +230,6 @@ class DropletWeights(Weights):
 
 
 @cache
-def _log_rain(R: int) -> Array:
-    """Log shares of the components of the rain."""
-    shares = np.square(np.arange(R) + 0.5)
-    return np.log(shares / shares.sum())
+def _log_places(R: int) -> Array:
+    """Logs of the places of the components of the rain."""
+    return np.log(np.arange(R) + 0.5)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
+from bayesgmm.ddpcr._counted_pairs import counted_effects, over_wells
 from bayesgmm.ddpcr._droplet_model import Beliefs, Pair
 from bayesgmm.ddpcr._fit_plate import PlateFit, pooled
 from bayesgmm.ddpcr._fit_well import WellFit, clipped, misfit, weighted
@@ -128,6 +129,25 @@ class _Job:
     start: Array | None = None
 
 
+def pair_of_counts(
+    amplitudes: Sequence[Array], fits: tuple[PlateFit, PlateFit], without_template: Sequence[bool]
+) -> PairPlate | None:
+    """What two channels say of each other where droplets of all wells are counted in both; None if some are fitted."""
+    n, told = len(amplitudes), []
+    for i, (first, second) in enumerate(zip(fits[0].wells, fits[1].wells, strict=True)):
+        if first is None or second is None or without_template[i]:
+            continue
+        if first.count is None or second.count is None:
+            return None
+        positive = np.column_stack([each.positive(i) for each in fits])
+        told.append(counted_effects(amplitudes[i], positive, (float(first.mode[-4]), float(second.mode[-4]))))
+    effects = over_wells(told)
+    if not told or np.isnan(effects).all():
+        return PairPlate.without(n, unseen=_TOO_FEW)
+    found = _found(PairBeliefs(channels=(fits[0].beliefs, fits[1].beliefs)), effects)
+    return PairPlate(wells=[None] * n, effects=effects, found=found)
+
+
 def fit_pair(
     amplitudes: Sequence[Array],
     fits: tuple[PlateFit, PlateFit],
@@ -140,7 +160,8 @@ def fit_pair(
 ) -> PairPlate:
     """Look for cross-talk and competition where wells tell of them, and fit all wells jointly if there is any.
 
-    Controls keep their fits: where nothing is positive nothing reaches the other channel.
+    Controls keep their fits: where nothing is positive nothing reaches the other channel. So do wells that are counted
+    in both channels.
 
     Parameters
     ----------
@@ -160,7 +181,7 @@ def fit_pair(
     single = {
         i: (a.mode, b.mode)
         for i, (a, b) in enumerate(pairs)
-        if a is not None and b is not None and not without_template[i]
+        if a is not None and b is not None and not without_template[i] and (a.count is None or b.count is None)
     }
     seeds = seed.spawn(n)
     weak = PairBeliefs(channels=(_weak(fits[0].beliefs), _weak(fits[1].beliefs)))
@@ -222,7 +243,7 @@ def fit_well_pair(
     FitError
         If no start leads to a mode that curves down in every direction.
     """
-    inside = [clipped(x[:, c], each.baseline[0], each.log_spread[0]) for c, each in enumerate(beliefs.channels)]
+    inside = [clipped(x[:, c], each) for c, each in enumerate(beliefs.channels)]
     x, n_clipped = np.column_stack([each for each, _ in inside]), [n for _, n in inside]
     spreads = np.exp([each.log_spread[0] for each in beliefs.channels])
     density = PairDensity(Droplets.binned(x, (spreads[0] * _BIN, spreads[1] * _BIN)), beliefs)

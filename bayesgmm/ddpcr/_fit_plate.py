@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
+from bayesgmm.ddpcr._counted import Count, fits_the_gap
 from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS, Beliefs, Pair
-from bayesgmm.ddpcr._fit_well import WellFit, binned, fit_well
+from bayesgmm.ddpcr._fit_well import WellFit, binned, counted_well, fit_well
+from bayesgmm.ddpcr._gap import Gap, find_gap
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
 from bayesgmm.inference._parallel import run_parallel
@@ -39,6 +41,16 @@ _WORTH = 3.0
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
 FEW_DRAWS = 256
+# Negatives and positives so many spreads apart show the shape of the negatives.
+_APART = 8.0
+_ALL_NEGATIVES = "the negatives of all wells"
+# Where a plate shows a gap: sd of the log of the positives' height before the wells are seen; their least width.
+_SHOWN_GAP, _NARROW = 0.3, 0.2
+# A baseline is shifted if it is so many spreads, and such a part of the gap, from the median of the wells with so many
+# negatives; more than this part of the wells is no exception.
+_SHIFTED, _SHIFTED_GAP, _FEWEST_NEGATIVES, _MANY = 3.0, 0.05, 30.0, 0.2
+# Of intervals that must not miss each other.
+_ENDS = (0.025, 0.975)
 # A well's own gap contradicts the other wells' if it is so many standard deviations away.
 _CONTRADICTED, _SURE = 2.5, 0.3
 
@@ -66,6 +78,10 @@ class PlateFit:
         What came of the question whether amplitudes grow with the number of molecules, if it was asked.
     flags : tuple of str
         What must be said of that.
+    gap : Gap
+        Where the droplets of the plate divide.
+    cleared : list of (n,) arrays
+        Amplitudes of each well as they are counted: without what is seen of other channels.
     """
 
     wells: list[WellFit | None]
@@ -75,8 +91,49 @@ class PlateFit:
     beliefs: Beliefs
     weak: Beliefs
     learned_from: str
+    gap: Gap
+    cleared: list[Array]
     grades: str = ""
     flags: tuple[str, ...] = ()
+
+    def positive(self, i: int) -> NDArray[np.bool_]:
+        """Which droplets of a well are counted as positive (n,)."""
+        return self.cleared[i] > self.count(i).threshold
+
+    @cached_property
+    def baselines(self) -> Array:
+        """Of the wells that show negatives; of one at least."""
+        own = [fit.mode[-4] for fit in self.wells if fit is not None and _negatives(fit) >= _FEWEST_NEGATIVES]
+        return np.array(own or [self.gap.baseline])
+
+    @cached_property
+    def shifted(self) -> list[int]:
+        """Wells whose negatives lie elsewhere than those of the others; none where those of many do."""
+        return [] if self.divided else self._apart
+
+    @cached_property
+    def divided(self) -> bool:
+        """Whether baselines fall into several groups."""
+        return len(self._apart) > max(_MANY * self.baselines.size, 2.0)
+
+    @cached_property
+    def _apart(self) -> list[int]:
+        middle, out = float(np.median(self.baselines)), []
+        for i, fit in enumerate(self.wells):
+            if fit is not None and _negatives(fit) >= _FEWEST_NEGATIVES:
+                least = max(_SHIFTED * np.exp(fit.mode[-3]), _SHIFTED_GAP * np.exp(fit.mode[-2]))
+                if abs(fit.mode[-4] - middle) > least:
+                    out.append(i)
+        return out
+
+    def count(self, i: int) -> Count:
+        """Well i counted: at the gap that the plate shows, else half way between where the plate's clusters are."""
+        fit = self.wells[i]
+        if fit is not None and fit.count is not None:
+            return fit.count
+        if self.gap.shown or fit is None:
+            return Count.of(self.cleared[i], self.gap.threshold(i))
+        return Count.of(self.cleared[i], float(fit.mode[-4] + 0.5 * np.exp(self.beliefs.log_gap[0])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +145,35 @@ class Wells:
     seeds: Sequence[np.random.SeedSequence]
     cores: int | None
     progress: Any
+    counted: bool = True  # where clusters are clear
+    without_cross_talk: Sequence[Array] | None = None  # amplitudes to count, if they are not those that are fitted
 
     @cached_property
     def usable(self) -> list[bool]:
         """Which have droplets that differ."""
         return [x.size > 1 and float(x.max()) > float(x.min()) for x in self.amplitudes]
+
+    @cached_property
+    def cleared(self) -> list[Array]:
+        """Amplitudes that are counted."""
+        return list(self.amplitudes if self.without_cross_talk is None else self.without_cross_talk)
+
+    @cached_property
+    def gap(self) -> Gap:
+        """Where their droplets divide."""
+        some = [x if fine else x[:0] for x, fine in zip(self.cleared, self.usable, strict=True)]
+        return find_gap(some, self.without_template)
+
+    @cached_property
+    def counts(self) -> list[Count | None]:
+        """Of wells that need no more than counting."""
+        each = zip(self.cleared, self.usable, strict=True)
+        return [
+            Count.of(x, self.gap.threshold(i), self.gap.hidden)
+            if self.counted and fine and fits_the_gap(x, self.gap, i)
+            else None
+            for i, (x, fine) in enumerate(each)
+        ]
 
     def alike(self, beliefs: Beliefs) -> list[Beliefs]:
         """The same for each well, but for the rate of controls."""
@@ -101,13 +182,36 @@ class Wells:
 
     def fitted(self, beliefs: Sequence[Beliefs], starts: Sequence[Array | None], draws: int, what: str) -> list[Any]:
         """A `WellFit` of each, or why there is none."""
-        each = zip(self.amplitudes, beliefs, self.seeds, starts, self.usable, strict=True)
-        jobs = [
-            _Job(x=x, beliefs=own, draws=draws, seed=seed, start=start) for x, own, seed, start, fine in each if fine
-        ]
-        ended = run_parallel(_fitted, jobs, total=len(jobs), cores=self.cores, progress=self.progress, what=what)
-        rest = iter(ended)
-        return [next(rest) if fine else "no droplets with different amplitudes" for fine in self.usable]
+        out: list[Any] = ["no droplets with different amplitudes"] * len(self.amplitudes)
+        jobs = {}
+        each = zip(self.amplitudes, beliefs, self.seeds, starts, self.usable, self.counts, strict=True)
+        for i, (x, own, seed, start, fine, count) in enumerate(each):
+            if count is not None:
+                out[i] = counted_well(self.cleared[i], own, count, self.gap, i, draws=draws, seed=seed)
+            elif fine:
+                jobs[i] = _Job(x=x, beliefs=own, draws=draws, seed=seed, start=start)
+        options = {"total": len(jobs), "cores": self.cores, "progress": self.progress, "what": what}
+        for i, found in zip(jobs, run_parallel(_fitted, jobs.values(), **options) if jobs else [], strict=True):
+            out[i] = found
+        return out
+
+    def settled(self, i: int, found: WellFit | str, beliefs: Beliefs, draws: int) -> tuple[WellFit | str, str]:
+        """The fit of a well, or its count where there is no fit or the plate's gap contradicts it; and why."""
+        x, gap = self.cleared[i], self.gap
+        if not self.usable[i] or (isinstance(found, WellFit) and (found.count is not None or not gap.shown)):
+            return found, ""
+        at = gap if gap.shown else _half_way(gap, beliefs)
+        count = Count.of(x, at.threshold(i))
+        if isinstance(found, str):
+            why = f"counted at the {'' if gap.shown else 'half-way '}threshold, because the fit failed: {found}"
+        else:
+            (low, high), (least, _) = found.ends(), count.interval(*_ENDS)
+            most = replace(count, hidden=2.0 * gap.hidden).interval(*_ENDS)[1]
+            if not self.counted or not (high < least or low > most):
+                return found, ""
+            told = "another kind of target, or negatives of another shape, may be in this well"
+            why = f"counted at the plate's gap; a fit of this well alone says lambda {found.rate:.3g}: {told}"
+        return counted_well(x, beliefs, count, at, i, draws=draws, seed=self.seeds[i]), why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +226,8 @@ class _Job:
 def fit_plate(wells: Wells, *, draws: int) -> PlateFit:
     """Fit wells one by one, learn from all of them what they share, and fit them again with that.
 
+    Wells in which nothing lies in the gap that the plate shows are counted instead.
+
     Parameters
     ----------
     wells : Wells
@@ -129,20 +235,31 @@ def fit_plate(wells: Wells, *, draws: int) -> PlateFit:
     draws : int
         Of the posterior of each well; a power of 2.
     """
-    usable = [x for x, fine in zip(wells.amplitudes, wells.usable, strict=True) if fine]
     each = zip(wells.amplitudes, wells.without_template, wells.usable, strict=True)
     shown = [x for x, control, fine in each if control and fine and x.size >= _FEWEST_DROPLETS]
+    gap = wells.gap
+    beliefs, learned_from = _beliefs(skewed(), (gap.baseline, _UNKNOWN_BASELINE * gap.spread), gap.spread), ""
+    if gap.shown:
+        log_gap, log_width = np.log([gap.positives, max(gap.width, _NARROW * gap.spread)]).tolist()
+        beliefs = replace(beliefs, log_gap=(log_gap, _SHOWN_GAP), log_positive_sd=(log_width, _POSITIVE_SD[1]))
     if shown:
-        beliefs, learned_from = _from_controls(shown), "wells without template"
-    else:
-        beliefs, learned_from = _from_lower_clusters(usable), ""
+        shape, baseline, spread = _from_controls(shown)
+        beliefs = replace(beliefs, shape=shape, baseline=(baseline, _KNOWN_BASELINE * spread))
+        beliefs = replace(beliefs, log_spread=(float(np.log(spread)), _SPREAD_SD))
+        learned_from = "wells without template"
+    elif (
+        gap.shown
+        and (own := _from_negatives(wells.amplitudes, [gap.threshold(i) for i in range(len(wells.amplitudes))]))
+        is not None
+    ):
+        beliefs, learned_from = replace(beliefs, shape=own), _ALL_NEGATIVES
     starts: list[Array | None] = [None] * len(wells.amplitudes)
     found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, one by one")
-    if not shown:
-        shape = _from_negatives(wells.amplitudes, found, beliefs)
-        learned_from = "a typical skewed shape" if shape is None else "the negatives of all wells"
-        if shape is not None:
-            beliefs = replace(beliefs, shape=shape)
+    if not learned_from:
+        own = _from_negatives(wells.amplitudes, [_place(fit) for fit in found])
+        learned_from = "a typical skewed shape" if own is None else _ALL_NEGATIVES
+        if own is not None:
+            beliefs = replace(beliefs, shape=own)
             starts = [_mode(fit) for fit in found]
             found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, with a shape of their own")
     return together(wells, beliefs, found, learned_from, draws)
@@ -154,19 +271,19 @@ def together(wells: Wells, weak: Beliefs, found: Sequence[WellFit | str], learne
     beliefs = learned(weak, [fit for fit in alone if fit is not None])
     moved = np.log(weak.shape.shares) - np.log(beliefs.shape.shares)
     starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
-    own = [
-        each if control else _believed(each, fit)
-        for each, fit, control in zip(wells.alike(beliefs), alone, wells.without_template, strict=True)
-    ]
+    own = wells.alike(beliefs)
     found = wells.fitted(own, starts, draws, "wells, with what the plate says")
+    ended = [wells.settled(i, fit, beliefs, draws) for i, fit in enumerate(found)]
     return PlateFit(
-        wells=[fit if isinstance(fit, WellFit) else None for fit in found],
+        wells=[fit if isinstance(fit, WellFit) else None for fit, _ in ended],
         alone=alone,
-        why=["" if isinstance(fit, WellFit) else fit for fit in found],
+        why=[why if isinstance(fit, WellFit) else fit for fit, why in ended],
         own=own,
         beliefs=beliefs,
         weak=weak,
         learned_from=learned_from,
+        gap=wells.gap,
+        cleared=wells.cleared,
     )
 
 
@@ -189,14 +306,6 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
         found[name] = pooled(own, before, _TYPICAL[name])
     shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
     return replace(beliefs, **found, shape=shape, share_sd=share_sd)
-
-
-def _believed(beliefs: Beliefs, alone: WellFit | None) -> Beliefs:
-    """Beliefs for a well: what others say of its positives counts for less if its own droplets contradict it."""
-    if alone is None or not _tells_of_positives(alone):
-        return beliefs
-    away = elsewhere(alone, beliefs)
-    return replace(beliefs, log_gap=(beliefs.log_gap[0], abs(away))) if away else beliefs
 
 
 def elsewhere(alone: WellFit, beliefs: Beliefs) -> float:
@@ -231,7 +340,7 @@ def _negatives(fit: WellFit) -> float:
 def _fitted(job: _Job) -> WellFit | str:
     try:
         return fit_well(job.x, job.beliefs, draws=job.draws, seed=job.seed, start=job.start)
-    except FitError as error:
+    except (ArithmeticError, FitError, np.linalg.LinAlgError) as error:
         return str(error)
 
 
@@ -279,42 +388,35 @@ def _beliefs(shape: Shape, baseline: Pair, spread: float) -> Beliefs:
     )
 
 
-def _from_controls(shown: Sequence[Array]) -> Beliefs:
+def _from_controls(shown: Sequence[Array]) -> tuple[Shape, float, float]:
+    """Shape of the negatives in wells without template, a typical middle and spread."""
     middles, spreads = np.array([middle_and_spread(x) for x in shown]).T
     z = np.concatenate([(x - m) / s for x, m, s in zip(shown, middles, spreads, strict=True)])
-    baseline, spread = float(np.median(middles)), float(np.median(spreads))
-    return _beliefs(learn(*binned(z, _FINE)), (baseline, _KNOWN_BASELINE * spread), spread)
+    return learn(*binned(z, _FINE)), float(np.median(middles)), float(np.median(spreads))
 
 
-def _from_lower_clusters(amplitudes: Sequence[Array]) -> Beliefs:
-    """Without controls: the lower of two clusters in each well, the narrowest of all wells as a rule."""
-    found = np.array([middle_and_spread(_lower(x)) for x in amplitudes])
-    baseline, spread = np.median(found, axis=0)
-    return _beliefs(skewed(), (float(baseline), _UNKNOWN_BASELINE * float(spread)), float(spread))
+def _place(fit: WellFit | str) -> float:
+    """Below which amplitude a well's droplets are surely negative; NaN where its clusters are near to each other."""
+    if isinstance(fit, str):
+        return np.nan
+    baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
+    return float(baseline + 0.5 * gap) if gap >= _APART * spread else np.nan
 
 
-def _lower(x: Array) -> Array:
-    """Amplitudes below the threshold that separates two clusters best (Otsu 1979), if it does; else all."""
-    ordered = np.sort(x)
-    n = np.arange(1.0, x.size)
-    below = np.cumsum(ordered)[:-1]
-    between = n / x.size * (1.0 - n / x.size) * np.square(below / n - (ordered.sum() - below) / (x.size - n))
-    best = int(np.argmax(between))
-    # Cutting one Normal in two explains 2 / pi of its variance.
-    return ordered[: best + 1] if between[best] > 0.75 * x.var() else x
-
-
-def _from_negatives(amplitudes: Sequence[Array], found: Sequence[WellFit | str], beliefs: Beliefs) -> Shape | None:
-    """The shape of what is surely negative in wells whose clusters lie well apart."""
+def _from_negatives(amplitudes: Sequence[Array], below: Sequence[float]) -> Shape | None:
+    """The shape of what is surely negative, below these amplitudes."""
     z = []
-    for x, fit in zip(amplitudes, found, strict=True):
-        if isinstance(fit, str):
-            continue
-        baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
-        if gap < 8.0 * spread:
-            continue
-        negative = x[x < baseline + 0.5 * gap]
+    for x, limit in zip(amplitudes, below, strict=True):
+        negative = x[x < limit]  # none where the limit is NaN
         if negative.size >= _FEWEST_DROPLETS:
             middle, width = middle_and_spread(negative)
             z.append((negative - middle) / width)
     return learn(*binned(np.concatenate(z), _FINE)) if z else None
+
+
+def _half_way(gap: Gap, beliefs: Beliefs) -> Gap:
+    """The gap of a plate that shows none: half way between where its clusters are believed to be."""
+    height = float(np.exp(beliefs.log_gap[0]))
+    return replace(
+        gap, height=0.5 * height, positives=height, width=float(np.exp(beliefs.log_positive_sd[0])), hidden=0.0
+    )

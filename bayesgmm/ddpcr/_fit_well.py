@@ -12,7 +12,10 @@ from scipy.special import chdtrc, chdtri, gammaln, ndtr, ndtri
 from bayesgmm._errors import FitError
 from bayesgmm._status import Status
 from bayesgmm.ddpcr._climb import Climbed
+from bayesgmm.ddpcr._counted import Count, moments
+from bayesgmm.ddpcr._droplet_clusters import DropletMeans
 from bayesgmm.ddpcr._droplet_model import Beliefs
+from bayesgmm.ddpcr._gap import Gap
 from bayesgmm.ddpcr._graded_model import GradedBeliefs, GradedDensity
 from bayesgmm.ddpcr._well_density import WellDensity
 from bayesgmm.engines._importance import Importance, smoothed
@@ -22,8 +25,8 @@ Array = NDArray[np.float64]
 
 # Bins of the amplitudes, in units of the spread of the negatives. A variance is off by 1/12 of its square.
 BIN = 1.0 / 20.0
-# A droplet farther out than so many spreads is put there: it is an outlier, wherever it is.
-FARTHEST = 200.0
+# A droplet farther out than so many spreads, and than so many gaps, is put there: it is an outlier, wherever it is.
+FARTHEST, _GAPS_AWAY = 200.0, 4.0
 # Where a search for the gap begins, in spreads.
 _GAPS = (3.0, 4.5, 7.0, 12.0, 25.0, 50.0)
 # With so clear an idea of the gap (sd of its logarithm) only gaps near it are tried.
@@ -86,6 +89,8 @@ class WellFit:
         standard deviation of that if the law holds.
     chains : Chains, optional
         Of a well that was sampled; then `draws` are those of the chains and have equal shares.
+    count : Count, optional
+        Of a well that was counted in place of being fitted; then the draws of lambda are those of the count.
     """
 
     mode: Array
@@ -99,13 +104,15 @@ class WellFit:
     log_evidence: float
     moved: tuple[float, float] | None = None
     chains: Chains | None = None
+    count: Count | None = None
 
     # Places from the end, which do not depend on the number of the negatives' components; rho and the step of the sd
     # are there with grades only.
     _places: ClassVar[dict[str, int]] = {
         "log_rate": 0,
-        "probit_rho": -9,
-        "log_step_sd": -8,
+        "probit_rho": -10,
+        "log_step_sd": -9,
+        "tilt": -8,
         "rain": -7,
         "low": -6,
         "outliers": -5,
@@ -115,9 +122,21 @@ class WellFit:
         "log_positive_sd": -1,
     }
 
+    @property
+    def rate(self) -> float:
+        """Lambda: that of the count where a well was counted and has negatives, else the posterior median."""
+        if self.count is not None and not np.isnan(self.count.rate):
+            return self.count.rate
+        return float(self.quantiles(np.exp(self.of("log_rate")), (0.5,))[0])
+
     def of(self, name: str) -> Array:
         """Draws of one parameter (S,)."""
         return self.draws[:, self._places[name]]
+
+    def ends(self, low: float = 0.025, high: float = 0.975) -> tuple[float, float]:
+        """Quantiles of lambda."""
+        lower, upper = self.quantiles(np.exp(self.of("log_rate")), (low, high))
+        return float(lower), float(upper)
 
     def belief(self, name: str) -> tuple[float, float]:
         """Posterior mean and standard deviation of one parameter."""
@@ -153,7 +172,7 @@ def fit_well(
     FitError
         If no start leads to a mode that curves down in every direction.
     """
-    x, n_clipped = clipped(x, beliefs.baseline[0], beliefs.log_spread[0])
+    x, n_clipped = clipped(x, beliefs)
     density = density_of(*binned(x, float(np.exp(beliefs.log_spread[0])) * BIN), beliefs)
     chosen = []
     for few, scenario in zip((_APPROACHED, 1), _starts(density, beliefs, x), strict=True):
@@ -163,7 +182,7 @@ def fit_well(
     if start is not None:
         # The shape of the negatives may have another number of components now.
         same = start.size == density.size
-        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[-7:]]))
+        chosen.append(start if same else np.concatenate([start[:1], np.zeros(density.J - 1), start[-8:]]))
     near = [density.climb(own, _FEW) for own in chosen]
     best = density.climb(max(near, key=lambda end: end[1])[0], _MANY)[0]
     try:
@@ -184,6 +203,44 @@ def fit_well(
         n_clipped=n_clipped,
         log_evidence=log_mean + _log_constant_of_prior(density),
         moved=moved,
+    )
+
+
+def counted_well(
+    x: Array, beliefs: Beliefs, count: Count, gap: Gap, i: int, *, draws: int, seed: np.random.SeedSequence
+) -> WellFit:
+    """A well whose droplets are counted: lambda from the count, the rest from the droplets of each cluster.
+
+    Parameters
+    ----------
+    x : (n,) array
+    beliefs : Beliefs
+        Only the shape of the negatives is taken from these.
+    count : Count
+    gap : Gap
+    i : int
+        Which of the gap's wells it is.
+    draws : int
+    seed : SeedSequence
+    """
+    rng = np.random.default_rng(seed)
+    found = moments(x, count, gap, i, beliefs.tilt)
+    first, *others = found.values()
+    # The shares of the negatives' components are as believed: nothing depends on them.
+    mode, errors = np.array([first, *[(0.0, 0.0)] * (beliefs.n_negative - 1), *others]).T
+    points = mode + errors * rng.standard_normal((draws, mode.size))
+    points[:, 0] = np.log(count.draws(draws, rng))
+    return WellFit(
+        mode=mode,
+        draws=points,
+        shares=np.full(draws, 1.0 / draws),
+        pareto_k=np.nan,
+        converged=True,
+        n_droplets=x.size,
+        misfit=np.nan,
+        n_clipped=0,
+        log_evidence=np.nan,
+        count=count,
     )
 
 
@@ -237,11 +294,16 @@ def density_of(centres: Array, counts: Array, beliefs: Beliefs) -> WellDensity:
     return kind(centres, counts, beliefs)  # type: ignore[arg-type]
 
 
-def clipped(x: Array, baseline: float, log_spread: float) -> tuple[Array, int]:
+def clipped(x: Array, beliefs: Beliefs | DropletMeans) -> tuple[Array, int]:
     """Amplitudes, those that are nowhere near the others put nearer, and how many of them there are."""
-    reach = FARTHEST * float(np.exp(log_spread))
+    baseline, reach = beliefs.baseline[0], farthest(beliefs)
     inside = np.clip(x, baseline - reach, baseline + reach)
     return inside, int((inside != x).sum())
+
+
+def farthest(beliefs: Beliefs | DropletMeans) -> float:
+    """How far from the baseline amplitudes are looked at."""
+    return float(max(FARTHEST * np.exp(beliefs.log_spread[0]), _GAPS_AWAY * np.exp(beliefs.log_gap[0])))
 
 
 def binned(x: Array, width: float) -> tuple[Array, Array]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import expit
 
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_plate import PlateFit, elsewhere
-from bayesgmm.ddpcr._fit_well import FARTHEST, WellFit
+from bayesgmm.ddpcr._fit_well import WellFit, farthest
 from bayesgmm.engines._importance import WORST_PARETO_K
 
 FEWEST_DROPLETS = 10_000
 # sds between clusters: below, not identified; below the second, a poor fit matters.
 LEAST_SEPARATION, OVERLAPPING = 2.5, 6.0
 HIGHEST_RATE = 5.0
-_SHIFTED, _CHANGED, _MISFIT, _LAWFUL = 3.0, 2.5, 1e-3, 3.0
+_CHANGED, _LAWFUL = 2.5, 3.0
+# P values below which a fit is called poor; thousands of clear droplets see what changes nothing.
+_MISFIT, _CLEAR_MISFIT = 1e-3, 1e-6
+# Shares of the positives, and of all droplets, that are no longer the exception; and numbers of droplets that are few.
+_MUCH_RAIN, _MANY_OUTLIERS, _FEW, _PART = 0.15, 0.02, 20.0, 0.02
 
 
 def separation(fit: WellFit, beliefs: Beliefs) -> float:
@@ -28,43 +32,60 @@ def separation(fit: WellFit, beliefs: Beliefs) -> float:
 
 def is_saturated(fit: WellFit) -> bool:
     """Whether there are hardly any negatives to count."""
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
+    middle = fit.rate
     return fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE
 
 
-def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: NDArray[np.float64]) -> list[str]:
-    """Sentences about one well and channel; those that hold for the whole plate are elsewhere."""
-    out = []
-    n, rate = fit.n_droplets, float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    apart = separation(fit, beliefs)
+def flags_of(i: int, fitted: PlateFit) -> list[str]:
+    """Sentences about well i; those that hold for the whole plate are elsewhere."""
+    fit, first, beliefs = fitted.wells[i], fitted.alone[i], fitted.beliefs
+    assert fit is not None
+    out = [fitted.why[i]] if fitted.why[i] else []
+    n, rate = fit.n_droplets, fit.rate
     if n < FEWEST_DROPLETS:
         out.append(f"only {n:,} droplets (fewer than {FEWEST_DROPLETS:,})")
     if is_saturated(fit):
         out.append("saturated: no negatives to count, so only the lower bound means something")
     elif -n * np.expm1(-rate) < 1.0:
         out.append("no positives: the upper bound is what is known")
+    out += _of_count(i, fit, fitted) + _of_clusters(i, fitted)
+    spread = float(np.exp(fit.mode[-3]))
+    shift = float(fit.mode[-4] - np.median(fitted.baselines))
+    if i in fitted.shifted:
+        out.append(f"baseline shifted by {shift:+.0f} ({shift / spread:+.1f} sd) against the other wells")
+    rain, outliers = (float(fit.quantiles(expit(fit.of(name)), (0.5,))[0]) for name in ("rain", "outliers"))
+    positives = -n * np.expm1(-rate)
+    if rain > _MUCH_RAIN and positives * rain >= _FEW:
+        out.append(f"rain: {rain:.0%} of the positives lie between the clusters, and are counted as positive")
+    if outliers > _MANY_OUTLIERS and n * outliers >= _FEW:
+        out.append(f"outliers: {outliers:.1%} of the droplets belong to no cluster")
+    if fit.count is None:
+        out += _of_fit(fit, first, beliefs, positives)
+    if fit.n_clipped:
+        far = f"{fit.n_clipped:,} droplet{'s' if fit.n_clipped > 1 else ''}"
+        out.append(f"{far} farther than {farthest(beliefs):.0f} from the negatives, taken for outliers")
+    return out
+
+
+def _of_fit(fit: WellFit, first: WellFit | None, beliefs: Beliefs, positives: float) -> list[str]:
+    """Sentences about the fit of a mixture."""
+    out, rate = [], fit.rate
+    apart = separation(fit, beliefs)
     if apart < LEAST_SEPARATION:
         out.append(f"not identified: clusters are {apart:.1f} sd apart")
-    elif apart < OVERLAPPING and fit.misfit < _MISFIT:
-        out.append(f"the model does not fit where clusters overlap (P = {fit.misfit:.1g})")
-    spread = float(np.exp(fit.mode[-3]))
-    shift = float(fit.mode[-4] - np.median(baselines))
-    if abs(shift) > _SHIFTED * spread:
-        out.append(f"baseline shifted by {shift:+.0f} ({shift / spread:+.1f} sd) against the other wells")
-    if first is not None:
-        positives = -n * np.expm1(-rate)
-        if positives > 20.0 and elsewhere(first, beliefs):
+    elif fit.misfit < (_MISFIT if apart < OVERLAPPING else _CLEAR_MISFIT):
+        where = "where clusters overlap" if apart < OVERLAPPING else "between the clusters or above"
+        out.append(f"the model does not fit {where} (P = {fit.misfit:.1g})")
+    if first is not None and positives > _FEW:
+        if elsewhere(first, beliefs):
             own, others = np.exp(first.belief("log_gap")[0]), np.exp(beliefs.log_gap[0])
             out.append(
                 f"positives lie {own:.0f} above the negatives, in other wells {others:.0f}: perhaps another target, or "
                 "more than one kind"
             )
         (before, error), (after, error_after) = first.belief("log_rate"), fit.belief("log_rate")
-        if positives > 20.0 and abs(after - before) > _CHANGED * max(error, error_after):
+        if abs(after - before) > _CHANGED * max(error, error_after):
             out.append(f"lambda would be {np.exp(before):.3g} without what other wells say of the clusters")
-    if fit.n_clipped:
-        far = f"{fit.n_clipped:,} droplet{'s' if fit.n_clipped > 1 else ''}"
-        out.append(f"{far} farther than {FARTHEST:.0f} sd from the negatives, taken for outliers")
     if fit.moved is not None and abs(fit.moved[0]) > _LAWFUL * fit.moved[1]:
         out.append(f"lambda would be {rate * np.exp(fit.moved[0]):.3g} without Poisson's law among positives")
     if fit.chains is not None:
@@ -76,11 +97,51 @@ def flags_of(fit: WellFit, first: WellFit | None, beliefs: Beliefs, baselines: N
     return out
 
 
+def _of_count(i: int, fit: WellFit, fitted: PlateFit) -> list[str]:
+    """Whether the count at a threshold says something else than the mixture, where it can be trusted."""
+    if fit.count is not None or not (fitted.gap.shown or separation(fit, fitted.beliefs) >= OVERLAPPING):
+        return []
+    count = fitted.count(i)
+    (low, high), (least, most) = fit.ends(), count.interval(0.025, 0.975)
+    if count.positive == count.n or (low <= most and least <= high):
+        return []
+    return [
+        f"counted at {count.threshold:.0f} lambda is {count.rate:.3g} ({least:.3g} to {most:.3g}; {count.positive:,} "
+        f"positives), beyond the mixture's {fit.rate:.3g} ({low:.3g} to {high:.3g})"
+    ]
+
+
+def _of_clusters(i: int, fitted: PlateFit) -> list[str]:
+    """How many of a well's positives are in each cluster, if the plate shows several and so does the well."""
+    gap = fitted.gap
+    if not gap.shown or len(gap.clusters) < 2:
+        return []
+    edges = gap.baselines[i] + np.array([gap.height, *gap.borders, np.inf])
+    counts = np.histogram(fitted.cleared[i], np.minimum(edges, np.finfo(float).max))[0]
+    if (counts >= max(_FEW, _PART * counts.sum())).sum() < 2:
+        return []
+    each = ", ".join(f"{k:,} about {height:.0f}" for k, height in zip(counts, gap.clusters, strict=True))
+    return [f"more than one positive cluster: {each} above the negatives; all are counted as positive"]
+
+
 def of_plate(fitted: PlateFit, controls: int) -> list[str]:
     """Sentences about a channel of the plate."""
-    if controls:
-        return [*fitted.flags]
-    return [f"no well without template: the shape of the negatives is that of {fitted.learned_from}", *fitted.flags]
+    out = []
+    if not controls:
+        out.append(f"no well without template: the shape of the negatives is that of {fitted.learned_from}")
+    if fitted.gap.shown and len(fitted.gap.clusters) > 1:
+        heights = " and ".join(f"{height:.0f}" for height in fitted.gap.clusters)
+        at = " or ".join(f"{fitted.gap.baseline + border:.0f}" for border in fitted.gap.borders)
+        out.append(
+            f"more than one positive cluster, about {heights} above the negatives: another target, or droplets with "
+            f"several molecules; a threshold at {at} counts them apart"
+        )
+    if fitted.divided:
+        out.append(
+            f"baselines of the wells differ by more than their spread ({min(fitted.baselines):.0f} to "
+            f"{max(fitted.baselines):.0f}): name the assays by targets= if there are several on the plate"
+        )
+    return [*out, *fitted.flags]
 
 
 def joined(flags: Sequence[str]) -> str:

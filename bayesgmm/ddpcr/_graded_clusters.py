@@ -75,7 +75,7 @@ class GradedWeights(DropletWeights):
 
     @cached_property
     def _plain(self) -> DropletWeights:
-        return DropletWeights(self.shares, self.rate, self.share_sd, self.rain, self.outliers)
+        return DropletWeights(self.shares, self.rate, self.share_sd, self.rain, self.outliers, self.tilt)
 
 
 @dataclass(frozen=True)

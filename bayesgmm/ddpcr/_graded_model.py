@@ -110,9 +110,9 @@ class GradedDensity(WellDensity):
     def point(self, own: Array, excess: float = 0.0) -> Parameters:
         """As of `WellDensity`; with `excess` positives have their own rate, exp(excess) lambda."""
         J, K, plain = self.J, self.K, self.plain(own)
-        means = self.means.at(np.concatenate([plain[..., J + 3 : J + 6], own[..., J : J + 1]], axis=-1), K)
+        means = self.means.at(np.concatenate([plain[..., J + 4 : J + 7], own[..., J : J + 1]], axis=-1), K)
         return Parameters(
-            log_weights=self.weights.at(plain[..., : J + 3], K, excess),
+            log_weights=self.weights.at(plain[..., : J + 4], K, excess),
             means=means,
             choleskys=self.variances.at(np.stack([own[..., -1], own[..., J + 1]], axis=-1), means),
         )
@@ -138,9 +138,9 @@ class GradedDensity(WellDensity):
         gradient[0] = self.alpha - self.beta * np.exp(own[0])
         counts = statistics.counts
         by_series, locked = (self.weights.series(own[0] + each)[1] @ counts[J : J + M] for each in (excess, 0.0))
-        of_weights = self.weights.slopes(plain[: J + 3], K).T @ counts
+        of_weights = self.weights.slopes(plain[: J + 4], K).T @ counts
         of_weights[0] += by_series - locked
-        of_means = self.means.slopes(np.append(plain[J + 3 : J + 6], own[J]), K).T @ by_means[:, 0]
+        of_means = self.means.slopes(np.append(plain[J + 4 : J + 7], own[J]), K).T @ by_means[:, 0]
         of_sds = self.variances.slopes(own[[-1, J + 1]], own[-3], own[-2], K).T @ by_variances[:, 0, 0]
         of_plain = np.concatenate([of_weights, of_means[:3], np.zeros(1)])
         of_plain[[-3, -2, -1]] += of_sds[:3]

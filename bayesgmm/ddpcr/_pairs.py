@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from bayesgmm.ddpcr._counted_pairs import numbers, without_competition, without_cross_talk
 from bayesgmm.ddpcr._droplet_model import Beliefs
-from bayesgmm.ddpcr._fit_pair import PairPlate, fit_pair, log_excess
+from bayesgmm.ddpcr._fit_pair import PairPlate, fit_pair, log_excess, pair_of_counts
 from bayesgmm.ddpcr._fit_plate import PlateFit
 from bayesgmm.ddpcr._fit_well import WellFit, cluster_log_densities
 from bayesgmm.ddpcr._flags import is_saturated
+from bayesgmm.ddpcr._gap import find_gap
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._pair_density import CLUSTERS, EFFECTS, TURN
 from bayesgmm.ddpcr._plate import Plate
@@ -27,6 +29,7 @@ Pairs = dict[tuple[str, str], PairPlate]
 
 _DRAWS, _JOINT_DRAWS = 4000, 512
 _EM_STEPS, _STEADY = 200, 1e-8
+_JEFFREYS = 0.5
 # With fewer droplets in a cluster its share is far from Normal; there droplets count as if their cluster were known.
 _FEW = 20.0
 _ENDS = ("", "_lower", "_upper")
@@ -39,6 +42,21 @@ _TOLD = {
     "cluster_share": ("1", "of the droplets that are no outliers"),
     "cluster_correlation": ("1", "of the channels within a cluster; where they were fitted together"),
 }
+
+
+def cleared_of(amplitudes: dict[str, list[Array]], without_template: list[bool]) -> dict[str, list[Array]]:
+    """Amplitudes of each channel without what the others do there, where clusters are clear."""
+    if len(amplitudes) < 2:
+        return amplitudes
+    gaps = {name: find_gap(x, without_template) for name, x in amplitudes.items()}
+    out = dict(amplitudes)
+    for name, other in permutations(amplitudes, 2):
+        out[name] = without_cross_talk(out[name], amplitudes[other], gaps[other], without_template)
+    gaps = {name: find_gap(x, without_template) for name, x in out.items()}
+    alone = dict(out)
+    for name, other in permutations(amplitudes, 2):
+        out[name] = without_competition(out[name], gaps[name], alone[other], gaps[other])
+    return out
 
 
 def fit_pairs(
@@ -54,15 +72,17 @@ def fit_pairs(
             pairs[a, b] = PairPlate.without(len(plate), unseen="amplitudes are graded")
             continue
         x = [np.column_stack([well.channel(a), well.channel(b)]) for well in plate]
+        if clear := pair_of_counts(x, (fits[a], fits[b]), controls):
+            pairs[a, b] = clear
+            continue
         options = {"draws": _JOINT_DRAWS, "seed": own, "cores": cores, "progress": progress}
         found = pairs[a, b] = fit_pair(x, (fits[a], fits[b]), controls, **options)
         for c, name in enumerate((a, b)):
-            wells, alone = list(out[name].wells), list(out[name].alone)
+            wells = list(out[name].wells)
             for i, fit in enumerate(found.wells):
                 if fit is not None:
-                    # What the channel seemed to hold alone is no longer compared with.
-                    wells[i], alone[i] = fit.wells[c], None
-            out[name] = replace(out[name], wells=wells, alone=alone)
+                    wells[i] = fit.wells[c]
+            out[name] = replace(out[name], wells=wells)
     return out, pairs
 
 
@@ -89,8 +109,10 @@ def flags_of_pairs(pairs: Pairs, channel: str) -> list[str]:
         each = zip(told, found.effects[:, 0], found.found, strict=True)
         out += [text.format(size) for text, size, there in each if there]
         if any(found.found):
-            out.append(f"{a} and {b} are fitted together")
-    if sum(any(found.found) for pair, found in pairs.items() if channel in pair) > 1:
+            counted = all(fit is None for fit in found.wells)
+            taken = "what is seen of the other channel is taken off before droplets are counted"
+            out.append(taken if counted else f"{a} and {b} are fitted together")
+    if sum(any(fit is not None for fit in found.wells) for pair, found in pairs.items() if channel in pair) > 1:
         out.append("the last of these pairs counts: channels are not fitted three at a time")
     return out
 
@@ -154,6 +176,10 @@ def of_two_channels(
                     sizes[f"effect_size{end}"][i, p] = each[:, e]
             elif first is None or second is None:
                 continue
+            elif first.count is not None and second.count is not None:
+                in_clusters = numbers(*(fits[name].positive(i) for name in (a, b)))
+                of_clusters["cluster_share"][i, p] = in_clusters / in_clusters.sum()
+                q = np.quantile(log_excess(rng.dirichlet(in_clusters + _JEFFREYS, _DRAWS)), probabilities)
             else:
                 x, beliefs = (well.channel(a), well.channel(b)), (fits[a].beliefs, fits[b].beliefs)
                 draws, shares = linked_alone(x, (first, second), beliefs, rng)

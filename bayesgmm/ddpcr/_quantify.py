@@ -17,7 +17,15 @@ from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
 from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._graded_plate import with_grades
-from bayesgmm.ddpcr._pairs import Pairs, alone, fit_pairs, flags_of_pairs, flags_of_partners, of_two_channels
+from bayesgmm.ddpcr._pairs import (
+    Pairs,
+    alone,
+    cleared_of,
+    fit_pairs,
+    flags_of_pairs,
+    flags_of_partners,
+    of_two_channels,
+)
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._sample_wells import check_engine, sampled, warn_of_time
 from bayesgmm.ddpcr._volume import Volume, volumes
@@ -33,7 +41,7 @@ _MICROLITRE = 1000.0  # nanolitres
 _DRAWS = 1024
 _LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
 # Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
-_PARAMETERS = ("log_rate", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
+_PARAMETERS = ("log_rate", "tilt", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
 _GRADES = ("probit_rho", "log_step_sd")
 
 
@@ -172,11 +180,14 @@ def quantify(
     chosen = [i for i, well in enumerate(plate) if well.name in sampled_wells]
     if engine is not None:
         warn_of_time(engine, len(chosen) * len(names), cores)
+    amplitudes_of = {name: [well.channel(name) for well in plate] for name in names}
+    cleared = cleared_of(amplitudes_of, controls.tolist())
     with Progress(progressbar) as progress:
         for name, seed in zip(names, seeds, strict=False):
-            x = [well.channel(name) for well in plate]
             wells_of = Wells(
-                amplitudes=x,
+                amplitudes=amplitudes_of[name],
+                without_cross_talk=cleared[name],
+                counted=amplitudes == "saturated",
                 without_template=controls.tolist(),
                 seeds=seed.spawn(len(plate)),
                 cores=cores,
@@ -250,19 +261,16 @@ def _dataset(
         between = between_wells(samples)  # type: ignore[arg-type]
         tau = per_channel["between_well_sd"], per_channel["between_well_sd_lower"], per_channel["between_well_sd_upper"]
         tau[0][c], (tau[1][c], tau[2][c]) = between.median, between.interval(probability)
-        baselines = np.array([fit.mode[-4] for fit in fitted.wells if fit is not None])
         for i, fit in enumerate(fitted.wells):
             if fit is None:
                 flags[i, c] = fitted.why[i]
                 continue
-            found = of_well(plate.wells[i].channel(channel), fit, fitted, low, high)
+            found = of_well(i, fit, fitted, low, high)
             found |= concentration_of(fit, counted[i], between, volumes_ul[i], low, high)
             for name, value in found.items():
                 per_well[name][i, c] = value
             modes[i, c, _places(parameters, fitted.beliefs)] = fit.mode
-            flags[i, c] = joined(
-                [*flags_of(fit, fitted.alone[i], fitted.beliefs, baselines), *flags_of_partners(fits, channel, i)]
-            )
+            flags[i, c] = joined([*flags_of(i, fitted), *flags_of_partners(fits, channel, i)])
         concentrations[channel] = {}
         for s, (name, own) in enumerate(members.items()):
             if not own:
@@ -288,7 +296,7 @@ def _dataset(
             attributes[f"flags {channel}"] = joined(
                 [
                     *filter(None, [attributes[f"flags {channel}"]]),
-                    "no sample has several wells: tau is as believed before",
+                    "no sample has several wells, so how much wells of a sample differ is assumed and not measured",
                 ]
             )
     out = xr.Dataset(

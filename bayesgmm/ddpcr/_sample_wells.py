@@ -122,7 +122,7 @@ def _sampled(job: _Job) -> WellFit:
     for message, kind in concerns:
         if kind is not NotConvergedWarning:  # which flags say
             warnings.warn(message, kind, stacklevel=2)
-    x = clipped(job.x, beliefs.baseline[0], beliefs.log_spread[0])[0]
+    x = clipped(job.x, beliefs)[0]
     density = density_of(*binned(x[:1], 1.0), beliefs)
 
     def own(group: str) -> Array:
@@ -145,6 +145,7 @@ def _sampled(job: _Job) -> WellFit:
         converged=chains.status is Status.SAMPLED,
         misfit=misfit_alone(x, density, mode, beliefs.n_positive),
         chains=chains,
+        count=None,
     )
 
 

@@ -21,8 +21,8 @@ _DRAWS_AT_ONCE = 100
 class WellDensity(Climbed):
     """The posterior density of a well's own parameters, which is that of the declaration `Beliefs.model`.
 
-    Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), logits of rain,
-    low droplets and outliers, baseline, log spread, log gap, log standard deviation of the positives.
+    Parameters are log lambda, log ratios of the shares of the negatives' components (J - 1), tilt of the rain, logits
+    of rain, low droplets and outliers, baseline, log spread, log gap, log standard deviation of the positives.
 
     The engines reach the same density through coordinates that suit any declaration; wells are many and their
     parameters few, so here they are the coordinates.
@@ -45,9 +45,10 @@ class WellDensity(Climbed):
         self.K, self.J = model.n_components, beliefs.n_negative
         self.rows = make_rows(centres[:, None], counts)
         self.n = float(counts.sum())
-        self.size = self.J + 7
+        self.size = self.J + 8
         pairs = [(0.0, 1.0)] + [(0.0, beliefs.share_sd)] * (self.J - 1)
         pairs += [
+            beliefs.tilt,
             beliefs.rain,
             beliefs.outliers,
             beliefs.outliers,
@@ -67,9 +68,9 @@ class WellDensity(Climbed):
         for _ in range(3):
             counts = self.rows.statistics(scales, *at, n_threads=1).counts
             scales = self.weights.mode(counts)
-        own[: self.J + 3] = self.weights.own(scales)
+        own[: self.J + 4] = self.weights.own(scales)
         # The rest of the mixture decides what is rain; to begin with it is as rare as believed.
-        own[self.J : self.J + 3] = self.prior[self.J : self.J + 3, 0]
+        own[self.J : self.J + 4] = self.prior[self.J : self.J + 4, 0]
         return own
 
     def with_typical_shares(self, own: Array) -> Array:
@@ -81,9 +82,9 @@ class WellDensity(Climbed):
     def point(self, own: Array) -> Parameters:
         """Parameters of the mixture, of one vector or many (..., p)."""
         J, K = self.J, self.K
-        means = self.means.at(own[..., J + 3 : J + 6], K)
+        means = self.means.at(own[..., J + 4 : J + 7], K)
         return Parameters(
-            log_weights=self.weights.at(own[..., : J + 3], K),
+            log_weights=self.weights.at(own[..., : J + 4], K),
             means=means,
             choleskys=self.variances.at(own[..., -1], means),
         )
@@ -106,8 +107,8 @@ class WellDensity(Climbed):
         by_means, by_variances = statistics.slopes(1.0 / point.choleskys)
         gradient = -(own - self.prior[:, 0]) / np.square(self.prior[:, 1])
         gradient[0] = self.alpha - self.beta * np.exp(own[0])
-        gradient[: J + 3] += self.weights.slopes(own[: J + 3], K).T @ statistics.counts
-        gradient[J + 3 : J + 6] += self.means.slopes(own[J + 3 : J + 6], K).T @ by_means[:, 0]
+        gradient[: J + 4] += self.weights.slopes(own[: J + 4], K).T @ statistics.counts
+        gradient[J + 4 : J + 7] += self.means.slopes(own[J + 4 : J + 7], K).T @ by_means[:, 0]
         by_sds = self.variances.slopes(own[-1], own[-3], own[-2], K).T @ by_variances[:, 0, 0]
         gradient[[-3, -2, -1]] += by_sds
         return statistics.log_normaliser + float(self.log_prior(own)), gradient
@@ -126,7 +127,7 @@ class WellDensity(Climbed):
 
     def scales(self, own: Array) -> Array:
         """About what each parameter's standard deviation would be if every droplet's cluster were known."""
-        rate, rain = np.exp(own[0]), float(expit(own[self.J]))
+        rate, rain = np.exp(own[0]), float(expit(own[self.J + 1]))
         positive = -self.n * np.expm1(-rate) + 1.0
         negative = self.n * np.exp(-rate) + 1.0
         spread, gap, width = np.exp(own[-3:])
@@ -135,8 +136,9 @@ class WellDensity(Climbed):
             [
                 1.0 / np.sqrt(positive),
                 *shares,
+                1.0 / np.sqrt(positive * rain + 1.0),  # of the tilt
                 1.0 / np.sqrt(positive * rain + 1.0),
-                *(1.0 / np.sqrt(self.n * expit(own[self.J + 1 : self.J + 3]) + 1.0)),
+                *(1.0 / np.sqrt(self.n * expit(own[self.J + 2 : self.J + 4]) + 1.0)),
                 spread / np.sqrt(negative),
                 1.0 / np.sqrt(negative),
                 width / gap / np.sqrt(positive),

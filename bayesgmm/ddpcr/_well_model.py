@@ -146,7 +146,7 @@ def droplets(x: NDArray[np.float64], model: GaussianMixture, channel: str) -> Da
     """Amplitudes of a well in the bins that it is fitted in."""
     means: Any = model.means
     log_spread = means.log_spread[0]
-    centres, counts = binned(clipped(x, means.baseline[0], log_spread)[0], float(np.exp(log_spread)) * BIN)
+    centres, counts = binned(clipped(x, means)[0], float(np.exp(log_spread)) * BIN)
     return as_data({channel: centres}, counts=counts.astype(int))
 
 

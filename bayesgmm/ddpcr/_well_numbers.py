@@ -22,7 +22,9 @@ OF_WELLS = {
     "copies_per_droplet_lower": ("copies per droplet", "statistical interval: Poisson noise and which droplet is what"),
     "copies_per_droplet_upper": ("copies per droplet", "statistical interval"),
     "copies_per_droplet_rain_negative": ("copies per droplet", "if rain were counted as negative"),
-    "copies_per_droplet_threshold": ("copies per droplet", "counted at the threshold, for comparison"),
+    "copies_per_droplet_threshold": ("copies per droplet", "counted at the threshold"),
+    "copies_per_droplet_threshold_lower": ("copies per droplet", "Jeffreys interval of the count at the threshold"),
+    "copies_per_droplet_threshold_upper": ("copies per droplet", "Jeffreys interval of the count at the threshold"),
     "copies_per_ul": ("copies per microlitre of reaction", "posterior median"),
     "copies_per_ul_lower": ("copies per microlitre of reaction", "statistical interval"),
     "copies_per_ul_upper": ("copies per microlitre of reaction", "statistical interval"),
@@ -31,7 +33,9 @@ OF_WELLS = {
     "positives": ("droplets", "expected number of positive droplets, rain included"),
     "effective_droplets": ("droplets", "counted without error they would tell as much"),
     "separation": ("sd", "distance between clusters, in units of their root mean square sd"),
-    "threshold": ("amplitude", "half way between the clusters, for comparison"),
+    "counted": ("", "1 where the answer is the count at the threshold, 0 where it is that of the mixture"),
+    "counted_positives": ("droplets", "above the threshold"),
+    "threshold": ("amplitude", "in the gap that the droplets of the plate show, else half way between their clusters"),
     "baseline": ("amplitude", "of the negatives"),
     "spread": ("amplitude", "of the negatives"),
     "gap": ("amplitude", "from the negatives to the positives"),
@@ -62,14 +66,15 @@ def variables(fits: dict[str, PlateFit]) -> dict[str, tuple[str, str]]:
     return OF_WELLS | (_OF_GRADES if graded else {}) | (_OF_CHAINS if sampled else {})
 
 
-def of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -> dict[str, float]:
+def of_well(i: int, fit: WellFit, fitted: PlateFit, low: float, high: float) -> dict[str, float]:
+    """Those of well i by name."""
     rate = np.exp(fit.of("log_rate"))
     rain = 1.0 / (1.0 + np.exp(-fit.of("rain")))
     n, baseline, gap = fit.n_droplets, fit.mode[-4], float(np.exp(fit.mode[-2]))
-    threshold = baseline + 0.5 * gap
-    above = int((x > threshold).sum())
+    count = fitted.count(i)
     counted = Counted.of(fit)
-    middle = fit.quantiles(rate, (0.5,))[0]
+    middle = fit.rate
+    threshold = dict(zip(("lower", "upper"), count.interval(low, high), strict=True))
     further: dict[str, float] = {}
     if isinstance(fitted.beliefs, GradedBeliefs):
         further["rho"] = float(ndtr(fit.quantiles(fit.of("probit_rho"), (0.5,))[0]))
@@ -80,11 +85,14 @@ def of_well(x: Array, fit: WellFit, fitted: PlateFit, low: float, high: float) -
     return {
         "copies_per_droplet": middle,
         "copies_per_droplet_rain_negative": fit.quantiles(without_rain, (0.5,))[0],
-        "copies_per_droplet_threshold": -np.log1p(-above / n) if above < n else np.nan,
+        "copies_per_droplet_threshold": count.rate,
+        **{f"copies_per_droplet_threshold_{end}": value for end, value in threshold.items()},
+        "counted": float(fit.count is not None),
+        "counted_positives": float(count.positive),
         "positives": -n * float(np.expm1(-middle)),
         "effective_droplets": min(counted.positive + counted.negative, float(n)),
         "separation": separation(fit, fitted.beliefs),
-        "threshold": threshold,
+        "threshold": count.threshold,
         "baseline": baseline,
         "spread": float(np.exp(fit.mode[-3])),
         "gap": gap,
@@ -107,6 +115,8 @@ def status_of(fit: WellFit | None) -> str:
 def bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
     """Bounds of lambda; one-sided where there are no positives or no negatives."""
     rate = np.exp(fit.of("log_rate"))
+    if fit.count is not None and not fit.count.hidden:
+        return fit.count.interval(low, high)
     if kind_of(fit) == _FULL:
         return float(fit.quantiles(rate, (2.0 * low,))[0]), np.nan
     if kind_of(fit) == _NONE:
@@ -119,8 +129,7 @@ def kind_of(fit: WellFit) -> str:
     """Whether a well has hardly a positive droplet, hardly a negative one, or both kinds."""
     if is_saturated(fit):
         return _FULL
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
-    return _NONE if -fit.n_droplets * np.expm1(-middle) < 1.0 else ""
+    return _NONE if -fit.n_droplets * np.expm1(-fit.rate) < 1.0 else ""
 
 
 def ends(found: Concentration, kind: str, low: float, high: float) -> Array:
@@ -135,7 +144,7 @@ def concentration_of(
 ) -> dict[str, float]:
     assert counted is not None
     lower, upper = bounds(fit, low, high)
-    middle = float(fit.quantiles(np.exp(fit.of("log_rate")), (0.5,))[0])
+    middle = fit.rate
     both = between.concentration([counted], [np.log(volume_ul)], total=True)
     total_lower, total_upper = ends(both, kind_of(fit), low, high)
     return {

@@ -531,8 +531,7 @@ def built(monkeypatch, data):
     from bayesgmm.inference import fitting
 
     write = results.build_result
-    extra = {name: getattr(data, name) for name in ("counts", "noise", "noise_scale", "bins", "groups")}
-    monkeypatch.setattr(results, "build_result", lambda *given, **named: write(*given, **{**named, **extra}))
+    monkeypatch.setattr(results, "build_result", lambda *given, **named: write(*given, **{**named, "data": data}))
     own = {name: getattr(data, name) for name in ("values", "feature_names", "obs_names", "groups")}
     bare = Data(**own)
     one = bg.GaussianMixture(1)

@@ -123,7 +123,7 @@ def test_wells_are_fitted_with_the_density_of_the_declaration(problem: Problem, 
 def test_lambda_keeps_its_digits(rate: float) -> None:
     weights = BELIEFS.model().weights
     assert isinstance(weights, DropletWeights)
-    own = np.array([np.log(rate), 0.3, -0.2, -3.0, -7.0, -6.0])
+    own = np.array([np.log(rate), 0.3, -0.2, 1.5, -3.0, -7.0, -6.0])
     log_weights = weights.at(own, 11)
     np.testing.assert_allclose(weights.own(log_weights), own, rtol=1e-7, atol=1e-7)
     assert np.exp(log_weights).sum() == pytest.approx(1.0, abs=1e-12)

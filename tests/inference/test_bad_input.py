@@ -262,7 +262,7 @@ WRONG_ARGUMENTS = {
     "one name": (
         lambda: bg.GaussianMixture(2, component_names=["a"]), "GaussianMixture.component_names", "('a',)", "one name",
     ),
-    "no components": (lambda: bg.GaussianMixture(0), "GaussianMixture.n_components", "got 0", "at least 1"),
+    "no components": (lambda: bg.GaussianMixture(0), "GaussianMixture.n_components", "got 0", "from 1 to 1,000,000"),
     "half a component": (lambda: bg.GaussianMixture(1.5), "GaussianMixture.n_components", "got 1.5", "whole number"),
     "model is a number": (lambda: fit(2, ROWS), "model", "got int", "fit(GaussianMixture(2), data)"),
     "model and data swapped": (lambda: fit(ROWS, bg.GaussianMixture(2)), "model", "got ndarray", "fit(Gaussian"),

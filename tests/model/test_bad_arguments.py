@@ -39,8 +39,8 @@ def _fill(d=2, n_components=2, **parts):
 
 # What is done, then pieces of the message: the argument, the value that was given, the remedy.
 BAD = {
-    "no component": (lambda: GaussianMixture(0), "n_components", "0", "at least 1"),
-    "negative number of components": (lambda: GaussianMixture(-1), "n_components", "-1", "at least 1"),
+    "no component": (lambda: GaussianMixture(0), "n_components", "0", "from 1 to 1,000,000"),
+    "negative number of components": (lambda: GaussianMixture(-1), "n_components", "-1", "from 1 to 1,000,000"),
     "half a component": (lambda: GaussianMixture(2.5), "n_components", "2.5", "whole number"),
     "two as a float": (lambda: GaussianMixture(2.0), "n_components", "2.0", "whole number"),
     "True components": (lambda: GaussianMixture(True), "n_components", "True", "whole number"),
