@@ -95,8 +95,8 @@ def with_verdicts(out: xr.Dataset, plate: Plate) -> xr.Dataset:
         )
         usual = np.array([np.mean(droplets[droplets > 0])])
         limit = limit_of_blank(*total, usual)
-        enough = np.maximum(limit_of_detection(limit) - total[0] / total[1] * usual, limit)
-        whole[:, c] = [float(_copies(each, usual, usual * np.mean(volume))[0]) for each in (limit, enough)]
+        both = limit, limit_of_detection(limit)
+        whole[:, c] = [float(_copies(each, usual, usual * np.mean(volume))[0]) for each in both]
     out["flags"] = (("well", "channel"), flags.astype(str), out["flags"].attrs)
     out = out.assign(of_wells.variables("well", "", "reaction")).assign(
         of_samples.variables("sample", "sample_", "sample, undiluted")
@@ -128,13 +128,12 @@ class _Verdicts:
         """Compare rows of one channel with blanks, given their positives and droplets; volumes are of all droplets."""
         limit = limit_of_blank(*blanks, droplets)
         enough = limit_of_detection(limit)
-        expected = blanks[0] / blanks[1] * droplets
         for into, values in (
             (self.count, count),
             (self.limit, limit),
             (self.enough, enough),
             (self.blank, _copies(limit, droplets, volume)),
-            (self.detection, _copies(np.maximum(enough - expected, limit), droplets, volume)),
+            (self.detection, _copies(enough, droplets, volume)),
         ):
             into[:, c] = np.where(judged, values, np.nan)
         self.verdict[judged, c] = np.where(count > limit, DETECTED, NOT_DETECTED)[judged]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bayesgmm._arguments import as_number, as_written
 from bayesgmm._errors import InputError
-from bayesgmm._words import counted
 from bayesgmm.ddpcr._plate import Plate
 from bayesgmm.ddpcr._table import NO_TEMPLATE
 
@@ -177,7 +176,7 @@ def _copy_numbers(out: xr.Dataset, by: Comparison) -> dict[str, Any]:
     ratio = [out[f"ratio{end}"].to_numpy() for end in ("", "_lower", "_upper")]
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = [1.0 / ratio[0], 1.0 / ratio[2], 1.0 / ratio[1]]
-    told = _units("copies", f"if the reference has {by.reference_copies:g}; total interval")
+    told = _units("copies", f"in a genome with {by.reference_copies:g} of the reference")
     found: dict[str, Any] = {}
     for end, straight, other in zip(("", "_lower", "_upper"), ratio, inverse, strict=True):
         values = by.reference_copies * np.where(turned, other, straight)
@@ -222,7 +221,7 @@ def _of_instrument(out: xr.Dataset, plate: Plate, count: Array) -> tuple[dict[st
         error = np.sqrt(max(ours * (1.0 - ours / max(n[i], 1)), 0.0))
         if abs(theirs - ours) > _FEW + _ERRORS * error:
             of = f" of {int(values['n_droplets'][i, c]):,} droplets" * bool(np.isfinite(values["n_droplets"][i, c]))
-            told = f"the instrument counted {counted(int(theirs), 'positive')}{of}, here are {int(ours):,}"
+            told = f"the instrument counted {int(theirs):,} positive{'' if theirs == 1.0 else 's'}{of}, here are {int(ours):,}"
             flags[i, c] = "; ".join(filter(None, [flags[i, c], told]))
     dims = ("well", "channel")
     found = {new: (dims, values[name], _units(unit, told)) for name, (new, unit, told) in _REPORTED.items()}

@@ -355,8 +355,9 @@ def _models(channel: str, fitted: PlateFit, wells: list[str]) -> dict[str, str]:
 
 
 def _target(plate: Plate, channel: str) -> str:
-    found = plate.table[f"target {channel}"].astype(str).unique()
-    return ", ".join(found)
+    """Names of what a channel measures; its own name only where no well has another."""
+    found = plate.table[f"target {channel}"].astype(str).unique().tolist()
+    return ", ".join([name for name in found if name != channel] or [channel])
 
 
 def _units(units: str, meaning: str) -> dict[str, str]:

@@ -71,6 +71,7 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> NDArray[Any]:
     _legend(figure, float(drops.Row(result, channel=channel)["limit_of_blank"]) if controls else np.nan)
     interval = f"{100 * float(result.attrs['probability']):g} %"
     title = f"{drops.measured(result, channel)}: concentration in the wells with {interval} intervals"
+    title = drops.wrapped(title, figure.get_figwidth())
     figure.suptitle(title, fontsize="medium", x=0.01, ha="left", parse_math=False)
     return panels_of(axes)
 

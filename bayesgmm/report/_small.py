@@ -102,7 +102,7 @@ def scatter(result: xr.Dataset, well: str, pair: tuple[str, str], x: list[Array]
 
 def legend() -> str:
     """Names of the lines of `histogram`."""
-    names = [("all", "all, as fitted"), *((kind, kind) for kind in KINDS), ("t", "threshold, for comparison")]
+    names = [("all", "all, as fitted"), *((kind, kind) for kind in KINDS), ("t", "threshold")]
     items = "".join(
         f'<span><svg class="key" viewBox="0 0 24 8"><path class="{kind}" d="M0 4H24"/></svg>{name}</span>'
         for kind, name in names

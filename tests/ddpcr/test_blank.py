@@ -83,7 +83,7 @@ def test_wells_are_compared_with_the_controls():
     assert flags[8] == ""
     limit, detection = (float(found[name][8, 0]) for name in list(found)[5:7])
     assert limit == pytest.approx(-np.log1p(-5 / N) / 0.0005)
-    needed = limit_of_detection(np.array([5.0]))[0] - 2.0
+    needed = limit_of_detection(np.array([5.0]))[0]
     assert detection == pytest.approx(-np.log1p(-needed / N) / 0.0005)
     assert float(found["limit_of_blank"][0]) == pytest.approx(limit)
     assert float(found["limit_of_detection"][0]) == pytest.approx(detection)
