@@ -27,27 +27,29 @@ def quantified() -> tuple[ddpcr.Plate, xr.Dataset]:
 def compared() -> tuple[ddpcr.Plate, xr.Dataset]:
     """Five wells with all that is compared: targets, kinds of controls, ng, and what an instrument reported."""
     made = ddpcr.simulate_plate(
-        samples={"s": (0.4, 0.15), "p": (0.2, 0.1)}, n_wells=2, n_ntc=1, n_droplets=3000, separation=12.0, random_seed=5
+        samples={"s": (0.4, 0.15), "p": (0.2, 0.1)}, n_wells=2, n_ntc=1, n_droplets=1500, separation=20.0, random_seed=5
     )
     table = made.table.reset_index()[["well", "sample"]]
     kinds = {"s": "", "p": "positive", "NTC": "ntc"}
     table = table.assign(control=[kinds[name] for name in table["sample"]], ng=[10.0, 10.0, 20.0, 20.0, 0.0])
     plate = made.with_table(table, targets=["MUT p.V600E", "WT"], dilutions={"s": 4.0})
     rows = [
-        {"well": well, "sample": "s", "target": target, "channel": channel, "n_droplets": 3000.0, "positives": positives,
-         "concentration": 400.0, "lower": 380.0, "upper": 420.0, "source": "results.csv"}
+        {"well": well, "target": target, "channel": channel, "positives": positives}
+        | {
+            "sample": "s",
+            "n_droplets": 1500.0,
+            "concentration": 400.0,
+            "lower": 380.0,
+            "upper": 420.0,
+            "source": "x.csv",
+        }
         for well, target, channel, positives in (
-            ("A01", "MUT p.V600E", "Ch1", 30.0), ("A01", "WT", "", 420.0), ("E01", "", "Ch2", 0.0), ("H12", "x", "Ch1", 9.0)
+            ("A01", "MUT p.V600E", "Ch1", 30.0),
+            ("A01", "WT", "", 210.0),
+            ("E01", "", "Ch2", 0.0),
+            ("H12", "x", "Ch1", 9.0),
         )
-    ]  # fmt: skip
+    ]
     plate = ddpcr.Plate(plate.wells, plate.table, pd.DataFrame(rows))
-    result = ddpcr.quantify(
-        plate,
-        droplet_volume_nl=0.85,
-        reaction_volume_ul=22.0,
-        reference="WT",
-        reference_copies=4,
-        cores=1,
-        progressbar=False,
-    )
-    return plate, result
+    options = {"reaction_volume_ul": 22.0, "reference": "WT", "reference_copies": 4}
+    return plate, ddpcr.quantify(plate, droplet_volume_nl=0.85, cores=1, progressbar=False, **options)

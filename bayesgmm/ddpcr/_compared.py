@@ -221,7 +221,8 @@ def _of_instrument(out: xr.Dataset, plate: Plate, count: Array) -> tuple[dict[st
         error = np.sqrt(max(ours * (1.0 - ours / max(n[i], 1)), 0.0))
         if abs(theirs - ours) > _FEW + _ERRORS * error:
             of = f" of {int(values['n_droplets'][i, c]):,} droplets" * bool(np.isfinite(values["n_droplets"][i, c]))
-            told = f"the instrument counted {int(theirs):,} positive{'' if theirs == 1.0 else 's'}{of}, here are {int(ours):,}"
+            plural = "" if theirs == 1.0 else "s"
+            told = f"the instrument counted {int(theirs):,} positive{plural}{of}, here are {int(ours):,}"
             flags[i, c] = "; ".join(filter(None, [flags[i, c], told]))
     dims = ("well", "channel")
     found = {new: (dims, values[name], _units(unit, told)) for name, (new, unit, told) in _REPORTED.items()}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm.ddpcr._gap import Gap
+from bayesgmm.ddpcr._shape import middle_and_spread
 
 Array = NDArray[np.float64]
 
@@ -23,6 +24,8 @@ _NEAR, _ERRORS, _PART, _STRAYS = 1.5, 4.0, 0.01, 2.0
 # negatives' middle, an outlier.
 _BELOW, _ABOVE, _UNDER = 4.0, 8.0, 8.0
 _LEAST = 0.5
+# So many positives show where their cluster is; its width is no less than this part of the negatives'.
+_TELLING, _NARROW = 20, 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +105,12 @@ def moments(x: Array, count: Count, gap: Gap, i: int, tilt: tuple[float, float])
     b, s = float(gap.baselines[i]), float(gap.spreads[i])
     top = x[x > count.threshold]
     m, k = max(x.size - top.size, 1), max(top.size, 1)
-    height, width = gap.positives, max(gap.width, 0.2 * s)
-    near = top[np.abs(top - b - height) < _BELOW * width]
-    if near.size > 1:
-        height = float(np.median(near)) - b
-        if near.size > 20 and near.std() > 0:
-            width = float(near.std())
+    height, width = gap.positives, max(gap.width, _NARROW * s)
+    near = top
+    if top.size >= _TELLING:
+        middle, own = middle_and_spread(top)
+        height, width = middle - b, max(own, _NARROW * s)
+        near = top[np.abs(top - middle) < _BELOW * width]
     rain = float((top < b + height - _BELOW * width).sum()) + count.hidden * top.size
     outliers = float((x > b + height + _ABOVE * width).sum())
     low = float((x < b - _UNDER * s).sum())

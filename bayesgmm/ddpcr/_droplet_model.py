@@ -21,7 +21,7 @@ RATE_OF_CONTROLS = Gamma(0.5, 20.0)
 # for whatever the shape of the negatives gets wrong.
 _RAIN = (float(np.log(0.03 / 0.97)), 0.5)
 # Even, or denser towards the positives.
-_TILT = (1.0, 1.0)
+_TILT = (2.0, 1.0)
 # One negative in a thousand is far below the others, and one droplet is nowhere in particular.
 _OUTLIERS = (float(np.log(1e-3)), 1.0)
 _SHARE_SD = 1.0

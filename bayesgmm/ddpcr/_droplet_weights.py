@@ -53,7 +53,7 @@ class DropletWeights(Weights):
     share_sd: float
     rain: tuple[float, float]
     outliers: tuple[float, float]
-    tilt: tuple[float, float] = (1.0, 1.0)
+    tilt: tuple[float, float] = (2.0, 1.0)
     closed_form = False
 
     def __post_init__(self) -> None:

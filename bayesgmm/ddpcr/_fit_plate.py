@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
+from bayesgmm._words import counted
 from bayesgmm.ddpcr._counted import Count, fits_the_gap
 from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS, Beliefs, Pair
 from bayesgmm.ddpcr._fit_well import WellFit, binned, counted_well, fit_well
 from bayesgmm.ddpcr._gap import Gap, find_gap
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
+from bayesgmm.ddpcr._plate_fit import PlateFit, n_negative
 from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
 from bayesgmm.inference._parallel import run_parallel
 
@@ -33,8 +35,8 @@ _FEWEST_POSITIVES, _KNOWN_GAP, _LEAST_SEPARATION = 20.0, 0.15, 2.5
 # How much wells of a plate differ at least and as a rule, the latter worth some wells: sds of logarithms, and of the
 # baseline in spreads.
 _TYPICAL = {"log_gap": 0.05, "log_positive_sd": 0.1, "log_spread": 0.05, "baseline": 0.5}
-_TYPICAL |= {"probit_rho": 0.1, "log_step_sd": 0.2}
-# A well tells of rho and of the step of the variance if they are known so much better than before.
+_TYPICAL |= {"probit_rho": 0.1, "log_step_sd": 0.2, "rain": 0.3, "tilt": 0.3}
+# A well tells of rain, rho and the step of the variance if they are known so much better than before.
 _TOLD = 0.5
 _WORTH = 3.0
 # The same of log ratios of the shares of the negatives' components.
@@ -46,94 +48,13 @@ _APART = 8.0
 _ALL_NEGATIVES = "the negatives of all wells"
 # Where a plate shows a gap: sd of the log of the positives' height before the wells are seen; their least width.
 _SHOWN_GAP, _NARROW = 0.3, 0.2
-# A baseline is shifted if it is so many spreads, and such a part of the gap, from the median of the wells with so many
-# negatives; more than this part of the wells is no exception.
-_SHIFTED, _SHIFTED_GAP, _FEWEST_NEGATIVES, _MANY = 3.0, 0.05, 30.0, 0.2
+# One well alone may take a side of its negatives for another cluster: one fewer spreads apart, and with a smaller part of
+# the droplets than this. So many spreads above the negatives droplets are clear of them.
+_SEPARATE, _RARE, _CLEAR = 6.0, 0.1, 8.0
 # Of intervals that must not miss each other.
 _ENDS = (0.025, 0.975)
 # A well's own gap contradicts the other wells' if it is so many standard deviations away.
 _CONTRADICTED, _SURE = 2.5, 0.3
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlateFit:
-    """Fits of all wells in one channel.
-
-    Attributes
-    ----------
-    wells : list of WellFit or None
-        None where a well could not be fitted; `why` says why.
-    alone : list of WellFit or None
-        Before the wells learned from each other.
-    why : list of str
-    own : list of Beliefs
-        What each well was fitted with.
-    beliefs : Beliefs
-        What the plate says of a well, in the end.
-    weak : Beliefs
-        What wells were fitted with before they learned from each other.
-    learned_from : str
-        Where the shape of the negatives comes from.
-    grades : str
-        What came of the question whether amplitudes grow with the number of molecules, if it was asked.
-    flags : tuple of str
-        What must be said of that.
-    gap : Gap
-        Where the droplets of the plate divide.
-    cleared : list of (n,) arrays
-        Amplitudes of each well as they are counted: without what is seen of other channels.
-    """
-
-    wells: list[WellFit | None]
-    alone: list[WellFit | None]
-    why: list[str]
-    own: list[Beliefs]
-    beliefs: Beliefs
-    weak: Beliefs
-    learned_from: str
-    gap: Gap
-    cleared: list[Array]
-    grades: str = ""
-    flags: tuple[str, ...] = ()
-
-    def positive(self, i: int) -> NDArray[np.bool_]:
-        """Which droplets of a well are counted as positive (n,)."""
-        return self.cleared[i] > self.count(i).threshold
-
-    @cached_property
-    def baselines(self) -> Array:
-        """Of the wells that show negatives; of one at least."""
-        own = [fit.mode[-4] for fit in self.wells if fit is not None and _negatives(fit) >= _FEWEST_NEGATIVES]
-        return np.array(own or [self.gap.baseline])
-
-    @cached_property
-    def shifted(self) -> list[int]:
-        """Wells whose negatives lie elsewhere than those of the others; none where those of many do."""
-        return [] if self.divided else self._apart
-
-    @cached_property
-    def divided(self) -> bool:
-        """Whether baselines fall into several groups."""
-        return len(self._apart) > max(_MANY * self.baselines.size, 2.0)
-
-    @cached_property
-    def _apart(self) -> list[int]:
-        middle, out = float(np.median(self.baselines)), []
-        for i, fit in enumerate(self.wells):
-            if fit is not None and _negatives(fit) >= _FEWEST_NEGATIVES:
-                least = max(_SHIFTED * np.exp(fit.mode[-3]), _SHIFTED_GAP * np.exp(fit.mode[-2]))
-                if abs(fit.mode[-4] - middle) > least:
-                    out.append(i)
-        return out
-
-    def count(self, i: int) -> Count:
-        """Well i counted: at the gap that the plate shows, else half way between where the plate's clusters are."""
-        fit = self.wells[i]
-        if fit is not None and fit.count is not None:
-            return fit.count
-        if self.gap.shown or fit is None:
-            return Count.of(self.cleared[i], self.gap.threshold(i))
-        return Count.of(self.cleared[i], float(fit.mode[-4] + 0.5 * np.exp(self.beliefs.log_gap[0])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +66,7 @@ class Wells:
     seeds: Sequence[np.random.SeedSequence]
     cores: int | None
     progress: Any
-    counted: bool = True  # where clusters are clear
+    counting: bool = True  # where clusters are clear
     without_cross_talk: Sequence[Array] | None = None  # amplitudes to count, if they are not those that are fitted
 
     @cached_property
@@ -170,7 +91,7 @@ class Wells:
         each = zip(self.cleared, self.usable, strict=True)
         return [
             Count.of(x, self.gap.threshold(i), self.gap.hidden)
-            if self.counted and fine and fits_the_gap(x, self.gap, i)
+            if self.counting and fine and fits_the_gap(x, self.gap, i)
             else None
             for i, (x, fine) in enumerate(each)
         ]
@@ -195,9 +116,36 @@ class Wells:
             out[i] = found
         return out
 
+    def _tells_no_more_than_a_limit(self, fit: WellFit) -> bool:
+        """Whether one well, with no other one and no control beside it, shows no cluster of positives."""
+        if sum(self.usable) > 1 or any(self.without_template):
+            return False
+        if fit.count is not None:
+            return fit.count.positive < _FEWEST_POSITIVES
+        spread, gap, width = np.exp(fit.mode[-3:])
+        near = gap < _SEPARATE * np.sqrt(0.5 * (spread**2 + width**2))
+        part = min(np.exp(-fit.rate), -np.expm1(-fit.rate))
+        return bool(part < _RARE if near else fit.n_droplets * part < _FEWEST_POSITIVES)
+
+    def _limited(self, i: int, found: WellFit, beliefs: Beliefs, draws: int) -> tuple[WellFit, str]:
+        """A well that shows no more than an upper limit of lambda."""
+        gap = self.gap
+        at = gap if np.isfinite(gap.height) else replace(_half_way(gap, beliefs), height=_CLEAR * gap.spread)
+        clear = Count.of(self.cleared[i], at.threshold(i))
+        told = f"one well without a control: {counted(clear.positive, 'droplet')} clear of the other ones, "
+        if np.exp(-found.rate) < _RARE:
+            told += "which are positive if the well is saturated, and taken for negatives; "
+            found = counted_well(self.cleared[i], beliefs, clear, at, i, draws=draws, seed=self.seeds[i])
+        elif found.count is None:
+            told += f"and lambda {found.rate:.3g} if a cluster of positives is among them; "
+        told += "only an upper limit is known"
+        return found.as_limit(clear, np.random.default_rng(self.seeds[i])), told
+
     def settled(self, i: int, found: WellFit | str, beliefs: Beliefs, draws: int) -> tuple[WellFit | str, str]:
         """The fit of a well, or its count where there is no fit or the plate's gap contradicts it; and why."""
         x, gap = self.cleared[i], self.gap
+        if self.usable[i] and isinstance(found, WellFit) and self._tells_no_more_than_a_limit(found):
+            return self._limited(i, found, beliefs, draws)
         if not self.usable[i] or (isinstance(found, WellFit) and (found.count is not None or not gap.shown)):
             return found, ""
         at = gap if gap.shown else _half_way(gap, beliefs)
@@ -207,7 +155,7 @@ class Wells:
         else:
             (low, high), (least, _) = found.ends(), count.interval(*_ENDS)
             most = replace(count, hidden=2.0 * gap.hidden).interval(*_ENDS)[1]
-            if not self.counted or not (high < least or low > most):
+            if not self.counting or not (high < least or low > most):
                 return found, ""
             told = "another kind of target, or negatives of another shape, may be in this well"
             why = f"counted at the plate's gap; a fit of this well alone says lambda {found.rate:.3g}: {told}"
@@ -304,7 +252,11 @@ def learned(beliefs: Beliefs, fits: Sequence[WellFit]) -> Beliefs:
         before = getattr(beliefs, name)
         own = [belief for fit in telling if (belief := fit.belief(name))[1] < _TOLD * before[1]]
         found[name] = pooled(own, before, _TYPICAL[name])
-    shape, share_sd = _shares(beliefs, [fit for fit in fits if _negatives(fit) > _FEWEST_DROPLETS])
+    for name in ("rain", "tilt"):
+        before = getattr(beliefs, name)
+        own = [belief for fit in telling if (belief := fit.belief(name))[1] < _TOLD * before[1]]
+        found[name] = pooled(own, before, _TYPICAL[name])
+    shape, share_sd = _shares(beliefs, [fit for fit in fits if n_negative(fit) > _FEWEST_DROPLETS])
     return replace(beliefs, **found, shape=shape, share_sd=share_sd)
 
 
@@ -331,10 +283,6 @@ def _shares(beliefs: Beliefs, fits: Sequence[WellFit]) -> tuple[Shape, float]:
     shares = np.asarray(beliefs.shape.shares) * np.exp(ratios)
     shape = replace(beliefs.shape, shares=tuple((shares / shares.sum()).tolist()))
     return shape, float(np.sqrt(np.mean(np.square(sds))))
-
-
-def _negatives(fit: WellFit) -> float:
-    return fit.n_droplets * float(np.exp(-np.exp(fit.mode[0])))
 
 
 def _fitted(job: _Job) -> WellFit | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -91,6 +91,8 @@ class WellFit:
         Of a well that was sampled; then `draws` are those of the chains and have equal shares.
     count : Count, optional
         Of a well that was counted in place of being fitted; then the draws of lambda are those of the count.
+    clear : Count, optional
+        Of droplets clear of the negatives, where no more than an upper limit is known.
     """
 
     mode: Array
@@ -105,6 +107,7 @@ class WellFit:
     moved: tuple[float, float] | None = None
     chains: Chains | None = None
     count: Count | None = None
+    clear: Count | None = None
 
     # Places from the end, which do not depend on the number of the negatives' components; rho and the step of the sd
     # are there with grades only.
@@ -125,9 +128,16 @@ class WellFit:
     @property
     def rate(self) -> float:
         """Lambda: that of the count where a well was counted and has negatives, else the posterior median."""
-        if self.count is not None and not np.isnan(self.count.rate):
-            return self.count.rate
+        count = self.count or self.clear
+        if count is not None and not np.isnan(count.rate):
+            return count.rate
         return float(self.quantiles(np.exp(self.of("log_rate")), (0.5,))[0])
+
+    def as_limit(self, clear: Count, rng: np.random.Generator) -> WellFit:
+        """This fit where lambda may be anything from what is counted clear of the negatives up to what it says."""
+        points = self.draws.copy()
+        points[:, 0] = np.log(np.maximum(np.exp(points[:, 0]) * rng.random(len(points)), clear.draws(len(points), rng)))
+        return replace(self, draws=points, clear=clear)
 
     def of(self, name: str) -> Array:
         """Draws of one parameter (S,)."""
@@ -227,7 +237,10 @@ def counted_well(
     found = moments(x, count, gap, i, beliefs.tilt)
     first, *others = found.values()
     # The shares of the negatives' components are as believed: nothing depends on them.
-    mode, errors = np.array([first, *[(0.0, 0.0)] * (beliefs.n_negative - 1), *others]).T
+    between = [(0.0, 0.0)] * (beliefs.n_negative - 1)
+    if isinstance(beliefs, GradedBeliefs):
+        between += [(beliefs.probit_rho[0], 0.0), (beliefs.log_step_sd[0], 0.0)]
+    mode, errors = np.array([first, *between, *others]).T
     points = mode + errors * rng.standard_normal((draws, mode.size))
     points[:, 0] = np.log(count.draws(draws, rng))
     return WellFit(

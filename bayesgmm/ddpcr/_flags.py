@@ -17,6 +17,8 @@ FEWEST_DROPLETS = 10_000
 LEAST_SEPARATION, OVERLAPPING = 2.5, 6.0
 HIGHEST_RATE = 5.0
 _CHANGED, _LAWFUL = 2.5, 3.0
+# Log ratio of the heights of positives of a well and of the plate that is no small difference.
+_ELSEWHERE = 0.3
 # P values below which a fit is called poor; thousands of clear droplets see what changes nothing.
 _MISFIT, _CLEAR_MISFIT = 1e-3, 1e-6
 # Shares of the positives, and of all droplets, that are no longer the exception; and numbers of droplets that are few.
@@ -36,10 +38,9 @@ def is_saturated(fit: WellFit) -> bool:
     return fit.n_droplets * np.exp(-middle) < 1.0 or middle > HIGHEST_RATE
 
 
-def flags_of(i: int, fitted: PlateFit) -> list[str]:
-    """Sentences about well i; those that hold for the whole plate are elsewhere."""
-    fit, first, beliefs = fitted.wells[i], fitted.alone[i], fitted.beliefs
-    assert fit is not None
+def flags_of(i: int, fitted: PlateFit, fit: WellFit) -> list[str]:
+    """Sentences about well i of an assay and its fit; those that hold for the whole plate are elsewhere."""
+    first, beliefs = fitted.alone[i], fitted.beliefs
     out = [fitted.why[i]] if fitted.why[i] else []
     n, rate = fit.n_droplets, fit.rate
     if n < FEWEST_DROPLETS:
@@ -49,7 +50,7 @@ def flags_of(i: int, fitted: PlateFit) -> list[str]:
     elif -n * np.expm1(-rate) < 1.0:
         out.append("no positives: the upper bound is what is known")
     out += _of_count(i, fit, fitted) + _of_clusters(i, fitted)
-    spread = float(np.exp(fit.mode[-3]))
+    spread, gap = np.exp(fit.mode[-3:-1])
     shift = float(fit.mode[-4] - np.median(fitted.baselines))
     if i in fitted.shifted:
         out.append(f"baseline shifted by {shift:+.0f} ({shift / spread:+.1f} sd) against the other wells")
@@ -59,7 +60,10 @@ def flags_of(i: int, fitted: PlateFit) -> list[str]:
         out.append(f"rain: {rain:.0%} of the positives lie between the clusters, and are counted as positive")
     if outliers > _MANY_OUTLIERS and n * outliers >= _FEW:
         out.append(f"outliers: {outliers:.1%} of the droplets belong to no cluster")
-    if fit.count is None:
+    others = fitted.gap.positives
+    if fit.count is not None and positives > _FEW and abs(np.log(gap / others)) > _ELSEWHERE:
+        out.append(f"positives lie {gap:.0f} above the negatives, in other wells {others:.0f}: perhaps another target")
+    if fit.count is None and fit.clear is None:
         out += _of_fit(fit, first, beliefs, positives)
     if fit.n_clipped:
         far = f"{fit.n_clipped:,} droplet{'s' if fit.n_clipped > 1 else ''}"
@@ -99,7 +103,11 @@ def _of_fit(fit: WellFit, first: WellFit | None, beliefs: Beliefs, positives: fl
 
 def _of_count(i: int, fit: WellFit, fitted: PlateFit) -> list[str]:
     """Whether the count at a threshold says something else than the mixture, where it can be trusted."""
-    if fit.count is not None or not (fitted.gap.shown or separation(fit, fitted.beliefs) >= OVERLAPPING):
+    if (
+        fit.count is not None
+        or fit.clear is not None
+        or not (fitted.gap.shown or separation(fit, fitted.beliefs) >= OVERLAPPING)
+    ):
         return []
     count = fitted.count(i)
     (low, high), (least, most) = fit.ends(), count.interval(0.025, 0.975)
@@ -129,6 +137,13 @@ def of_plate(fitted: PlateFit, controls: int) -> list[str]:
     out = []
     if not controls:
         out.append(f"no well without template: the shape of the negatives is that of {fitted.learned_from}")
+    for name, _, part in fitted.assays or (("", [], fitted),):
+        out += [f"{name}: {sentence}" if name else sentence for sentence in _of_assay(part)]
+    return [*out, *fitted.flags]
+
+
+def _of_assay(fitted: PlateFit) -> list[str]:
+    out = []
     if fitted.gap.shown and len(fitted.gap.clusters) > 1:
         heights = " and ".join(f"{height:.0f}" for height in fitted.gap.clusters)
         at = " or ".join(f"{fitted.gap.baseline + border:.0f}" for border in fitted.gap.borders)
@@ -139,9 +154,9 @@ def of_plate(fitted: PlateFit, controls: int) -> list[str]:
     if fitted.divided:
         out.append(
             f"baselines of the wells differ by more than their spread ({min(fitted.baselines):.0f} to "
-            f"{max(fitted.baselines):.0f}): name the assays by targets= if there are several on the plate"
+            f"{max(fitted.baselines):.0f}): name the target of each well in the plate table if there are several assays"
         )
-    return [*out, *fitted.flags]
+    return out
 
 
 def joined(flags: Sequence[str]) -> str:

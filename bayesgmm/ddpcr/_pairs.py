@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from bayesgmm.ddpcr._assays import some_of
 from bayesgmm.ddpcr._counted_pairs import numbers, without_competition, without_cross_talk
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_pair import PairPlate, fit_pair, log_excess, pair_of_counts
@@ -68,15 +69,15 @@ def fit_pairs(
     names = list(combinations(fits, 2))
     out = dict(fits)
     for (a, b), own in zip(names, seed.spawn(len(names)), strict=True):
-        if any(isinstance(fits[name].beliefs, GradedBeliefs) for name in (a, b)):
+        if any(isinstance(each, GradedBeliefs) for name in (a, b) for each in fits[name].own):
             pairs[a, b] = PairPlate.without(len(plate), unseen="amplitudes are graded")
             continue
         x = [np.column_stack([well.channel(a), well.channel(b)]) for well in plate]
         if clear := pair_of_counts(x, (fits[a], fits[b]), controls):
             pairs[a, b] = clear
             continue
-        options = {"draws": _JOINT_DRAWS, "seed": own, "cores": cores, "progress": progress}
-        found = pairs[a, b] = fit_pair(x, (fits[a], fits[b]), controls, **options)
+        options = {"draws": _JOINT_DRAWS, "cores": cores, "progress": progress}
+        found = pairs[a, b] = _by_assays(x, (fits[a], fits[b]), controls, own, options)
         for c, name in enumerate((a, b)):
             wells = list(out[name].wells)
             for i, fit in enumerate(found.wells):
@@ -84,6 +85,28 @@ def fit_pairs(
                     wells[i] = fit.wells[c]
             out[name] = replace(out[name], wells=wells)
     return out, pairs
+
+
+def _by_assays(
+    x: list[Array],
+    fits: tuple[PlateFit, PlateFit],
+    controls: list[bool],
+    seed: np.random.SeedSequence,
+    options: dict[str, Any],
+) -> PairPlate:
+    """Wells of the same two assays together; effects are those of the two that most wells share."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i in range(len(x)):
+        groups.setdefault((id(fits[0].of(i)[0]), id(fits[1].of(i)[0])), []).append(i)
+    wells: list[Any] = [None] * len(x)
+    parts = []
+    for places, own in zip(groups.values(), seed.spawn(len(groups)), strict=True):
+        some = some_of(fits[0], places), some_of(fits[1], places)
+        parts.append(fit_pair([x[i] for i in places], some, [controls[i] for i in places], seed=own, **options))
+        for i, fit in zip(places, parts[-1].wells, strict=True):
+            wells[i] = fit
+    most = max(range(len(parts)), key=lambda g: len(parts[g].wells))
+    return replace(parts[most], wells=wells)
 
 
 def alone(pairs: Pairs, channel: str, wells: list[int]) -> list[int]:
@@ -181,7 +204,7 @@ def of_two_channels(
                 of_clusters["cluster_share"][i, p] = in_clusters / in_clusters.sum()
                 q = np.quantile(log_excess(rng.dirichlet(in_clusters + _JEFFREYS, _DRAWS)), probabilities)
             else:
-                x, beliefs = (well.channel(a), well.channel(b)), (fits[a].beliefs, fits[b].beliefs)
+                x, beliefs = (well.channel(a), well.channel(b)), (fits[a].own[i], fits[b].own[i])
                 draws, shares = linked_alone(x, (first, second), beliefs, rng)
                 q, of_clusters["cluster_share"][i, p] = np.quantile(draws, probabilities), shares
             for end, value in zip(_ENDS, q, strict=True):

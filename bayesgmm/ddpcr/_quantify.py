@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed, as_texts, as_written
 from bayesgmm._errors import InputError
+from bayesgmm.ddpcr._assays import by_assay
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
 from bayesgmm.ddpcr._blank import with_verdicts
 from bayesgmm.ddpcr._compared import comparison, with_compared
@@ -33,6 +34,7 @@ from bayesgmm.ddpcr._well_numbers import concentration_of, ends, kind_of, of_wel
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._parallel import check_cores
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -182,20 +184,20 @@ def quantify(
         warn_of_time(engine, len(chosen) * len(names), cores)
     amplitudes_of = {name: [well.channel(name) for well in plate] for name in names}
     cleared = cleared_of(amplitudes_of, controls.tolist())
-    with Progress(progressbar) as progress:
+    # Problems of a few numbers: further threads of BLAS would only wait for each other, at full load.
+    with one_blas_thread(), Progress(progressbar) as progress:
         for name, seed in zip(names, seeds, strict=False):
             wells_of = Wells(
                 amplitudes=amplitudes_of[name],
                 without_cross_talk=cleared[name],
-                counted=amplitudes == "saturated",
+                counting=amplitudes == "saturated",
                 without_template=controls.tolist(),
                 seeds=seed.spawn(len(plate)),
                 cores=cores,
                 progress=progress,
             )
-            fits[name] = fit_plate(wells_of, draws=_DRAWS)
-            if amplitudes == "graded":
-                fits[name] = with_grades(wells_of, fits[name], draws=_DRAWS)
+            targets = plate.table[f"target {name}"].astype(str).tolist()
+            fits[name] = by_assay(wells_of, targets, graded if amplitudes == "graded" else saturated)
         fits, pairs = fit_pairs(plate, fits, seed=seeds[-1], cores=cores, progress=progress)
         for name, seed in zip(names, seeds, strict=False):
             if engine is not None:
@@ -210,6 +212,16 @@ def quantify(
     if engine is not None:
         out.attrs["engine"] = f"{engine!r} in {', '.join(sampled_wells)}"
     return sealed(out, "ddpcr.quantify")
+
+
+def saturated(wells: Wells) -> PlateFit:
+    """All positives alike."""
+    return fit_plate(wells, draws=_DRAWS)
+
+
+def graded(wells: Wells) -> PlateFit:
+    """Positives that grow with their molecules, where the data earn it."""
+    return with_grades(wells, saturated(wells), draws=_DRAWS)
 
 
 def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
@@ -240,8 +252,9 @@ def _dataset(
     of_wells = variables(fits)
     per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in of_wells}
     flags = np.full((len(wells), len(channels)), "", dtype=object)
-    most = max(fitted.beliefs.n_negative for fitted in fits.values())
-    grades = _GRADES if any(isinstance(fitted.beliefs, GradedBeliefs) for fitted in fits.values()) else ()
+    beliefs = [own for fitted in fits.values() for own in fitted.own]
+    most = max(own.n_negative for own in beliefs)
+    grades = _GRADES if any(isinstance(own, GradedBeliefs) for own in beliefs) else ()
     parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *grades, *_PARAMETERS[1:]]
     modes = np.full((len(wells), len(channels), len(parameters)), np.nan)
     suffixes = ("", "_lower", "_upper", "_total_lower", "_total_upper")
@@ -265,12 +278,13 @@ def _dataset(
             if fit is None:
                 flags[i, c] = fitted.why[i]
                 continue
-            found = of_well(i, fit, fitted, low, high)
+            part, own = fitted.of(i)
+            found = of_well(own, fit, part, low, high)
             found |= concentration_of(fit, counted[i], between, volumes_ul[i], low, high)
             for name, value in found.items():
                 per_well[name][i, c] = value
-            modes[i, c, _places(parameters, fitted.beliefs)] = fit.mode
-            flags[i, c] = joined([*flags_of(i, fitted), *flags_of_partners(fits, channel, i)])
+            modes[i, c, _places(parameters, part.beliefs)] = fit.mode
+            flags[i, c] = joined([*flags_of(own, part, fit), *flags_of_partners(fits, channel, i)])
         concentrations[channel] = {}
         for s, (name, own) in enumerate(members.items()):
             if not own:

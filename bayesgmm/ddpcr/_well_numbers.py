@@ -61,7 +61,7 @@ _OF_CHAINS = {
 
 def variables(fits: dict[str, PlateFit]) -> dict[str, tuple[str, str]]:
     """What a Dataset of these channels holds, with units and meaning."""
-    graded = any(isinstance(fitted.beliefs, GradedBeliefs) for fitted in fits.values())
+    graded = any(isinstance(own, GradedBeliefs) for fitted in fits.values() for own in fitted.own)
     sampled = any(fit is not None and fit.chains is not None for fitted in fits.values() for fit in fitted.wells)
     return OF_WELLS | (_OF_GRADES if graded else {}) | (_OF_CHAINS if sampled else {})
 
@@ -115,7 +115,7 @@ def status_of(fit: WellFit | None) -> str:
 def bounds(fit: WellFit, low: float, high: float) -> tuple[float, float]:
     """Bounds of lambda; one-sided where there are no positives or no negatives."""
     rate = np.exp(fit.of("log_rate"))
-    if fit.count is not None and not fit.count.hidden:
+    if fit.count is not None and fit.clear is None and not fit.count.hidden:
         return fit.count.interval(low, high)
     if kind_of(fit) == _FULL:
         return float(fit.quantiles(rate, (2.0 * low,))[0]), np.nan
@@ -129,7 +129,7 @@ def kind_of(fit: WellFit) -> str:
     """Whether a well has hardly a positive droplet, hardly a negative one, or both kinds."""
     if is_saturated(fit):
         return _FULL
-    return _NONE if -fit.n_droplets * np.expm1(-fit.rate) < 1.0 else ""
+    return _NONE if fit.clear is not None or -fit.n_droplets * np.expm1(-fit.rate) < 1.0 else ""
 
 
 def ends(found: Concentration, kind: str, low: float, high: float) -> Array:

@@ -269,8 +269,8 @@ def amplitude_axis(result: xr.Dataset, channel: str) -> str:
     return f"amplitude of {measured(result, channel)} (unit of the instrument)"
 
 
-def upright(told: str) -> str:
-    """The name of an upright axis, in lines that fit beside a panel."""
+def beside_panel(told: str) -> str:
+    """The name of an axis, in lines that fit beside a panel as wide as high."""
     return wrapped(told, _SIDE)
 
 

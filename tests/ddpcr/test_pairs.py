@@ -243,7 +243,7 @@ def test_channels_correlated_within_clusters_are_not_linked():
     x = 3000.0 + 200.0 * (signal + signal[:, ::-1] * [0.0, 0.2] + noise)
     normal = Shape(shares=(0.5, 0.5), means=(-0.05, 0.05), widths=(0.999, 0.999))
     beliefs = replace(FIRST, shape=normal, log_gap=(np.log(900.0), 0.3), log_positive_sd=(np.log(200.0), 0.3))
-    start = np.array([np.log(0.15), 0.0, *(-3.5, -7.0, -7.0), 3000.0, np.log(200.0), np.log(900.0), np.log(200.0)])
+    start = np.array([np.log(0.15), 0.0, 1.0, *(-3.5, -7.0, -7.0), 3000.0, np.log(200.0), np.log(900.0), np.log(200.0)])
     fit = fit_well_pair(
         x, PairBeliefs(channels=(beliefs, beliefs)), (start, start), draws=256, seed=np.random.SeedSequence(1)
     )
@@ -260,8 +260,8 @@ def test_a_saturated_partner_is_flagged():
 
     def fitted(rate: float) -> PlateFit:
         well = WellFit(
-            mode=np.full(9, np.log(rate)),
-            draws=np.full((1, 9), np.log(rate)),
+            mode=np.full(10, np.log(rate)),
+            draws=np.full((1, 10), np.log(rate)),
             shares=np.ones(1),
             pareto_k=0.0,
             converged=True,
@@ -270,7 +270,7 @@ def test_a_saturated_partner_is_flagged():
             n_clipped=0,
             log_evidence=np.nan,
         )
-        own = {"own": [FIRST], "weak": FIRST}
+        own = {"own": [FIRST], "weak": FIRST, "gap": None, "cleared": []}
         return PlateFit(wells=[well], alone=[well], why=[""], beliefs=FIRST, learned_from="", **own)
 
     fits = {"Ch1": fitted(0.5), "Ch2": fitted(12.0)}

@@ -52,7 +52,8 @@ def fitted(model):
 
 def starts_of(fit):
     columns = ["short_value", "end_value", "status", "passes"]
-    return fit["optimization"].to_dataset()[columns].to_dataframe().set_index("short_value")
+    # The ends of short runs are the same in two searches but for their last digits.
+    return fit["optimization"].to_dataset()[columns].to_dataframe().round({"short_value": 5}).set_index("short_value")
 
 
 @pytest.mark.fit

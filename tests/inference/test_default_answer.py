@@ -56,7 +56,8 @@ def weights_held(seeds, n, d, apart, shares, *, or_doubted=False):
     return held
 
 
-# Of 4 intervals with probability .95 fewer than 3 hold in 1.4 % of the cases, of 20 fewer than 17 in 1.6 %.
+# Of 4 intervals with probability .95 fewer than 3 hold in 1.4 % of the cases, of 20 fewer than 17 in 1.6 %, of 40 fewer
+# than 35 in 1.4 %.
 
 
 @pytest.mark.fit
@@ -78,9 +79,11 @@ def test_intervals_of_weights_hold(n, d, apart, share):
     ],
 )
 def test_intervals_of_weights_hold_in_many_fits(n, d, apart, shares):
-    seeds = range(100, 120)
+    if apart == 2.0:  # the hardest case has more fits
+        assert weights_held(range(100, 140), n, d, apart, shares) >= 35
+        return
     # With three weights all of them are to hold at once.
-    assert weights_held(seeds, n, d, apart, shares) >= (17 if len(shares) == 2 else 16)
+    assert weights_held(range(100, 120), n, d, apart, shares) >= (17 if len(shares) == 2 else 16)
 
 
 @pytest.mark.study
@@ -416,13 +419,13 @@ def overlapping(seed, n=120, apart=1.5):
 def test_sampling_goes_on_until_it_has_mixed_and_stores_what_was_asked_for():
     model = bg.GaussianMixture(2, weights=bg.Dirichlet(1.0), means=bg.ConjugateMeans())
     engine = bg.NUTS(draws=100, tune=100, chains=2, n_init=8, n_polish=2)
-    found, _ = _quietly(model, overlapping(2), engine)
+    found, _ = _quietly(model, overlapping(7), engine)
     assert int(found.attrs["draws"]) > 100
     assert int(found.attrs["draws"]) % 100 == 0
     assert found["posterior"].sizes["draw"] == 100
     assert found["sample_stats"].sizes["draw"] == 100
     engine = bg.NUTS(draws=100, tune=100, chains=2, n_init=8, n_polish=2, max_draws=100)
-    stopped, _ = _quietly(model, overlapping(2), engine)
+    stopped, _ = _quietly(model, overlapping(7), engine)
     assert int(stopped.attrs["draws"]) == 100
 
 
