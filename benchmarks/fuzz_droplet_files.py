@@ -9,6 +9,11 @@ measurements. The table counts what came of it; what is neither read nor refused
 
 from __future__ import annotations
 
+import bz2
+import csv
+import gzip
+import io
+import lzma
 import sys
 import tempfile
 import warnings
@@ -48,7 +53,12 @@ def _texts() -> dict[str, tuple[str, bytes]]:
     naica = ["X,Y,Blue,Green,Index", *(f"{i},{i},{row},{i + 1}" for i, row in enumerate(rows))]
     head = "Well,Sample,Channel,Cycled volume,Threshold,Partition,Is invalid,Is positive,RFU"
     qiacuity = ["sep=,", head, *(f"A1,s,Green,0.012,50.5,{i + 1},0,1,{a}" for i, (a, _) in enumerate(x.tolist()))]
+    head = "Run,Well ID,Sample,Index,Reject,ROX,FAM,FAM_pos,FAM_target,FAM_threshold"
+    absolute = [head, *(f"r,A1,s,{i + 1},False,1.5,{a},{a > 3000},T,3000" for i, (a, _) in enumerate(x.tolist()))]
+    european = [line.replace(",", ";").replace(".", ",") for line in quantasoft]
     kinds = {
+        "semicolons": ("p_A01_Amplitude.txt", european),
+        "Absolute Q": ("raw.csv", absolute),
         "QuantaSoft": ("p_A01_Amplitude.csv", quantasoft),
         "QX Manager": ("p_A01_Amplitude.csv", manager),
         "Naica": ("p_A01_RawData.csv", naica),
@@ -106,6 +116,9 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+_OF_BYTES = ("bits flipped", "cut off", "block missing", "block repeated", "block of zeros")
+
+
 def _zipped(name: str, raw: bytes, method: int) -> bytes:
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w", method) as archive:
@@ -113,6 +126,17 @@ def _zipped(name: str, raw: bytes, method: int) -> bytes:
             archive.writestr("readme.csv", b"a,b\n1,2\n")
         file.seek(0)
         return file.read()
+
+
+def _workbook(raw: bytes) -> bytes:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in csv.reader(raw.decode().splitlines()):
+        book.active.append([float(cell) if cell[0].isdigit() else cell for cell in row])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
 
 
 def cases(n: int) -> Iterator[tuple[str, str, str, bytes]]:
@@ -127,9 +151,16 @@ def cases(n: int) -> Iterator[tuple[str, str, str, bytes]]:
     name, raw = texts["QuantaSoft"]
     for method, number in (methods | {"lzma": zipfile.ZIP_LZMA}).items():
         packed = _zipped(name, raw, number)
-        for damage in ("bits flipped", "cut off", "block missing", "block repeated", "block of zeros"):
+        for damage in _OF_BYTES:
             for _ in range(n):
                 yield f"zip, {method}", damage, "plate.zip", DAMAGES[damage](packed, rng)
+    others = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "xlsx": _workbook}
+    for ending, pack in others.items():
+        file = f"p_A01_Amplitude.{'' if ending == 'xlsx' else 'csv.'}{ending}"
+        packed = pack(raw)
+        for damage in _OF_BYTES:
+            for _ in range(n):
+                yield ending, damage, file, DAMAGES[damage](packed, rng)
 
 
 def outcome(folder: Path, name: str, raw: bytes) -> str:

@@ -21,3 +21,35 @@ def quantified() -> tuple[ddpcr.Plate, xr.Dataset]:
     table = pd.concat([made.table, made.table.iloc[:1].set_axis(pd.Index(["H12"], name="well"))])
     plate = ddpcr.Plate((*made.wells, empty), table)
     return plate, ddpcr.quantify(plate, droplet_volume_nl=0.85, cores=1, progressbar=False)
+
+
+@cache
+def compared() -> tuple[ddpcr.Plate, xr.Dataset]:
+    """Five wells with all that is compared: targets, kinds of controls, ng, and what an instrument reported."""
+    made = ddpcr.simulate_plate(
+        samples={"s": (0.4, 0.15), "p": (0.2, 0.1)}, n_wells=2, n_ntc=1, n_droplets=1500, separation=20.0, random_seed=5
+    )
+    table = made.table.reset_index()[["well", "sample"]]
+    kinds = {"s": "", "p": "positive", "NTC": "ntc"}
+    table = table.assign(control=[kinds[name] for name in table["sample"]], ng=[10.0, 10.0, 20.0, 20.0, 0.0])
+    plate = made.with_table(table, targets=["MUT p.V600E", "WT"], dilutions={"s": 4.0})
+    rows = [
+        {"well": well, "target": target, "channel": channel, "positives": positives}
+        | {
+            "sample": "s",
+            "n_droplets": 1500.0,
+            "concentration": 400.0,
+            "lower": 380.0,
+            "upper": 420.0,
+            "source": "x.csv",
+        }
+        for well, target, channel, positives in (
+            ("A01", "MUT p.V600E", "Ch1", 30.0),
+            ("A01", "WT", "", 210.0),
+            ("E01", "", "Ch2", 0.0),
+            ("H12", "x", "Ch1", 9.0),
+        )
+    ]
+    plate = ddpcr.Plate(plate.wells, plate.table, pd.DataFrame(rows))
+    options = {"reaction_volume_ul": 22.0, "reference": "WT", "reference_copies": 4}
+    return plate, ddpcr.quantify(plate, droplet_volume_nl=0.85, cores=1, progressbar=False, **options)

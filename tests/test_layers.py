@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"engines"}),
     frozenset({"model", "data"}),
     frozenset({"numerics"}),
-    frozenset({"_schema", "_errors", "_status", "_version", "_words", "_arguments", "_interrupts"}),
+    frozenset({"_schema", "_errors", "_status", "_version", "_words", "_arguments", "_interrupts", "_spreadsheet"}),
 )
 DEPTH = {name: depth for depth, row in enumerate(LAYERS) for name in row}
 # The bottom row is one layer of small shared modules: a schema check has to be able to raise one of our errors.

@@ -13,7 +13,7 @@ from bayesgmm._errors import BayesGMMError, InputError
 from bayesgmm._words import counted
 from bayesgmm.ddpcr import instruments, quantify, read_plate
 from bayesgmm.engines.nuts import NUTS
-from bayesgmm.plots._droplets import Row, digits, interval, measured
+from bayesgmm.plots._droplets import Row, digits, interval, measured, measured_pair
 from bayesgmm.report import write_report, write_tables
 from bayesgmm.report._flags import gathered, of_plate
 from bayesgmm.report._tables import checked_path
@@ -32,7 +32,8 @@ examples:
   bayesgmm ddpcr export/ --volume-nl 0.85 --plate plate.csv --out results.csv --report report.html
 
 The plate table is a CSV file with a column "well" (A01, or a range such as A01-D01)
-and any of "sample", "dilution", "ntc", "replicate" and "target Ch1".
+and any of "sample", "dilution", "ntc", "control" (ntc, wild_type or positive), "ng"
+(of template in the well), "replicate" and "target Ch1".
 
 Beside results.csv (one row for each well and channel) --out writes
 results_samples.csv, results_channels.csv and, with two channels, results_pairs.csv,
@@ -61,7 +62,21 @@ def add_to(commands: Any) -> None:
     plate.add_argument("--ntc", metavar="WELLS", help="wells without template: A01,B01 or A12-D12")
     plate.add_argument("--targets", metavar="NAMES", help="what the channels measure, in their order: MUT,WT")
     plate.add_argument("--channels", metavar="NAMES", help="channels to use, such as Ch1 or Ch1,Ch2; all if left out")
-    plate.add_argument("--delimiter", default=",", metavar="SIGN", help="of the amplitude files, if not a comma")
+    plate.add_argument("--delimiter", metavar="SIGN", help="between fields of the files; found in each if left out")
+    compared = parser.add_argument_group("what is compared")
+    compared.add_argument(
+        "--reaction-volume-ul", type=float, default=20.0, metavar="UL", help="of a well, for copies per well (20)"
+    )
+    compared.add_argument(
+        "--ng",
+        type=float,
+        metavar="NG",
+        help="template in each well, for copies per ng; else the column ng of the table",
+    )
+    compared.add_argument("--reference", metavar="NAME", help="target or channel that copy numbers refer to")
+    compared.add_argument(
+        "--reference-copies", type=float, default=2.0, metavar="N", help="copies of the reference in a genome (2)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--out", metavar="CSV", help="write tables: this file and others beside it")
     output.add_argument("--report", metavar="HTML", help="write a report: one page that holds everything")
@@ -97,6 +112,10 @@ _OPTIONS = {
     "delimiter": "--delimiter",
     "engine": "--engine",
     "wells": "--wells",
+    "reaction_volume_ul": "--reaction-volume-ul",
+    "input_ng": "--ng",
+    "reference": "--reference",
+    "reference_copies": "--reference-copies",
     "probability": "--probability",
     "cores": "--cores",
     "random_seed": "--seed",
@@ -125,16 +144,16 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
     out = checked_path(options.out, "--out", ".csv") if options.out else None
     report = checked_path(options.report, "--report", ".html") if options.report else None
     bar = not options.quiet
-    plate = read_plate(
-        options.paths,
-        table=options.plate,
-        ntc=_names(options.ntc),
-        targets=_names(options.targets),
-        delimiter="\t" if options.delimiter == r"\t" else options.delimiter,
-        progressbar=bar,
-    )
     with warnings.catch_warnings():
         warnings.showwarning = _warned
+        plate = read_plate(
+            options.paths,
+            table=options.plate,
+            ntc=_names(options.ntc),
+            targets=_names(options.targets),
+            delimiter="\t" if options.delimiter == r"\t" else options.delimiter,
+            progressbar=bar,
+        )
         result = quantify(
             plate,
             droplet_volume_nl=options.volume_nl,
@@ -143,6 +162,10 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
             amplitudes="graded" if options.graded else "saturated",
             engine=NUTS() if options.engine else None,
             wells=_names(options.wells),
+            reaction_volume_ul=options.reaction_volume_ul,
+            input_ng=options.ng,
+            reference=options.reference,
+            reference_copies=options.reference_copies,
             probability=options.probability,
             random_seed=options.seed,
             cores=options.cores,
@@ -188,11 +211,14 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
     console.print(f"Droplet volume {shown} nL ({escape(str(result.attrs['droplet_volume']))}).")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     table.add_column("sample", overflow="fold")
-    table.add_column("channel")
+    table.add_column("target", overflow="fold")
     table.add_column("wells", justify="right")
+    table.add_column("droplets", justify="right")
+    table.add_column("positive", justify="right")
     table.add_column("copies/µL", justify="right")
     table.add_column(f"{level} statistical", justify="right")
     table.add_column(f"{level} total", justify="right")
+    table.add_column("above a blank")
     own = result["well_sample"].to_numpy().astype(str)
     for name in result["sample"].to_numpy().astype(str):
         wells = int(((own == name) & ~result["ntc"].to_numpy()).sum())
@@ -207,13 +233,17 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
                 escape(name),
                 escape(measured(result, channel)),
                 str(wells),
+                f"{float(row['sample_droplets']):,.0f}",
+                f"{float(row['sample_counted_positives']):,.0f}",
                 digits(value, width),
                 f"{digits(lower, width)} to {digits(upper, width)}",
                 f"{digits(first, width)} to {digits(last, width)}",
+                str(row["sample_detected"]) or "no controls",
             )
     console.print()
     console.print(table)
     _print_pairs(console, result, level)
+    _print_reported(console, result, level)
     console.print()
     for channel in result["channel"].to_numpy().astype(str):
         row = Row(result, channel=channel)
@@ -226,7 +256,7 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
             if known
             else "; no limit of blank without controls."
         )
-    flags = [(told, f"plate, {channel}") for channel, told in of_plate(result)] + gathered(result)
+    flags = [(told, f"plate, {target}") for target, told in of_plate(result)] + gathered(result)
     console.print("\n[bold]Flags[/bold]" if flags else "\nNo flags.")
     for told, where in flags:
         console.print(f"  [yellow]{escape(told)}[/yellow]: {escape(where)}", soft_wrap=True)
@@ -246,14 +276,65 @@ def _print_pairs(console: Any, result: xr.Dataset, level: str) -> None:
     table.add_column("sample", overflow="fold")
     table.add_column("pair")
     table.add_column(f"ratio ({level} total)", justify="right")
-    table.add_column(f"fractional abundance ({level} total)", justify="right")
+    table.add_column("copy number", justify="right")
+    table.add_column("fractional abundance", justify="right")
     for name in result["sample"].to_numpy().astype(str):
         for pair in result["pair"].to_numpy().astype(str):
             row = Row(result, sample=name, pair=pair)
-            ratio = [float(row[f"ratio{end}"]) for end in ("", "_lower", "_upper")]
-            share = [100 * float(row[f"fractional_abundance{end}"]) for end in ("", "_lower", "_upper")]
-            table.add_row(escape(name), escape(pair), interval(*ratio), f"{interval(*share)} %")
+            ratio, number, share = (
+                [float(row[f"{each}{end}"]) for end in ("", "_lower", "_upper")]
+                for each in ("ratio", "copy_number", "fractional_abundance")
+            )
+            table.add_row(
+                escape(name),
+                escape(measured_pair(result, pair)),
+                interval(*ratio),
+                interval(*number),
+                f"{interval(*(100 * each for each in share))} %",
+            )
     console.print()
+    console.print(table)
+    for pair in result["pair"].to_numpy().astype(str):
+        row = Row(result, pair=pair)
+        copies = f"{float(result.attrs['reference_copies']):g} of {row['reference']}"
+        console.print(f"Copy number of {escape(str(row['copy_number_of']))} with {escape(copies)}.")
+
+
+# Wells beside what the instrument reported: more than these nobody reads.
+_MOST_ROWS = 24
+
+
+def _print_reported(console: Any, result: xr.Dataset, level: str) -> None:
+    """The instrument's own numbers beside these, of the wells that differ most if there are many."""
+    import numpy as np
+    from rich.markup import escape
+    from rich.table import Table
+
+    if "reported_positives" not in result:
+        return
+    ours, theirs = (result[name].to_numpy() for name in ("counted_positives", "reported_positives"))
+    there = result["reported_copies_per_ul"].to_numpy()
+    known = np.argwhere(np.isfinite(theirs) | np.isfinite(there))
+    apart = np.abs(np.nan_to_num(ours - theirs)) / np.sqrt(np.nan_to_num(ours) + 1.0)
+    kept = sorted(sorted(map(tuple, known.tolist()), key=lambda at: -apart[at])[:_MOST_ROWS])
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    table.add_column("well")
+    table.add_column("target", overflow="fold")
+    for title in ("positive", "instrument", f"copies/µL ({level} statistical)", "instrument (95 %)"):
+        table.add_column(title, justify="right")
+    wells, channels = (result[name].to_numpy().astype(str) for name in ("well", "channel"))
+    for i, c in kept:
+        row = Row(result, well=str(wells[i]), channel=str(channels[c]))
+        found, reported = (
+            [float(row[f"{name}{end}"]) for end in ("", "_lower", "_upper")]
+            for name in ("copies_per_ul", "reported_copies_per_ul")
+        )
+        counts = [f"{each[i, c]:,.0f}" if np.isfinite(each[i, c]) else "–" for each in (ours, theirs)]
+        shown = interval(*reported) if np.isfinite(reported[0]) else "–"
+        table.add_row(str(wells[i]), escape(measured(result, str(channels[c]))), *counts, interval(*found), shown)
+    console.print()
+    if len(kept) < len(known):
+        console.print(f"Of {len(known)} results of the instrument the {len(kept)} that differ most:")
     console.print(table)
 
 

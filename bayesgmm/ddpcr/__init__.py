@@ -3,7 +3,7 @@
 from bayesgmm.ddpcr._cross_talk import CrossTalkMeans
 from bayesgmm.ddpcr._plate import Plate, Well
 from bayesgmm.ddpcr._quantify import quantify
-from bayesgmm.ddpcr._read import read_plate
+from bayesgmm.ddpcr._read import SkippedFilesWarning, read_plate
 from bayesgmm.ddpcr._simulate import simulate_plate
 from bayesgmm.ddpcr._volume import instruments
 from bayesgmm.ddpcr._well_model import rates, two_channel_model, well_model
@@ -11,6 +11,7 @@ from bayesgmm.ddpcr._well_model import rates, two_channel_model, well_model
 __all__ = [
     "CrossTalkMeans",
     "Plate",
+    "SkippedFilesWarning",
     "Well",
     "instruments",
     "quantify",

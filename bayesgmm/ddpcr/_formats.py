@@ -15,6 +15,7 @@ from bayesgmm.ddpcr._text import (
     DELIMITERS,
     Sheet,
     Source,
+    between_single_fields,
     columns,
     fail,
     line_of,
@@ -54,6 +55,8 @@ class Droplets:
         Names of the columns of calls.
     calls : (n_droplets, n_targets) array of int, optional
         1 positive, 0 negative, -1 not classified.
+    channel_targets : dict
+        Channel to target, where the file says it.
     volume_nl : float, optional
     sample : str, optional
     """
@@ -65,6 +68,7 @@ class Droplets:
     clusters: NDArray[np.int64] | None = None
     targets: tuple[str, ...] = ()
     calls: NDArray[np.int64] | None = None
+    channel_targets: dict[str, str] = field(default_factory=dict)
     volume_nl: float | None = None
     sample: str | None = None
 
@@ -78,8 +82,8 @@ class Format:
     title, example : str
         For messages: who writes it, and its header.
     holds : str
-        ``"droplets"`` of one well, ``"channel"`` (partitions of all wells in one channel), ``"results"`` or
-        ``"nothing"`` that is wanted.
+        ``"droplets"`` of one well, ``"channel"`` (partitions of all wells in one channel), ``"wells"`` (all wells in
+        all channels), ``"results"`` or ``"nothing"`` that is wanted.
     fits : callable
         Whether names of columns (in lower case) and the name of the file are of this form.
     """
@@ -137,9 +141,28 @@ FORMATS = (
         example="Well,...,Target,...,Concentration,...,PoissonConfMax,PoissonConfMin,Positives,...,AcceptedDroplets",
         holds="results",
         fits=lambda names, base: (
-            {"well", "target", "positives"} <= set(names)
+            {"well", "positives"} <= set(names)
+            and bool({"target", "assay"} & set(names))  # the second until QuantaSoft 1.6
             and bool({"accepteddroplets", "accepted droplets"} & set(names))
         ),
+    ),
+    Format(
+        title="Absolute Q raw data",
+        example="Run,...,Well ID,Sample,Index,Reject,<dye>,<dye>_pos,<dye>_target,<dye>_threshold,...",
+        holds="wells",
+        fits=lambda names, base: {"index", "reject"} <= set(names) and any(name.endswith("_pos") for name in names),
+    ),
+    Format(
+        title="Absolute Q results",
+        example="Run,...,Name,Well,Total,Dye,Target,Conc. cp/uL,...,95%CI,Positives",
+        holds="results",
+        fits=lambda names, base: {"well", "total", "dye", "positives"} <= set(names),
+    ),
+    Format(
+        title="Absolute Q summary",
+        example="Run name,Group,Sample,Well,DF,QC,Total,...",
+        holds="nothing",
+        fits=lambda names, base: {"run name", "well", "total", "positives"} <= set(names),
     ),
     Format(
         title="QIAcuity results",
@@ -156,8 +179,8 @@ def form_of(names: Sequence[str], base: str) -> Format | None:
     return next((form for form in FORMATS if lower and form.fits(lower, base)), None)
 
 
-def recognise(source: Source, delimiter: str) -> tuple[Format, Sheet] | None:
-    """Find the header of a file.
+def recognise(source: Source, delimiter: str | None) -> tuple[Format, Sheet] | None:
+    """Find the header of a file, and with it what separates the fields if nobody says it.
 
     None for a file that the user did not name and that does not look as if it held droplets, such as a list of samples
     in the same folder.
@@ -167,7 +190,7 @@ def recognise(source: Source, delimiter: str) -> tuple[Format, Sheet] | None:
     InputError
         If the file is empty, has no known header, or has another delimiter.
     """
-    expected = source.named or _DROPLETS_IN_NAME.search(source.base) is not None
+    expected = not source.beside and (source.named or looks_like_droplets(source.base))
     text = text_of(source.load())
     lines = text.split("\n", _SEARCHED)
     lines, rest = lines[:_SEARCHED], lines[_SEARCHED:]
@@ -175,23 +198,21 @@ def recognise(source: Source, delimiter: str) -> tuple[Format, Sheet] | None:
         if not expected:
             return None
         fail(source.name, 1, "the file is empty", "Export the well again, or leave the file out")
-    delimiter = stated_delimiter(text) or delimiter
+    stated = stated_delimiter(text)
+    tried = [stated or delimiter] if delimiter else dict.fromkeys([*filter(None, [stated]), *DELIMITERS])
     for i, line in enumerate(lines):
-        header = split(line, delimiter)
-        form = form_of(header, source.base)
-        if form is not None:
-            body = "\n".join([*lines[i + 1 :], *rest])
-            return form, Sheet(source.name, source.base, header, i + 1, body, delimiter)
-    for other in DELIMITERS:
+        for sign in tried:
+            header = split(line, sign)
+            form = form_of(header, source.base)
+            if form is not None:
+                body = "\n".join([*lines[i + 1 :], *rest])
+                own = between_single_fields(body) if len(tried) > 1 and len(header) == 1 else sign
+                return form, Sheet(source.name, source.base, header, i + 1, body, own)
+    for other in DELIMITERS if delimiter else ():
         i = next((i for i, line in enumerate(lines) if form_of(split(line, other), source.base)), None)
         if i is not None:
-            fail(
-                source.name,
-                i + 1,
-                f"the fields are separated by {DELIMITERS[other]}, not by {DELIMITERS[delimiter]}",
-                f"Export the file with {DELIMITERS[delimiter]}, or read it with delimiter={other!r} "
-                "(numbers may have decimal commas then)",
-            )
+            problem = f"the fields are separated by {DELIMITERS[other]}, not by {DELIMITERS[stated or delimiter]}"
+            fail(source.name, i + 1, problem, "Leave out delimiter=: it is found in the file")
     if not expected:
         return None
     i = next((i for i, line in enumerate(lines) if line.strip() and not stated_delimiter(line)), 0)
@@ -199,15 +220,25 @@ def recognise(source: Source, delimiter: str) -> tuple[Format, Sheet] | None:
     return fail(source.name, i + 1, f"is no known header: {lines[i].strip()[:200]!r}", f"Known are {known}")
 
 
+def looks_like_droplets(base: str) -> bool:
+    """Whether a file is called as files of droplets are."""
+    return _DROPLETS_IN_NAME.search(base) is not None
+
+
 def well_of(name: str, base: str) -> str:
     """The well in the name of a file, before ``_Amplitude`` or ``_RawData``, else the last that there is in it."""
-    match = _WELL_IN_NAME.search(base)
-    parts = [match[1]] if match else re.split(r"[_\W]+", base.rpartition(".")[0])[::-1]
-    well = next((found for found in map(well_name, parts) if found), None)
+    well = well_in(base)
     if well is None:
         remedy = "Rename it as the instrument does, for example plate_A01_Amplitude.csv"
         raise InputError(name, "there is no well in the name of the file", remedy)
     return well
+
+
+def well_in(base: str) -> str | None:
+    """The well in the name of a file, if there is one."""
+    match = _WELL_IN_NAME.search(base)
+    parts = [match[1]] if match else re.split(r"[_\W]+", base.rpartition(".")[0])[::-1]
+    return next((found for found in map(well_name, parts) if found), None)
 
 
 def read_droplets(sheet: Sheet) -> Droplets:

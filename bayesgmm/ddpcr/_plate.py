@@ -14,7 +14,7 @@ from bayesgmm._arguments import as_number, as_text, as_texts, as_written
 from bayesgmm._errors import InputError
 from bayesgmm._words import counted
 from bayesgmm.data import read_matrix, read_numbers
-from bayesgmm.ddpcr._table import plate_table
+from bayesgmm.ddpcr._table import NO_TEMPLATE, plate_table
 from bayesgmm.ddpcr._wells import listed, well_name, wells_in
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Plate:
         the concentration in the sample is ``dilution`` times that in the well), ``ntc`` (bool, a control without
         template), ``replicate`` (int, from 1 within a sample at one dilution) and for each channel
         ``target <channel>`` (str), such as ``target Ch1``, the name of what the channel measures. Further columns of
-        the user's table follow.
+        the user's table follow; of these ``control`` says which wells are controls (see `controls`).
     reported : pandas.DataFrame, optional
         What the instrument's software reported, one row for each well and target: ``well``, ``sample``, ``target``,
         ``channel``, ``n_droplets``, ``positives``, ``concentration``, ``lower``, ``upper`` (copies per microlitre of
@@ -167,6 +167,19 @@ class Plate:
     def channels(self) -> tuple[str, ...]:
         """Channels of all wells."""
         return tuple(dict.fromkeys(channel for well in self.wells for channel in well.channels))
+
+    @property
+    def controls(self) -> list[str]:
+        """What each well is a control of, in their order.
+
+        ``"ntc"`` (no template), ``"wild_type"`` (template without the mutant), ``"positive"`` (the target is in it),
+        and ``""`` for samples. From the columns ``ntc`` and ``control`` of the table.
+        """
+        ntc = self.table["ntc"].tolist()
+        kinds = self.table["control"].astype(str).tolist() if "control" in self.table.columns else [""] * len(ntc)
+        return [
+            NO_TEMPLATE if none else "" if kind == NO_TEMPLATE else kind for none, kind in zip(ntc, kinds, strict=True)
+        ]
 
     def with_table(
         self,
@@ -249,6 +262,9 @@ class Plate:
             lines.append(f"  channel {channel}{shown}")
         lines.append(f"  {counted(len(samples), 'sample')}: {listed(named)}" if named else "  no samples")
         lines.append(f"  no-template wells: {listed(controls, 12) if controls else 'none named'}")
+        for kind in dict.fromkeys(kind for kind in self.controls if kind not in ("", NO_TEMPLATE)):
+            own = [name for name, each in zip(self._names, self.controls, strict=True) if each == kind]
+            lines.append(f"  {kind.replace('_', '-')} controls: {listed(own, 12)}")
         if self.reported is not None:
             lines.append(f"  {counted(len(self.reported), 'result')} reported by the instrument")
         return "\n".join(lines)

@@ -11,7 +11,8 @@ from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed, as_texts
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._assays import by_assay
 from bayesgmm.ddpcr._between_wells import Counted, between_wells
-from bayesgmm.ddpcr._blank import limits
+from bayesgmm.ddpcr._blank import with_verdicts
+from bayesgmm.ddpcr._compared import comparison, with_compared
 from bayesgmm.ddpcr._droplet_model import Beliefs
 from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
 from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
@@ -33,6 +34,7 @@ from bayesgmm.ddpcr._well_numbers import concentration_of, ends, kind_of, of_wel
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._parallel import check_cores
+from bayesgmm.numerics.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,6 +56,10 @@ def quantify(
     amplitudes: Literal["saturated", "graded"] = "saturated",
     engine: NUTS | None = None,
     wells: Any = None,
+    reaction_volume_ul: float = 20.0,
+    input_ng: float | None = None,
+    reference: str | None = None,
+    reference_copies: float = 2.0,
     probability: float = 0.95,
     random_seed: int | np.random.Generator | None = 0,
     cores: int | None = None,
@@ -88,6 +94,14 @@ def quantify(
         The wells that the engine samples, such as ``"A01-C01"``; all if left out. Others keep the fast answer, and all
         learn from each other as without engine. Where two channels are fitted together that fit stands;
         `two_channel_model` is for any engine.
+    reaction_volume_ul : float
+        Microlitres of the reaction in a well, for copies per well.
+    input_ng : float, optional
+        Nanograms of template in each well, for copies per ng; the column ``ng`` of the plate table if left out.
+    reference : str, optional
+        Channel or target of the reference of copy numbers; the second of each pair if left out.
+    reference_copies : float
+        Copies of the reference in a genome.
     probability : float
         Of the intervals.
     random_seed : int or numpy.random.Generator, optional
@@ -103,15 +117,21 @@ def quantify(
         interval (``_lower``, ``_upper``) and one that adds variation between wells (``_total_lower``,
         ``_total_upper``), rain counted as negative, a threshold for comparison, where the clusters are, and ``flags``.
         A well without positives has lower bound 0 and its upper bound is one-sided; a saturated one has no upper bound
-        (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals.
-        Per ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank
-        and of detection. Per ``pair`` of channels: ``ratio``, ``fractional_abundance``, ``linked_per_droplet``,
-        ``cluster_share``, and the ``effect`` of one channel on the other (``plate_effect_size``; ``effect_size`` of
-        each well where they were fitted together). Attributes hold the droplet volume and where it comes from, the
-        method, each channel's declaration, and those of wells that were fitted with priors of their own, such as
-        controls. With an engine also per ``well`` and ``channel``: ``sampling`` (name of the `Status`, empty where it
-        was not sampled), ``r_hat`` and ``effective_draws`` of lambda, ``divergences``. With graded amplitudes ``rho``
-        and ``step_sd``, the sd that each further molecule adds.
+        (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals. Per
+        ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank and
+        of detection. Per ``well`` and ``channel``, and with ``sample_`` in front per ``sample``: ``detected``
+        ("detected", "not detected", or empty where there is nothing to compare with), ``limit_of_blank_positives`` (a
+        blank with as many droplets stays within), ``limit_of_blank_copies_per_ul``,
+        ``limit_of_detection_copies_per_ul``. ``counted_positives`` and ``counted_negatives`` are whole droplets;
+        ``copies_per_well`` and ``copies_per_ng`` have the same five ends as ``copies_per_ul``; ``copy_number`` of each
+        pair is the ratio times the copies of the reference. ``reported_positives``, ``reported_copies_per_ul`` and the
+        like are the instrument's own numbers, where its results were read. Per ``pair`` of channels: ``ratio``,
+        ``fractional_abundance``, ``linked_per_droplet``, ``cluster_share``, and the ``effect`` of one channel on the
+        other (``plate_effect_size``; ``effect_size`` of each well where they were fitted together). Attributes hold the
+        droplet volume and where it comes from, the method, each channel's declaration, and those of wells that were
+        fitted with priors of their own, such as controls. With an engine also per ``well`` and ``channel``:
+        ``sampling`` (name of the `Status`, empty where it was not sampled), ``r_hat`` and ``effective_draws`` of
+        lambda, ``divergences``. With graded amplitudes ``rho`` and ``step_sd``, the sd that each further molecule adds.
 
     Raises
     ------
@@ -150,6 +170,7 @@ def quantify(
         cores = check_cores(cores)
     volume = volumes(plate, droplet_volume_nl, instrument)
     names = _channels(plate, channels)
+    by = comparison(plate, names, reaction_volume_ul, input_ng, reference, reference_copies)
     if not any(well.n_droplets for well in plate):
         raise InputError("plate", "has no droplets in any well", "Give wells with droplets")
     for name in names:
@@ -163,7 +184,8 @@ def quantify(
         warn_of_time(engine, len(chosen) * len(names), cores)
     amplitudes_of = {name: [well.channel(name) for well in plate] for name in names}
     cleared = cleared_of(amplitudes_of, controls.tolist())
-    with Progress(progressbar) as progress:
+    # Problems of a few numbers: further threads of BLAS would only wait for each other, at full load.
+    with one_blas_thread(), Progress(progressbar) as progress:
         for name, seed in zip(names, seeds, strict=False):
             wells_of = Wells(
                 amplitudes=amplitudes_of[name],
@@ -184,7 +206,7 @@ def quantify(
                     fits[name], x, alone(pairs, name, chosen), engine, seed=seed.spawn(1)[0], **options
                 )
     rng = np.random.default_rng(seeds[-2])
-    out = _dataset(plate, fits, pairs, volume, probability, rng)
+    out = with_compared(_dataset(plate, fits, pairs, volume, probability, rng), plate, by)
     from bayesgmm.results import sealed
 
     if engine is not None:
@@ -238,7 +260,6 @@ def _dataset(
     suffixes = ("", "_lower", "_upper", "_total_lower", "_total_upper")
     per_sample = {f"sample_copies_per_ul{each}": np.full((len(names), len(channels)), np.nan) for each in suffixes}
     per_channel = {f"between_well_sd{each}": np.full(len(channels), np.nan) for each in suffixes[:3]}
-    per_channel |= {name: np.full(len(channels), np.nan) for name in ("limit_of_blank", "limit_of_detection")}
     volumes_ul = np.array([volume.by_well[name] / _MICROLITRE for name in wells])
     offsets = np.log(volumes_ul / table["dilution"].to_numpy(dtype=float))
     concentrations: dict[str, dict[str, Any]] = {}
@@ -278,9 +299,6 @@ def _dataset(
             found = [total.quantiles([0.5]), *(ends(each, kind, low, high) for each in (statistical, total))]
             for each, value in zip(suffixes, np.concatenate(found), strict=True):
                 per_sample[f"sample_copies_per_ul{each}"][s, c] = value
-        mean_volume = float(np.mean(volumes_ul))
-        blank, detection = limits(fitted, controls, mean_volume)
-        per_channel["limit_of_blank"][c], per_channel["limit_of_detection"][c] = blank, detection
         attributes[f"flags {channel}"] = joined(
             [*of_plate(fitted, int(controls.sum())), *flags_of_pairs(pairs, channel)]
         )
@@ -318,8 +336,6 @@ def _dataset(
         | {"droplet_volume_nl": (("well",), _MICROLITRE * volumes_ul)},
     )
     out["between_well_sd"].attrs = _units("of log concentration", "tau, beyond Poisson noise; posterior median")
-    for name in ("limit_of_blank", "limit_of_detection"):
-        out[name].attrs = _units("copies per microlitre of reaction", "from the wells without template; 95 %")
     total = volumes_ul * out["n_droplets"].to_numpy()
     out["total_volume_ul"] = (("well",), total, _units("microlitres", "of all droplets together"))
     out["n_droplets"].attrs = _units("droplets", "with an amplitude")
@@ -335,7 +351,7 @@ def _dataset(
         "probability": probability,
         **attributes,
     }
-    return out
+    return with_verdicts(out, plate)
 
 
 def _places(parameters: list[str], beliefs: Beliefs) -> list[int]:
@@ -353,8 +369,9 @@ def _models(channel: str, fitted: PlateFit, wells: list[str]) -> dict[str, str]:
 
 
 def _target(plate: Plate, channel: str) -> str:
-    found = plate.table[f"target {channel}"].astype(str).unique()
-    return ", ".join(found)
+    """Names of what a channel measures; its own name only where no well has another."""
+    found = plate.table[f"target {channel}"].astype(str).unique().tolist()
+    return ", ".join([name for name in found if name != channel] or [channel])
 
 
 def _units(units: str, meaning: str) -> dict[str, str]:

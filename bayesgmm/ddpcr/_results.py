@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +20,20 @@ COLUMNS = (
 )  # fmt: skip
 # The two channels of Bio-Rad's readers; readers with six say no more than the dye.
 _DYES = {"fam": "Ch1", "evagreen": "Ch1", "hex": "Ch2", "vic": "Ch2"}
-_SAMPLES = ("sample", "sample description 1", "sample/ntc/control", "sample name")
-_KINDS = ("targettype", "sampletype", "type")
+_SAMPLES = ("sample", "sample description 1", "sample/ntc/control", "sample name", "name")
+_TARGETS = ("target", "target (name)", "assay")
+_ACCEPTED = ("accepteddroplets", "accepted droplets", "partitions (valid)", "total")
+# "TypeAssay" until QuantaSoft 1.6.
+_KINDS = ("targettype", "typeassay", "sampletype", "type")
+# Rows that are no wells.
+_AVERAGES = {"average", "replicate(average)", ""}
 
 
 def read_results(sheet: Sheet) -> list[dict[str, Any]]:
     """Rows of a table of results, with the columns of `COLUMNS` and ``ntc`` (bool).
 
-    Concentrations are copies per microlitre of reaction. QIAcuity's interval is a percentage either way. Rows of wells
-    that the software merged are left out.
+    Concentrations are copies per microlitre of reaction. QIAcuity's interval is a percentage either way, that of the
+    Absolute Q a concentration. Rows of averages are left out; those of wells that the software merged have ``merged``.
 
     Raises
     ------
@@ -40,6 +46,8 @@ def read_results(sheet: Sheet) -> list[dict[str, Any]]:
     place.setdefault("well", place.get("well name", 0))
     concentration = next((i for i, name in enumerate(names) if _is_concentration(name)), None)
     spread = next((i for i, name in enumerate(names) if name.startswith("ci (95%)")), None)
+    either_way = place.get("95%ci")
+    number = sheet.number
     rows, lines = [], sheet.lines()
     for line, cells in lines:
         if not any(cells):
@@ -51,15 +59,18 @@ def read_results(sheet: Sheet) -> list[dict[str, Any]]:
         def cell(*spellings: str, cells: list[str] = cells) -> str:
             return next((cells[place[name]] for name in spellings if name in place), "")
 
-        if cell("mergedwells", "merged wells").strip("() "):
+        if "dye" in place and cell("well").lower() in _AVERAGES:
             continue
         well = well_name(cell("well"))
         if well is None:
             fail(sheet.name, line, f"{cell('well')!r} is no well", "Wells are A01 to P24")
-        estimate = np.nan if concentration is None else _number(cells[concentration])
-        lower, upper = _number(cell("poissonconfmin")), _number(cell("poissonconfmax"))
+        estimate = np.nan if concentration is None else number(cells[concentration])
+        lower, upper = number(cell("poissonconfmin")), number(cell("poissonconfmax"))
+        if either_way is not None:
+            half = number(cells[either_way])
+            lower, upper = max(estimate - half, 0.0), estimate + half
         if spread is not None:
-            share = _share(cells[spread])
+            share = _share(cells[spread], number)
             lower, upper = estimate * max(1.0 - share, 0.0), estimate * (1.0 + share)
         kind = cell(*_KINDS)
         channel = re.match(r"ch\d", kind, re.IGNORECASE)
@@ -67,14 +78,15 @@ def read_results(sheet: Sheet) -> list[dict[str, Any]]:
             {
                 "well": well,
                 "sample": cell(*_SAMPLES),
-                "target": cell("target", "target (name)"),
-                "channel": channel[0].capitalize() if channel else _DYES.get(cell("dyename(s)").lower(), ""),
-                "n_droplets": _number(cell("accepteddroplets", "accepted droplets", "partitions (valid)")),
-                "positives": _number(cell("positives", "partitions (positive)")),
+                "target": cell(*_TARGETS),
+                "channel": channel[0].capitalize() if channel else _DYES.get(cell("dyename(s)").lower(), cell("dye")),
+                "n_droplets": number(cell(*_ACCEPTED)),
+                "positives": number(cell("positives", "partitions (positive)")),
                 "concentration": estimate,
                 "lower": lower,
                 "upper": upper,
                 "source": sheet.name,
+                "merged": bool(cell("mergedwells", "merged wells").strip("() ")),
                 "ntc": kind.lower().endswith("ntc") or kind.lower() in ("non template control", "no template control"),
             }
         )
@@ -86,17 +98,9 @@ def _is_concentration(name: str) -> bool:
     return name.startswith("conc") and "/ml" not in name and "undiluted" not in name and "factor" not in name
 
 
-def _number(cell: str) -> float:
-    """What is no number ("No Call", "-") is NaN."""
-    try:
-        return float(cell)
-    except ValueError:
-        return np.nan
-
-
-def _share(cell: str) -> float:
+def _share(cell: str, number: Callable[[str], float]) -> float:
     """An interval's half width over the estimate: "4.6%", or a fraction where a spreadsheet has taken the sign away."""
-    return _number(cell.rstrip("% ")) / (100.0 if cell.endswith("%") else 1.0)
+    return number(cell.rstrip("% ")) / (100.0 if cell.endswith("%") else 1.0)
 
 
 def reported(rows: list[dict[str, Any]]) -> pd.DataFrame | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
+from bayesgmm._spreadsheet import unguarded
 from bayesgmm.data import describe_columns
 from bayesgmm.ddpcr._text import fail, split, text_of
-from bayesgmm.ddpcr._wells import listed, wells_in
+from bayesgmm.ddpcr._wells import listed, merged_wells, wells_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +26,19 @@ _SPELLINGS = {
     "sample": {"sample", "samples", "samplename", "sampleid", "samplentccontrol", "sampledescription1"},
     "dilution": {"dilution", "dilutionfactor", "dilutions"},
     "ntc": {"ntc", "isntc", "notemplate", "notemplatecontrol"},
+    "control": {"control", "controls", "controltype"},
+    "ng": {"ng", "inputng", "nginput", "ngdna", "dnang"},
     "replicate": {"replicate", "rep", "replicates"},
 }
 _YES, _NO = {"true", "yes", "y", "1", "1.0", "ntc", "x"}, {"false", "no", "n", "0", "0.0"}
+# What a well without template, with the wild type alone, or with the target for sure is called in the column "control".
+NO_TEMPLATE, WILD_TYPE, POSITIVE = "ntc", "wild_type", "positive"
+_KINDS = {
+    NO_TEMPLATE: {"ntc", "notemplate", "notemplatecontrol", "nontemplatecontrol"},
+    WILD_TYPE: {"wildtype", "wildtypeonly", "wt", "wtonly", "wildtypecontrol"},
+    POSITIVE: {"positive", "positivecontrol", "pos", "posctrl", "pc"},
+    "": {"none", "no", "sample", "unknown", "false", "0"},
+}
 _CONTROL = re.compile(
     r"(?:ntc|no[ _-]?template(?:[ _-]?control)?|non[ _-]?template control)(?:[ _-]?\d+)?", re.IGNORECASE
 )
@@ -82,6 +93,10 @@ def plate_table(
         cells["ntc"] = dict.fromkeys(_controls(ntc, wells), True)
     elif "ntc" not in cells:
         cells["ntc"] = {well: _CONTROL.fullmatch(sample[well].strip()) is not None for well in wells}
+    if ntc is None and "ntc" not in given:
+        cells["ntc"].update({well: kind == NO_TEMPLATE for well, kind in given.get("control", {}).items()})
+    if "control" in cells:
+        cells["control"] = {well: _kind(cells, well) for well in wells}
     anew = known is not None and (samples is not None or changed or {"sample", "dilution"} & set(given))
     if anew and "replicate" not in given:
         cells.pop("replicate", None)
@@ -102,6 +117,14 @@ def plate_table(
         if name not in columns and not name.startswith("target "):
             columns[name] = _as_numbers([cells[name].get(well) for well in wells])
     return pd.DataFrame(columns, index=pd.Index(list(wells), name="well", dtype=object)).astype({"replicate": "int64"})
+
+
+def _kind(cells: Cells, well: str) -> str:
+    """The kind of control that a well is; where it has no template, that is its kind, whatever was said before."""
+    kind = str(cells["control"].get(well, ""))
+    if cells["ntc"].get(well, False):
+        return NO_TEMPLATE
+    return "" if kind == NO_TEMPLATE else kind
 
 
 def _as_numbers(values: list[Any]) -> list[Any]:
@@ -150,12 +173,18 @@ def _from_table(table: Any, wells: Sequence[str], channels: Sequence[str]) -> Ce
             seen.add(well)
             filled = {m: cell for m, cell in zip(meanings, row, strict=True) if m != "well" and not _is_blank(cell)}
             if well not in wells:
+                if merged_wells([well], wells):
+                    continue
                 # A plan of the whole plate lists wells that stayed empty, without a sample.
                 if "sample" in filled or ("sample" not in meanings and filled):
                     absent.append(well)
                 continue
             for meaning, cell in filled.items():
                 cells[meaning][well] = _value(meaning, cell, where)
+            stated = cells.get("control", {}).get(well), cells.get("ntc", {}).get(well)
+            if None not in stated and (stated[0] == NO_TEMPLATE) != stated[1]:
+                problem = f"{well} is {stated[0] or 'no control'!r} and ntc {stated[1]}"
+                raise InputError(where, problem, "Leave out one of the columns 'control' and 'ntc'")
     if absent:
         remedy = "Give their files too, or leave these rows or their samples out"
         raise InputError(label, f"there are no droplets of {listed(absent)}", remedy)
@@ -244,6 +273,19 @@ def _value(meaning: str, cell: Any, where: str) -> Any:
         if text not in _YES | _NO:
             raise InputError(f"{where}, ntc", f"got {as_written(cell)}", "Give true or false, yes or no, 1 or 0")
         return text in _YES
+    if meaning == "ng":
+        number = _real(cell)
+        if number is None or not 0 <= number < math.inf:
+            raise InputError(f"{where}, ng", f"got {as_written(cell)}", "Give nanograms of template in the well")
+        return number
+    if meaning == "control":
+        bare = re.sub(r"[\W_]", "", str(cell).lower())
+        kind = next((kind for kind, spellings in _KINDS.items() if bare in spellings), None)
+        if kind is None:
+            raise InputError(
+                f"{where}, control", f"got {as_written(cell)}", "Give ntc, wild_type, positive, or nothing for a sample"
+            )
+        return kind
     if meaning == "replicate":
         number = _real(cell)
         if number is None or number != round(number) or number < 1:
@@ -251,7 +293,8 @@ def _value(meaning: str, cell: Any, where: str) -> Any:
         return round(number)
     if meaning == "sample" or meaning.startswith("target "):
         # 7.0 is what a table makes of the name 7 where another well has none.
-        return str(round(cell)) if isinstance(cell, float) and cell == round(cell) else str(cell).strip()
+        whole = isinstance(cell, float) and cell == round(cell)
+        return str(round(cell)) if whole else unguarded(str(cell).strip()).strip()
     return cell
 
 

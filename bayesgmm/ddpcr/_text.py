@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +18,14 @@ from bayesgmm._errors import InputError
 from bayesgmm._words import counted
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+# That of UTF-32 begins with that of UTF-16.
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 _EXPORT = "Export the file again"
 
 
@@ -35,12 +43,15 @@ class Source:
         Its bytes.
     named : bool
         Whether the user named the file, and not only the folder or zip that it is in.
+    beside : bool
+        Whether it may be something else whatever its name, as a second sheet of a workbook.
     """
 
     name: str
     base: str
     load: Callable[[], bytes]
     named: bool
+    beside: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +81,23 @@ class Sheet:
     def place(self, *spellings: str) -> int | None:
         """Number of the first column whose name, in lower case, is one of these."""
         return next((i for i, name in enumerate(self.header) if simple(name) in spellings), None)
+
+    @cached_property
+    def signs(self) -> tuple[str, str]:
+        """The decimal sign of the numbers, and the sign between thousands ("" for none)."""
+        return signs_in(self.body, self.delimiter)
+
+    def plain(self, cell: str) -> str:
+        """A number as Python writes it."""
+        decimal, thousands = self.signs
+        if thousands:
+            cell = cell.replace(thousands, "")
+        return cell.replace(",", ".") if decimal == "," else cell
+
+    def number(self, cell: str) -> float:
+        """The number in a cell; what is none ("No Call", "-") is NaN."""
+        cell = self.plain(cell)
+        return float(cell) if _is_number(cell) else math.nan
 
     def lines(self) -> list[tuple[int, list[str]]]:
         """Number and fields of every line that is not blank."""
@@ -129,6 +157,32 @@ def stated_delimiter(text: str) -> str | None:
     return match[1] if match else None
 
 
+def between_single_fields(body: str) -> str:
+    """What separates fields below a header of a single name; a line that is one number has a decimal comma."""
+    line = next((line for line in body.split("\n") if line.strip()), "")
+    found = next((sign for sign in DELIMITERS if sign != "," and sign in line), ",")
+    return ";" if found == "," and re.fullmatch(r"\s*[-+]?\d+,\d+\s*", line) else found
+
+
+def signs_in(body: str, delimiter: str) -> tuple[str, str]:
+    """The decimal sign of numbers and the sign between thousands, as the text itself shows them.
+
+    A number with both signs tells both. Between commas only what is in quotes can hold a comma.
+    """
+    begin, end = ('"', '"') if delimiter == "," else (rf'(?:^|[{delimiter}"])\s*', rf'\s*(?:$|[{delimiter}"])')
+
+    def holds(number: str) -> bool:
+        return re.search(rf"{begin}[-+]?{number}{end}", body, re.MULTILINE) is not None
+
+    if "," not in body or (delimiter == "," and '"' not in body):
+        return ".", ""
+    if "." in body and holds(r"\d{1,3}(?:\.\d{3})+,\d+"):
+        return ",", "."
+    if "." in body and holds(r"\d{1,3}(?:,\d{3})+\.\d+"):
+        return ".", ","
+    return ("," if holds(r"\d+,\d+(?:[eE][-+]?\d+)?") else "."), ""
+
+
 def fail(name: str, line: int, problem: str, remedy: str) -> NoReturn:
     """Raise an error that names file and line."""
     raise InputError(f"{name}, line {line}", problem, remedy)
@@ -171,7 +225,7 @@ def columns(
     body = _without_blank_end(sheet.body)
     if not body:
         return {i: np.empty(0) for i in numbers} | {i: np.empty(0, dtype=object) for i in texts}
-    decimal = "," if sheet.delimiter != "," and "," in body else "."
+    decimal, thousands = sheet.signs
     frame = None
     dtypes: Any = dict.fromkeys(numbers, "float64") | dict.fromkeys(texts, "object")
     if _is_regular(body, sheet):
@@ -185,6 +239,7 @@ def columns(
                 dtype=dtypes,
                 sep=sheet.delimiter,
                 decimal=decimal,
+                thousands=thousands or None,
                 engine="c",
                 skipinitialspace=True,
                 keep_default_na=False,
@@ -192,12 +247,37 @@ def columns(
             )
         except (ValueError, pd.errors.ParserError):
             frame = None
+    if not thousands and decimal in body and (decimal == sheet.delimiter or not _proves(body, decimal)):
+        _check_groups(sheet, numbers, decimal)
     if frame is not None:
         found: dict[int, NDArray[Any]] = {i: frame[i].to_numpy() for i in (*numbers, *texts)}
         allowed = set(blank) | {i for i in numbers if np.isnan(found[i]).all()}
         if all(np.isfinite(found[i][~np.isnan(found[i])] if i in allowed else found[i]).all() for i in numbers):
             return found
-    return _carefully(sheet, numbers, texts, blank, decimal)
+    return _carefully(sheet, numbers, texts, blank)
+
+
+def _proves(text: str, decimal: str) -> bool:
+    """Whether a number shows that the sign in it is not one between thousands."""
+    sign = re.escape(decimal)
+    return re.search(rf"\d{{4}}{sign}\d|(?<![\d.,])0{sign}\d|\d{sign}(?:\d\d?|\d{{4,}})(?!\d)", text) is not None
+
+
+def _check_groups(sheet: Sheet, numbers: Sequence[int], decimal: str) -> None:
+    """Raise where 3.214 stands beside 987 in a column: it may be 3214, and nothing in the file says that it is not.
+
+    Where all numbers have the sign they are a thousandth of what they should be at worst, and clusters stay clusters.
+    """
+    rows = [(line, fields) for line, fields in sheet.lines() if any(fields)]
+    for i in numbers:
+        cells = [(line, fields[i].lstrip("+-")) for line, fields in rows if len(fields) > i]
+        signed = next(((line, cell) for line, cell in cells if decimal in cell), None)
+        whole_ones = [cell for _, cell in cells if cell.isdecimal()]
+        known = any(len(cell) > len("987") for cell in whole_ones) or any(_proves(cell, decimal) for _, cell in cells)
+        if signed is not None and whole_ones and not known:
+            line, cell = signed
+            problem = f"has {cell!r} in the column {sheet.header[i]!r}, which may be {cell.replace(decimal, '')}"
+            fail(sheet.name, line, problem, f"{_EXPORT} without a sign between thousands")
 
 
 def _without_blank_end(body: str) -> str:
@@ -226,7 +306,7 @@ def _is_regular(body: str, sheet: Sheet) -> bool:
 
 
 def _carefully(
-    sheet: Sheet, numbers: Sequence[int], texts: Sequence[int], blank: Sequence[int], decimal: str
+    sheet: Sheet, numbers: Sequence[int], texts: Sequence[int], blank: Sequence[int]
 ) -> dict[int, NDArray[Any]]:
     """Read line by line, and say what is wrong with the first line that is not as the header says."""
     rows = [(line, fields) for line, fields in sheet.lines() if any(fields)]
@@ -247,17 +327,13 @@ def _carefully(
         for i in numbers:
             if fields[i] == "" and i in filled:
                 fail(sheet.name, line, f"has no value in the column {sheet.header[i]!r}", f"{_EXPORT}, it is damaged")
-            if fields[i] and not _is_number(_pointed(fields[i], decimal)):
-                remedy = f"{_EXPORT}; this column holds numbers with a decimal point"
+            if fields[i] and not _is_number(sheet.plain(fields[i])):
+                remedy = f"{_EXPORT}; this column holds numbers with a decimal point or comma"
                 fail(sheet.name, line, f"has {fields[i]!r} in the column {sheet.header[i]!r}", remedy)
     values: dict[int, NDArray[Any]] = {
-        i: np.array([float(_pointed(fields[i], decimal) or "nan") for _, fields in rows]) for i in numbers
+        i: np.array([float(sheet.plain(fields[i]) or "nan") for _, fields in rows]) for i in numbers
     }
     return values | {i: np.array([fields[i] for _, fields in rows], dtype=object) for i in texts}
-
-
-def _pointed(cell: str, decimal: str) -> str:
-    return cell.replace(",", ".") if decimal == "," else cell
 
 
 def _is_number(cell: str) -> bool:

@@ -24,6 +24,7 @@ _INSTRUMENTS: dict[str, tuple[float, str]] = {
     "QX200, QuantaSoft 1.7.4": (0.85, "used by QuantaSoft from version 1.7.4 on"),
     "QX200, QX Manager": (0.795, "used by QX Manager, known at second hand"),
     "QuantStudio 3D": (0.755, "stated by the maker"),
+    "QuantStudio Absolute Q": (0.432, "lambda over concentration in its tables of results"),
 }
 
 

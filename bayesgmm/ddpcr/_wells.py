@@ -19,6 +19,15 @@ def well_name(text: object) -> str | None:
     return f"{match[1].upper()}{int(match[2]):02d}" if match else None
 
 
+def merged_wells(names: Iterable[str], plate: Iterable[str]) -> set[str]:
+    """Names that Bio-Rad's software gives to wells that it merged: M01 and so on, beside a plate of rows A to H.
+
+    In a plate of 384 wells M is a row, and so are others beyond H.
+    """
+    beyond = {name[0] for name in plate if name[0] > "H"}
+    return {name for name in names if name[0] == "M"} if beyond <= {"M"} else set()
+
+
 def wells_in(given: Any, argument: str) -> list[str]:
     """Wells that a text ("A01", "A01-D01", "A01, C05-C08") or several of them name, in the order they are named.
 

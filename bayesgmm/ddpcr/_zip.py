@@ -13,15 +13,15 @@ from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._text import Source
 
 # A plate of 96 wells in six channels has about 0.4 GB of text; a megabyte of zeros packs into a thousandth of that.
-_MOST_UNPACKED = 4 * 2**30
+MOST_UNPACKED = 4 * 2**30
 _ENCRYPTED = 0x1
 # What the modules of Python raise for bytes that are not what they should be. A RuntimeError is a password that is
 # missing, a NotImplementedError a way of packing that Python does not know.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, OverflowError)
 
 
-def sources_in_zip(path: Path) -> list[Source]:
-    """The files in a zip that may hold droplets, to be unpacked one by one.
+def sources_in_zip(path: Path, endings: tuple[str, ...]) -> tuple[list[Source], list[str]]:
+    """The files with these endings in a zip, to be unpacked one by one, and the names of the others.
 
     Raises
     ------
@@ -36,22 +36,28 @@ def sources_in_zip(path: Path) -> list[Source]:
     except _DAMAGE as error:
         raise _damaged(str(path), error) from None
     last = {entry.filename: entry.filename.rpartition("/")[2] for entry in entries}
-    kept = [e for e in entries if last[e.filename].lower().endswith(".csv") and not last[e.filename].startswith(".")]
-    unpacked = sum(entry.file_size for entry in kept)
-    if unpacked > _MOST_UNPACKED:
-        raise InputError(
-            "paths",
-            f"{str(path)!r} would become {unpacked / 2**30:,.1f} GB, more than {_MOST_UNPACKED / 2**30:g} GB",
-            "If it is what an instrument exported, unpack it and give its files; else it is damaged",
-        )
+    shown = [e for e in entries if last[e.filename] and not last[e.filename].startswith(".")]
+    kept = [entry for entry in shown if last[entry.filename].lower().endswith(endings)]
+    check_size(path, sum(entry.file_size for entry in kept))
     locked = next((entry for entry in kept if entry.flag_bits & _ENCRYPTED), None)
     if locked is not None:
         raise InputError(
             "paths", f"{path}/{locked.filename} is locked by a password", "Unpack the zip and give its files"
         )
-    return [
+    sources = [
         Source(f"{path}/{entry.filename}", last[entry.filename], _loader(path, entry), named=False) for entry in kept
     ]
+    return sources, [entry.filename for entry in shown if entry not in kept]
+
+
+def check_size(path: Path, unpacked: int) -> None:
+    """Raise if what is packed in a file has so many bytes that no instrument wrote it."""
+    if unpacked > MOST_UNPACKED:
+        raise InputError(
+            "paths",
+            f"{str(path)!r} would become {unpacked / 2**30:,.1f} GB, more than {MOST_UNPACKED / 2**30:g} GB",
+            "If it is what an instrument exported, unpack it and give its files; else it is damaged",
+        )
 
 
 def _loader(path: Path, entry: zipfile.ZipInfo) -> Callable[[], bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,12 @@ HAS = np.array([[0, 1, 0, 1], [0, 0, 1, 1]])
 NO_POSITIVES = "no positives"  # how this flag begins
 # Components by the first word of their name.
 _KIND_OF = {"negative": 0, "positive": 1, "rain": 2, "low": 3, "outliers": 3}
+_POINTS_PER_INCH, _POINTS_PER_LETTER = 72.0, 5.8
+# Inches of the side of a panel; share of a figure's width that is above its panels.
+_SIDE, _TITLE = 3.0, 0.85
 # Names of wells on an axis: up to so many of them have this size.
+# Letters of samples' names above an axis: their width in points, the most in a slanted line; and lines of level names.
+_POINTS_PER_SMALL, _LONGEST_LINE, _MOST_LINES = 4.8, 28, 3
 _SIZES = ((24, "small"), (48, "x-small"), (np.inf, "xx-small"))
 
 
@@ -221,20 +228,50 @@ def amplitudes(plate: Any, well: str, channel: str) -> Array:
 
 
 def measured(result: xr.Dataset, channel: str) -> str:
-    """A channel and its target."""
-    target = str(Row(result, channel=channel)["target"])
-    return channel if target == channel else f"{channel}, {target}"
+    """What a channel measures: its target (and the channel, if two have the same), or the channel if none is named."""
+    names = [str(name) for name in result["channel"].to_numpy()]
+    targets = [str(Row(result, channel=name)["target"]) for name in names]
+    own = targets[names.index(channel)]
+    return f"{own} ({channel})" if targets.count(own) > 1 else own
+
+
+def measured_pair(result: xr.Dataset, pair: str) -> str:
+    """The targets of two channels, the first over the second."""
+    return " / ".join(measured(result, channel) for channel in pair.split(" / "))
+
+
+def by_target(result: xr.Dataset, told: str) -> str:
+    """A sentence with the names of targets in place of those of channels."""
+    names = {str(name): measured(result, str(name)) for name in result["channel"].to_numpy()}
+    every = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    return re.sub(rf"(?<!\w)(?:{every})(?!\w)", lambda match: names[match[0]], told)
 
 
 def names_of_clusters(result: xr.Dataset, pair: tuple[str, str]) -> tuple[str, str, str, str]:
     """Names of the four clusters of two channels."""
-    first, second = (str(Row(result, channel=channel)["target"]) for channel in pair)
+    first, second = (measured(result, channel) for channel in pair)
     return "neither", f"{first} only", f"{second} only", "both"
+
+
+def wrapped(told: str, inches: float) -> str:
+    """Text of medium size in lines that are no longer than this."""
+    return textwrap.fill(told, max(12, int(inches * _POINTS_PER_INCH / _POINTS_PER_LETTER)))
+
+
+def title_of(ax: Axes, told: str) -> str:
+    """A title in lines that fit above the panels of a figure."""
+    figure = ax.get_figure(root=True)
+    return wrapped(told, _TITLE * (figure.get_figwidth() if figure is not None else 8.0))
 
 
 def amplitude_axis(result: xr.Dataset, channel: str) -> str:
     """Name of an axis of amplitudes."""
-    return f"amplitude in {measured(result, channel)} (unit of the instrument)"
+    return f"amplitude of {measured(result, channel)} (unit of the instrument)"
+
+
+def beside_panel(told: str) -> str:
+    """The name of an axis, in lines that fit beside a panel as wide as high."""
+    return wrapped(told, _SIDE)
 
 
 def contents(result: xr.Dataset, well: str) -> str:
@@ -243,13 +280,20 @@ def contents(result: xr.Dataset, well: str) -> str:
     name = str(row["well_sample"])
     if bool(row["ntc"]):
         return "no template" if name in (well, "NTC") else f"{name} (no template)"
-    return name
+    kind = str(row["control"]) if "control" in result.coords else ""
+    told = f"{kind.replace('_', '-')} control" if kind else ""
+    return name if told.lower() in name.lower() else f"{name} ({told})"
+
+
+def split_flags(flags: str) -> list[str]:
+    """The sentences in flags; what is in brackets stays together."""
+    return [each for each in re.split(r"; (?![^()]*\))", flags) if each]
 
 
 def flags_of(result: xr.Dataset, well: str, channel: str) -> list[str]:
     """What must be said of a well, without what every control should have: no positives."""
     row = Row(result, well=well, channel=channel)
-    told = [each for each in str(row["flags"]).split("; ") if each]
+    told = [by_target(result, each) for each in split_flags(str(row["flags"]))]
     return [each for each in told if not (bool(row["ntc"]) and each.startswith(NO_POSITIVES))]
 
 
@@ -311,12 +355,16 @@ def name_wells(ax: Axes, result: xr.Dataset, order: list[str]) -> float:
     for number, (name, begin, end) in enumerate(groups(result, order)):
         if number % 2:
             ax.axvspan(begin - 0.5, end - 0.5, color=GREY, alpha=0.12, linewidth=0, zorder=0)
-        # Points of text: letters are about half as wide as high.
-        flat = 4.6 * len(name) < width * (end - begin)
-        shown = name if len(name) <= 24 else name[:23] + "…"
-        above = max(above, 14.0 if flat else 14.0 + 3.4 * len(shown))
+        # Points of text: letters are about half as wide as high. Words are put below each other where they fit so.
+        room = int(width * (end - begin) / _POINTS_PER_SMALL)
+        lines = textwrap.wrap(name, max(room, 1), break_long_words=False)
+        flat = len(lines) <= _MOST_LINES and max(map(len, lines), default=0) <= room
+        if not flat:
+            lines = textwrap.wrap(name, _LONGEST_LINE)
+        line = 12.0 * len(lines)
+        above = max(above, line + 2.0 if flat else line + 3.4 * max(map(len, lines), default=0))
         ax.annotate(
-            shown,
+            "\n".join(lines),
             ((begin + end - 1) / 2, 1.0),
             (0.0, 3.0),
             xycoords=ax.get_xaxis_transform(),

@@ -23,6 +23,8 @@ _SHADES = (PALETTE[0], PALETTE[6], PALETTE[1])
 _BINS, _CURVE = 120, 800
 CLUSTER_COLORS = (GREY, PALETTE[0], PALETTE[2], PALETTE[1])
 _SDS = 2.45  # an ellipse of so many sds holds 95 % of a Normal cluster
+# Inches of a name in a legend beside a panel.
+_LEGEND = 2.0
 _FLAG_WIDTH = 92
 _LINE = 14.5  # points
 
@@ -60,12 +62,13 @@ def plot_well(result: xr.Dataset, plate: Any, well: str, channel: str | None = N
     ax = axes_or_new(ax, (8.8, 4.4))
     fitted = drops.clusters(result, well, channel)
     draw_histogram(ax, x, fitted, result, well, channel)
-    ax.set_xlabel(drops.amplitude_axis(result, channel))
+    ax.set_xlabel(drops.title_of(ax, drops.amplitude_axis(result, channel)))
     ax.set_ylabel("droplets in a bin")
     row = drops.Row(result, well=well, channel=channel)
     rate = [float(row[f"copies_per_droplet{each}"]) for each in ("", "_lower", "_upper")]
     title = f"{well}: {drops.contents(result, well)}, {x.size:,} droplets, λ {drops.interval(*rate)} copies per droplet"
-    _titled(ax, title, textwrap.wrap(str(row["flags"]), _FLAG_WIDTH))
+    flags = drops.by_target(result, str(row["flags"]))
+    _titled(ax, drops.title_of(ax, title), textwrap.wrap(flags, _FLAG_WIDTH))
     if x.size:
         add_legend(ax)
     return ax
@@ -195,9 +198,10 @@ def plot_droplets(
         ax.plot([place - 0.45, place + 0.45], [threshold] * 2, color=ink(), linewidth=1.1)
     above = drops.name_wells(ax, result, order)
     ax.set_xlim(-0.6, len(order) - 0.4)
-    ax.set_ylabel(drops.amplitude_axis(result, channel))
+    ax.set_ylabel(drops.beside_panel(drops.amplitude_axis(result, channel)))
     some = f"{shown:,} of {total:,} droplets, thinned where dense" if shown < total else f"{total:,} droplets"
-    ax.set_title(f"{some}; lines are thresholds, for comparison", fontsize="medium", loc="left", pad=6.0 + above)
+    title = drops.title_of(ax, f"{some}; lines are thresholds")
+    ax.set_title(title, fontsize="medium", loc="left", pad=6.0 + above)
     figure = ax.get_figure(root=True)
     if figure is not None:
         bar = figure.colorbar(ScalarMappable(Normalize(0.0, 1.0), shades), ax=ax, pad=0.01, aspect=30)
@@ -279,7 +283,7 @@ def plot_two_channels(
         ax.scatter(x[1][order], x[0][order], c=colors[order], **points)
         names = drops.names_of_clusters(result, pair)
         for name, color, number in zip(names, CLUSTER_COLORS, p.sum(axis=0), strict=True):
-            ax.scatter([], [], color=color, s=25, label=f"{name}: {number:,.0f}")
+            ax.scatter([], [], color=color, s=25, label=drops.wrapped(f"{name}: {number:,.0f}", _LEGEND))
         for (mean, covariance), number in zip(fitted.ellipses(), p.sum(axis=0), strict=True):
             if number >= 1.0:  # of a cluster without droplets only the prior says where it is
                 along = np.linspace(0.0, 2.0 * np.pi, 121)
@@ -290,8 +294,8 @@ def plot_two_channels(
         threshold = float(drops.Row(result, well=well, channel=channel)["threshold"])
         if np.isfinite(threshold):
             line(threshold, color=ink(), linestyle=(0, (4, 3)), linewidth=0.8)
-    ax.set_xlabel(drops.amplitude_axis(result, pair[1]))
-    ax.set_ylabel(drops.amplitude_axis(result, pair[0]))
-    title = f"{well}: {drops.contents(result, well)}, {x[0].size:,} droplets"
+    ax.set_xlabel(drops.beside_panel(drops.amplitude_axis(result, pair[1])))
+    ax.set_ylabel(drops.beside_panel(drops.amplitude_axis(result, pair[0])))
+    title = drops.title_of(ax, f"{well}: {drops.contents(result, well)}, {x[0].size:,} droplets")
     ax.set_title(title, fontsize="medium", loc="left", parse_math=False)
     return ax

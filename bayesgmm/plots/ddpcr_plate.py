@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Wells in one row of panels, and the width of a well in inches.
 _MOST_WELLS, _WELL_WIDTH = 48, 0.22
+# Points of a line of names above a panel.
+_ONE_LINE = 14.0
 # From this ratio of the highest to the lowest estimate on the axis is logarithmic.
 _WIDE = 12.0
 # Up to this ratio it need not begin at 0.
@@ -60,17 +62,22 @@ def plot_plate(result: xr.Dataset, channel: str | None = None) -> NDArray[Any]:
     width = float(np.clip(2.2 + _WELL_WIDTH * sum(widths) + 0.8 * beside, 6.5, 13.5))
     figure, axes = new_figure((width, 0.5 + 3.4 * n_rows)), []
     grid = figure.add_gridspec(n_rows, len(widths), width_ratios=widths)
+    above = []
     for number, row in enumerate(rows):
         axes.append(ax := figure.add_subplot(grid[number, 0]))
-        _panel(ax, result, row, channel, widths[0])
+        above.append(_panel(ax, result, row, channel, widths[0]))
     if controls:
         axes.append(ax := figure.add_subplot(grid[0, 1] if beside else grid[n_rows - 1, 0]))
-        _panel(ax, result, controls, channel, widths[-1], controls=True)
+        last = _panel(ax, result, controls, channel, widths[-1], controls=True)
+        above = [max(above[0], last)] if beside else [*above, last]
         if not beside:
             ax.set_ylabel(_AXIS)
+    # Long names take no room from what is drawn.
+    figure.set_figheight(figure.get_figheight() + sum(max(each - _ONE_LINE, 0.0) for each in above) / 72.0)
     _legend(figure, float(drops.Row(result, channel=channel)["limit_of_blank"]) if controls else np.nan)
     interval = f"{100 * float(result.attrs['probability']):g} %"
     title = f"{drops.measured(result, channel)}: concentration in the wells with {interval} intervals"
+    title = drops.wrapped(title, figure.get_figwidth())
     figure.suptitle(title, fontsize="medium", x=0.01, ha="left", parse_math=False)
     return panels_of(axes)
 
@@ -93,7 +100,10 @@ def _rows(result: xr.Dataset, wells: list[str]) -> list[list[str]]:
     return [row for row in rows if row]
 
 
-def _panel(ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: int, *, controls: bool = False) -> None:
+def _panel(
+    ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: int, *, controls: bool = False
+) -> float:
+    """Draw wells beside each other. How high the names above them are, in points."""
     part = result.sel(well=wells, channel=channel)
     middle = part["copies_per_ul"].to_numpy()
     flagged = np.array([bool(drops.flags_of(result, well, channel)) for well in wells]) & np.isfinite(middle)
@@ -143,8 +153,8 @@ def _panel(ax: Axes, result: xr.Dataset, wells: list[str], channel: str, units: 
             ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.15g}"))
-    drops.name_wells(ax, result, wells)
     ax.set_xlim(-0.6, max(units, 2) - 0.4)
+    return drops.name_wells(ax, result, wells)
 
 
 def _expected(ax: Axes, result: xr.Dataset, wells: list[str], channel: str) -> None:

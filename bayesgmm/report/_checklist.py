@@ -23,6 +23,9 @@ def checklist(result: xr.Dataset) -> str:
     rate = result["copies_per_droplet"].to_numpy()
     rate = rate[~ntc][np.isfinite(rate[~ntc])]
     controls = [str(name) for name in result["well"].to_numpy()[ntc]]
+    kinds = result["control"].to_numpy().astype(str)
+    others = {kind: [str(w) for w in result["well"].to_numpy()[kinds == kind]] for kind in ("wild_type", "positive")}
+    others = {kind: own for kind, own in others.items() if own}
     samples = result["well_sample"].to_numpy().astype(str)[~ntc]
     several = sum(int((samples == name).sum()) > 1 for name in np.unique(samples))
     rows = [
@@ -51,8 +54,7 @@ def checklist(result: xr.Dataset) -> str:
         ),
         (
             "Classification of partitions",
-            "By a mixture model, without a threshold; fitted clusters of every well in <a href='#histograms'>Droplets, "
-            "well by well</a>, and the count at a half-way threshold for comparison.",
+            f"{_classified(result)}; clusters of every well in <a href='#histograms'>Droplets, well by well</a>.",
             "",
         ),
         (
@@ -61,9 +63,14 @@ def checklist(result: xr.Dataset) -> str:
             "<a href='#between'>Between wells</a>."
             if controls
             else "<span class=mark>None named.</span>",
-            "Positive controls, and controls of extraction; which wells they are."
-            if controls
-            else "Name them, or say why there are none; and positive controls.",
+            "Controls of extraction; which wells they are." if controls else "Name them, or say why there are none.",
+        ),
+        (
+            "Other controls",
+            "; ".join(f"{kind.replace('_', '-')}: {text(', '.join(own))}" for kind, own in others.items()) + "."
+            if others
+            else "<span class=mark>None named.</span>",
+            "" if "positive" in others else "Positive controls; which wells they are.",
         ),
         (
             "Replication",
@@ -95,6 +102,21 @@ def checklist(result: xr.Dataset) -> str:
     ]
     cells = [(f"<b>{item}</b>", held, added or "<span class=soft>–</span>") for item, held, added in rows]
     return table(["Item", "In this report", "To be added by you"], cells, kind="stack")
+
+
+def _classified(result: xr.Dataset) -> str:
+    """How droplets were told apart."""
+    known = np.isfinite(result["copies_per_droplet"].to_numpy())
+    by_count = int((result["counted"].to_numpy()[known] == 1.0).sum())
+    total = int(known.sum())
+    if by_count == total:
+        return "Counted at a threshold in the gap that the droplets of the plate show"
+    if not by_count:
+        return "By a mixture model, whose answer stands beside the count at a threshold"
+    return (
+        f"{by_count} of {total} results counted at a threshold in the gap that the droplets of the plate show, the "
+        "others by a mixture model"
+    )
 
 
 def _range(values: np.ndarray, places: int | None = None) -> str:

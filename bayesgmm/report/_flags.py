@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bayesgmm.plots._droplets import NO_POSITIVES, Row, contents, flags_of
+from bayesgmm.plots._droplets import NO_POSITIVES, Row, by_target, contents, flags_of, measured, split_flags
 from bayesgmm.report._html import section, text
 
 if TYPE_CHECKING:
     import xarray as xr
 
+# Wells of which each is named with what is in it.
+_FEW = 4
 _NUMBER = re.compile(r"[-+−]?\d[\d.,]*(?:e[-+]?\d+)?")
 
 
@@ -33,8 +35,8 @@ def of_plate(result: xr.Dataset) -> list[tuple[str, str]]:
     """Channels and sentence."""
     found: dict[str, list[str]] = {}
     for channel in result["channel"].to_numpy().astype(str):
-        for told in _split(str(result.attrs.get(f"flags {channel}", ""))):
-            found.setdefault(told, []).append(str(channel))
+        for told in split_flags(str(result.attrs.get(f"flags {channel}", ""))):
+            found.setdefault(by_target(result, told), []).append(measured(result, str(channel)))
     return [(", ".join(channels), told) for told, channels in found.items()]
 
 
@@ -43,20 +45,33 @@ def gathered(result: xr.Dataset) -> list[tuple[str, str]]:
     found: dict[str, list[tuple[str, str, str]]] = {}
     for well, channel, told in _each(result):
         found.setdefault(_NUMBER.sub("…", told), []).append((well, channel, told))
-    several_channels = result.sizes["channel"] > 1
     out = []
     for general, members in found.items():
         same = len({told for _, _, told in members}) == 1
-        wells = [
-            f"{well}{f' {channel}' if several_channels else ''}"
-            + (f" ({contents(result, well)})" * (len(members) <= 4))
-            for well, channel, _ in members
-        ]
-        if not same and len(members) <= 4:
-            out += [(told, where) for (_, _, told), where in zip(members, wells, strict=True)]
+        if len(members) > _FEW:
+            out.append((members[0][2] if same else general, _places(result, members)))
             continue
-        out.append((members[0][2] if same else general, ", ".join(wells)))
+        wells = [f"{well}{_of(result, channel)} ({contents(result, well)})" for well, channel, _ in members]
+        if same:
+            out.append((members[0][2], ", ".join(wells)))
+        else:
+            out += [(told, where) for (_, _, told), where in zip(members, wells, strict=True)]
     return out
+
+
+def _of(result: xr.Dataset, channel: str) -> str:
+    return f" {measured(result, channel)}" if result.sizes["channel"] > 1 else ""
+
+
+def _places(result: xr.Dataset, members: list[tuple[str, str, str]]) -> str:
+    """Wells by target; once where they are the same for all targets."""
+    by_channel: dict[str, list[str]] = {}
+    for well, channel, _ in members:
+        by_channel.setdefault(channel, []).append(well)
+    every = list(by_channel.values())
+    if len(every) == result.sizes["channel"] and all(wells == every[0] for wells in every):
+        return ", ".join(every[0]) + (", all targets" if len(every) > 1 else "")
+    return "; ".join(f"{', '.join(wells)}{_of(result, channel)}" for channel, wells in by_channel.items())
 
 
 def _each(result: xr.Dataset) -> list[tuple[str, str, str]]:
@@ -75,10 +90,6 @@ def _expected(result: xr.Dataset) -> list[str]:
         if any(bool(row["ntc"]) and NO_POSITIVES in str(row["flags"]) for row in rows):
             wells.append(well)
     return wells
-
-
-def _split(flags: str) -> list[str]:
-    return [each for each in flags.split("; ") if each]
 
 
 def _item(told: str, where: str) -> str:

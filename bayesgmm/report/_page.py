@@ -35,6 +35,7 @@ _PLACES = (
     ("wells", "Wells"),
     ("run", "What was done"),
     ("dmiqe", "dMIQE"),
+    ("columns", "Columns"),
 )
 
 
@@ -96,6 +97,7 @@ def page(result: xr.Dataset, plate: Any, *, title: str, command: str | None = No
         section("Wells", *_numbers.wells(result), anchor="wells"),
         section("What was done", _done(result, plate, command), anchor="run"),
         section("What dMIQE asks for", checklist(result), anchor="dmiqe"),
+        section("Columns of the tables as CSV", *_numbers.columns(result), anchor="columns"),
     ]
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -120,7 +122,7 @@ def _check_together(result: xr.Dataset, plate: Any) -> None:
 def _subtitle(result: xr.Dataset) -> str:
     channels = [drops.measured(result, str(name)) for name in result["channel"].to_numpy()]
     return paragraph(
-        f"Concentrations from the amplitudes of droplets in {text(' and '.join(channels))}, without a threshold.",
+        f"Concentrations from the amplitudes of droplets: {text(' and '.join(channels))}.",
         "soft",
     )
 
@@ -186,7 +188,8 @@ def _wells(result: xr.Dataset, plate: Any) -> list[str]:
         out.append(f'<div class="cells">{"".join(cells)}</div>')
     if len(channels) == 2:
         pair = (channels[0], channels[1])
-        out.append(f"<h3>{text(channels[0])} (upwards) against {text(channels[1])}</h3>")
+        first, second = (drops.measured(result, channel) for channel in channels)
+        out.append(f"<h3>{text(first)} (upwards) against {text(second)}</h3>")
         out.append(_small.legend_of_clusters(result, pair))
         cells = []
         for well in order:
@@ -201,7 +204,7 @@ def _cell(result: xr.Dataset, well: str, drawn: str, told: tuple[str, str], flag
     kind = "cell flagged" if flags else "cell"
     name = text(drops.contents(result, well))
     return (
-        f'<div class="{kind}"><h4>{text(well)}<span title="{name}">{name}</span></h4>{drawn}'
+        f'<div class="{kind}"><h4>{text(well)}<span>{name}</span></h4>{drawn}'
         f'<p class="told">{text(told[0])}<span>{text(told[1])}</span></p>{warned}</div>'
     )
 
@@ -219,13 +222,16 @@ def _done(result: xr.Dataset, plate: Any, command: str | None) -> str:
         ("Files", text(files)),
         ("Wells", f"{counted(len(droplets), 'well')} with {sizes} droplets"),
         ("Droplet volume", text(f"{_numbers.volume(result)}; {_source(result)}")),
+        ("Reaction", f"{float(result.attrs['reaction_volume_ul']):g} µL in a well, for copies per well"),
         ("Method", text(result.attrs["method"])),
         ("Intervals", text(result.attrs["intervals"])),
     ]
     for channel in result["channel"].to_numpy().astype(str):
-        rows.append((f"Negatives in {channel}", text(result.attrs.get(f"negatives {channel}", ""))))
+        name = drops.measured(result, channel)
+        rows.append((f"Channel of {name}", text(channel)))
+        rows.append((f"Negatives of {name}", text(result.attrs.get(f"negatives {channel}", ""))))
         if grades := result.attrs.get(f"amplitudes {channel}"):
-            rows.append((f"Amplitudes in {channel}", text(grades)))
+            rows.append((f"Amplitudes of {name}", text(grades)))
     if engine := result.attrs.get("engine"):
         rows.append(("Sampled by", text(engine)))
     if command:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters, Row, names_of_clusters
+from bayesgmm.plots._droplets import COLORS, KINDS, Array, Clusters, Row, measured, names_of_clusters
 from bayesgmm.plots._four_clusters import four_clusters
 from bayesgmm.plots.ddpcr import CLUSTER_COLORS, limits
 from bayesgmm.report._html import encoded, text
@@ -23,7 +23,7 @@ _PIXELS = (260, 168)
 def histogram(result: xr.Dataset, well: str, channel: str, x: Array, fitted: Clusters | None) -> str:
     """What `plots.plot_well` draws, without its words."""
     if not x.size:
-        return _svg(f"{well} in {channel}", '<text x="150" y="85" class="m">no droplets</text>')
+        return _svg(f"{well}, {measured(result, channel)}", '<text x="150" y="85" class="m">no droplets</text>')
     low, high = limits(x, fitted)
     edges = np.linspace(low, high, _BINS + 1)
     counts = np.histogram(x, edges)[0].astype(float)
@@ -49,7 +49,7 @@ def histogram(result: xr.Dataset, well: str, channel: str, x: Array, fitted: Clu
     if low < threshold < high:
         at = float(place_x(np.array(threshold)))
         parts.append(f'<path class="t" d="M{at:.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
-    return _svg(f"Amplitudes of {well} in {channel}", "".join(parts))
+    return _svg(f"Amplitudes of {well}, {measured(result, channel)}", "".join(parts))
 
 
 def scatter(result: xr.Dataset, well: str, pair: tuple[str, str], x: list[Array], fitted: list[Clusters | None]) -> str:
@@ -97,12 +97,12 @@ def scatter(result: xr.Dataset, well: str, pair: tuple[str, str], x: list[Array]
         parts.append(f'<path class="t" d="M{_LEFT} {float(place_y(np.array(thresholds[0]))):.1f}H{_WIDTH - _RIGHT}"/>')
     if low_x < thresholds[1] < high_x:
         parts.append(f'<path class="t" d="M{float(place_x(np.array(thresholds[1]))):.1f} {_TOP}V{_HEIGHT - _BOTTOM}"/>')
-    return _svg(f"{well}: {pair[0]} (upwards) against {pair[1]}", "".join(parts))
+    return _svg(f"{well}: {measured(result, pair[0])} (upwards) against {measured(result, pair[1])}", "".join(parts))
 
 
 def legend() -> str:
     """Names of the lines of `histogram`."""
-    names = [("all", "all, as fitted"), *((kind, kind) for kind in KINDS), ("t", "threshold, for comparison")]
+    names = [("all", "all, as fitted"), *((kind, kind) for kind in KINDS), ("t", "threshold")]
     items = "".join(
         f'<span><svg class="key" viewBox="0 0 24 8"><path class="{kind}" d="M0 4H24"/></svg>{name}</span>'
         for kind, name in names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
-from bayesgmm.plots._droplets import check_result
+from bayesgmm._spreadsheet import guarded
+from bayesgmm.plots._droplets import check_result, measured_pair
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,22 +32,27 @@ FILES = {
 }
 _FIRST = {
     ("well", "channel"): [
-        *("well", "channel", "well_sample", "target", "ntc", "dilution", "replicate"),
-        *("n_droplets", "droplet_volume_nl", "total_volume_ul"),
+        *("well", "channel", "target", "well_sample", "ntc", "control", "dilution", "replicate", "input_ng"),
+        *("n_droplets", "counted_positives", "counted_negatives", "detected", "flags"),
+        *("copies_per_ul", "copies_per_ul_lower", "copies_per_ul_upper"),
+        *("copies_per_ul_total_lower", "copies_per_ul_total_upper", "droplet_volume_nl", "total_volume_ul"),
     ],
-    ("sample", "channel"): ["sample", "channel", "target"],
+    ("sample", "channel"): ["sample", "channel", "target", "sample_wells", "sample_droplets"],
     ("channel",): ["channel", "target"],
-    ("sample", "pair"): ["sample", "pair"],
-    ("well", "pair"): ["well", "pair", "well_sample"],
-    ("pair", "effect"): ["pair", "effect"],
-    ("well", "pair", "effect"): ["well", "pair", "effect"],
-    ("well", "pair", "cluster"): ["well", "pair", "cluster"],
+    ("sample", "pair"): ["sample", "pair", "pair_targets", "copy_number_of", "reference"],
+    ("well", "pair"): ["well", "pair", "pair_targets", "well_sample"],
+    ("pair", "effect"): ["pair", "pair_targets", "effect"],
+    ("well", "pair", "effect"): ["well", "pair", "pair_targets", "effect"],
+    ("well", "pair", "cluster"): ["well", "pair", "pair_targets", "cluster"],
 }
 _MEANINGS = {
     "well": ("", "well of the plate"),
     "channel": ("", "channel of the instrument"),
     "sample": ("", "name of the sample"),
     "pair": ("", "two channels, the first over the second"),
+    "pair_targets": ("", "what the two channels measure"),
+    "control": ("", "ntc, wild_type or positive; empty for samples"),
+    "blanks": ("", "wells that the limits of blank and detection are from"),
     "effect": ("", "of one channel on the other"),
     "cluster": ("", "positive (+) or not (-) in the first channel, and in the second"),
     "well_sample": ("", "sample in the well"),
@@ -63,7 +70,13 @@ _MEANINGS = {
     "fractional_abundance": ("", "share of the first of both concentrations"),
     "linked_per_droplet": ("copies per droplet", "molecules with both targets"),
 }
-_ENDS = ("_lower", "_upper")
+# Of what there is one interval only, and which of the two it is.
+_STATISTICAL = {"copies_per_droplet", "copies_per_droplet_threshold", "linked_per_droplet"}
+_TOTAL = {"ratio", "fractional_abundance", "copy_number"}
+# What variables say of their interval, which columns say by their end.
+_INTERVAL = re.compile(
+    r"(?:statistical|total) interval(?:, which adds variation between wells)?[:;]? ?|^interval that .*"
+)
 
 
 def write_tables(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]:
@@ -81,7 +94,7 @@ def write_tables(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]
     list of pathlib.Path
         ``results.csv``: one row for each well and channel. ``results_samples.csv``: for each sample and channel.
         ``results_channels.csv``: for each channel, with variation between wells, limits of blank and detection, and
-        flags of the plate. With several channels ``results_pairs.csv`` (ratios of each sample),
+        flags of the plate. With several channels ``results_pairs.csv`` (ratios and copy numbers of each sample),
         ``results_linkage.csv`` (of each well), ``results_plate_effects.csv`` and ``results_effects.csv`` (cross-talk
         and competition) and ``results_clusters.csv`` (shares of the four clusters). ``results_columns.csv``: unit and
         meaning of every column, in their order.
@@ -93,25 +106,34 @@ def write_tables(result: xr.Dataset, path: str | os.PathLike[str]) -> list[Path]
 
     Notes
     -----
-    UTF-8; names of columns are those of the Dataset, and so are numbers, to the last digit. What is not known is
-    empty. All text is in quotes.
+    UTF-8; names of columns are those of the Dataset, and so are numbers, to the last digit; droplets that were counted
+    are whole numbers. What is not known is empty. All text is in quotes. Text that a spreadsheet would take for a
+    formula, such as a sample called ``=A1`` or a cluster called ``--``, has an apostrophe in front; `ddpcr.read_plate`
+    takes it away from names in a plate table.
     """
     check_result(result)
     first = checked_path(path, "path", ".csv")
-    written, columns = [], []
+    written = []
     for dims, suffix in FILES.items():
-        if not set(dims) <= set(result.dims):
-            continue
-        table = table_of(result, dims)
-        file = first.with_name(f"{first.stem}{suffix}{first.suffix}")
-        _write(table, file)
-        written.append(file)
-        columns += [[file.name, name, *meaning(result, name)] for name in table.columns]
+        if set(dims) <= set(result.dims):
+            written.append(first.with_name(f"{first.stem}{suffix}{first.suffix}"))
+            _write(table_of(result, dims), written[-1])
+    file = first.with_name(f"{first.stem}_columns{first.suffix}")
+    _write(columns_of(result, first), file)
+    return [*written, file]
+
+
+def columns_of(result: xr.Dataset, first: Path) -> pd.DataFrame:
+    """File, name, unit and meaning of every column that `write_tables` writes."""
     import pandas as pd
 
-    file = first.with_name(f"{first.stem}_columns{first.suffix}")
-    _write(pd.DataFrame(columns, columns=["file", "column", "unit", "meaning"]), file)
-    return [*written, file]
+    rows = [
+        [f"{first.stem}{suffix}{first.suffix}", name, *meaning(result, name)]
+        for dims, suffix in FILES.items()
+        if set(dims) <= set(result.dims)
+        for name in table_of(result, dims).columns
+    ]
+    return pd.DataFrame(rows, columns=["file", "column", "unit", "meaning"])
 
 
 def table_of(result: xr.Dataset, dims: tuple[str, ...]) -> pd.DataFrame:
@@ -123,29 +145,60 @@ def table_of(result: xr.Dataset, dims: tuple[str, ...]) -> pd.DataFrame:
     shape = {dim: result.sizes[dim] for dim in dims}
     columns: dict[str, Any] = {}
     for name in names:
-        if name in result:
-            columns[name] = result[name].expand_dims({d: n for d, n in shape.items() if d not in result[name].dims})
-            columns[name] = columns[name].transpose(*dims).to_numpy().ravel()
+        if name == "pair_targets":
+            pairs = [measured_pair(result, str(pair)) for pair in result["pair"].to_numpy()]
+            values = result["pair"].copy(data=pairs)
+        elif name in result:
+            values = result[name]
+        else:
+            continue
+        values = values.expand_dims({d: n for d, n in shape.items() if d not in values.dims}).transpose(*dims)
+        columns[name] = _whole(values.to_numpy().ravel(), str(values.attrs.get("units", "")))
     if dims == ("channel",):
-        for kind, name_of_column in (("flags", "plate_flags"), ("negatives", "negatives")):
+        for kind, name_of_column in (("flags", "plate_flags"), ("negatives", "negatives"), ("blanks", "blanks")):
             columns[name_of_column] = [
                 str(result.attrs.get(f"{kind} {name}", "")) for name in result["channel"].to_numpy()
             ]
     return pd.DataFrame(columns)
 
 
+def _whole(values: Any, units: str) -> Any:
+    """Numbers of droplets as whole numbers where they are, also where some are not known."""
+    import numpy as np
+    import pandas as pd
+
+    if units != "droplets" or values.dtype.kind != "f":
+        return values
+    known = values[np.isfinite(values)]
+    return pd.array(values, dtype="Int64") if known.size and (known == np.round(known)).all() else values
+
+
 def meaning(result: xr.Dataset, name: str) -> tuple[str, str]:
     """Unit and meaning of a column."""
     attrs = result[name].attrs if name in result else {}
     units, told = attrs.get("units", ""), attrs.get("long_name", "")
-    base = next((name.removesuffix(end) for end in _ENDS if name.endswith(end)), name)
-    if base != name:
+    which, base = _end_of(name, result)
+    if which:
         own = result[base].attrs if base in result else {}
         units = units or own.get("units", "") or _MEANINGS.get(base, ("", ""))[0]
-        told = f"{'lower' if name.endswith('_lower') else 'upper'} end{': ' + told if told else f' of {base}'}"
+        about = _INTERVAL.sub("", told)
+        told = which + (f": {about}" if about else f" of {base}")
     if name in _MEANINGS and not told:
         units, told = _MEANINGS[name]
     return str(units), str(told)
+
+
+def _end_of(name: str, result: xr.Dataset) -> tuple[str, str]:
+    """Which end of which interval a column is, and of what."""
+    for end, side in (("_lower", "lower"), ("_upper", "upper")):
+        if not name.endswith(end):
+            continue
+        base = name.removesuffix(end)
+        if base.endswith("_total"):
+            return f"{side} end of the total interval", base.removesuffix("_total")
+        kind = "statistical " if f"{base}_total{end}" in result or base in _STATISTICAL else ""
+        return f"{side} end of the {'total ' if base in _TOTAL else kind}interval", base
+    return "", name
 
 
 def checked_path(path: Any, argument: str, ending: str) -> Path:
@@ -175,5 +228,7 @@ def writing(file: Path, argument: str) -> Iterator[None]:
 
 
 def _write(table: pd.DataFrame, file: Path) -> None:
+    text = table.select_dtypes(exclude=["number", "bool"]).columns
+    table = table.assign(**{name: [guarded(str(cell)) for cell in table[name]] for name in text})
     with writing(file, "path"):
         table.to_csv(file, index=False, quoting=csv.QUOTE_NONNUMERIC, encoding="utf-8", lineterminator="\n")

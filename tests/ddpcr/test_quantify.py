@@ -1,17 +1,14 @@
 """Concentrations of simulated plates, and what is said of wells that cannot be measured well."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.special import gammaincinv
 
 import bayesgmm as bg
 from bayesgmm import ddpcr
 from bayesgmm._errors import InputError
-from bayesgmm.ddpcr._blank import limits
 from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS
 
 OPTIONS = {"droplet_volume_nl": 0.85, "cores": 1, "progressbar": False}
@@ -175,18 +172,6 @@ def test_what_controls_were_fitted_with_is_stored(plate, result):
     assert of_control.weights.rate == RATE_OF_CONTROLS != of_sample.weights.rate
     assert "model Ch1 of G01" in result.attrs
     assert "model Ch1 of A01" not in result.attrs
-
-
-def test_limit_of_blank_is_a_quantile_of_counts_in_blanks():
-    """Four blanks that hold k of 20,000 droplets each: Jeffreys' prior, then the next blank's negative binomial."""
-    n, volume = 20_000, 0.00085
-    for k, most in ((0, 1), (3, 7)):  # of nbinom(4 k + 1/2, 4/5)
-        u = (np.arange(4096) + 0.5) / 4096
-        log_rate = np.log(gammaincinv(k + 0.5, u) / n)
-        one = SimpleNamespace(of=lambda name, x=log_rate: x, shares=np.full(u.size, 1 / u.size), count=None, n_droplets=n)
-        blank, detection = limits(SimpleNamespace(wells=[one] * 4), np.ones(4, dtype=bool), volume)
-        assert blank == pytest.approx(most / n / volume, rel=0.02)
-        assert detection > blank
 
 
 def test_a_channel_that_was_not_used_is_named(plate):

@@ -99,7 +99,7 @@ def test_a_way_of_packing_that_is_not_known(tmp_path):
 def test_a_zip_that_unpacks_to_too_much(tmp_path, monkeypatch):
     path = zipped(tmp_path / "plate.zip")
     assert len(read_plate(path)) == 1
-    monkeypatch.setattr(_zip, "_MOST_UNPACKED", 100)
+    monkeypatch.setattr(_zip, "MOST_UNPACKED", 100)
     with pytest.raises(
         bg.InputError, match=r"plate\.zip' would become 0\.0 GB, more than .*an instrument exported, unpack"
     ):

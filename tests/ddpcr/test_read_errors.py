@@ -95,8 +95,10 @@ def test_blank_cell_in_a_column_of_numbers(tmp_path, lines, header):
 @pytest.mark.parametrize(("sign", "word"), [(";", "semicolons"), ("\t", "tabs")])
 def test_wrong_delimiter(tmp_path, lines, header, sign, word):
     lines = [line.replace(",", sign) if "Target Value" not in line else line for line in lines]
-    text = message(tmp_path, lines)
-    assert_says(text, header, f"the fields are separated by {word}, not by commas", f"delimiter={sign!r}")
+    path = save(tmp_path / NAME, lines)
+    with pytest.raises(bg.InputError) as caught:
+        read_plate(path, delimiter=",")
+    assert_says(str(caught.value), header, f"the fields are separated by {word}, not by commas", "Leave out delimiter=")
 
 
 def test_delimiter_that_the_user_gave_by_mistake(tmp_path):
@@ -113,9 +115,12 @@ def test_decimal_commas(tmp_path, lines, header):
     assert_says(message(tmp_path, changed), header + 1, "If numbers have decimal commas")
 
 
-def test_decimal_commas_in_a_file_with_one_channel(tmp_path):
+def test_decimal_commas_where_fields_are_said_to_end_at_commas(tmp_path):
     lines = ["Ch1 Amplitude", *(repr(x).replace(".", ",") for x in X[:, 0].tolist())]
-    assert_says(message(tmp_path, lines), 2, "has 2 fields where the header names 1", "decimal commas")
+    path = save(tmp_path / NAME, lines)
+    with pytest.raises(bg.InputError) as caught:
+        read_plate(path, delimiter=",")
+    assert_says(str(caught.value), 2, "has 2 fields where the header names 1", "decimal commas")
 
 
 @pytest.mark.parametrize("lines", [[], ["", "", "   "]], ids=["nothing", "blank lines"])
@@ -176,7 +181,7 @@ def test_naica_errors(tmp_path):
         read_plate(path)
     save(path, naica(X, delimiter=";"))
     with pytest.raises(bg.InputError, match=r"A01_RawData.csv, line 1: .* semicolons"):
-        read_plate(path)
+        read_plate(path, delimiter=",")
 
 
 def test_qiacuity_errors(tmp_path):
@@ -209,7 +214,7 @@ def test_results_errors(tmp_path):
         read_plate(tmp_path)
     save(tmp_path / "results.csv", [line.replace(",", ";") for line in (header, "A01,s,t,3.5,10,20")])
     with pytest.raises(bg.InputError, match=r"results.csv, line 1: .*semicolons"):
-        read_plate(tmp_path)
+        read_plate(tmp_path, delimiter=",")
 
 
 def test_two_files_of_one_well(tmp_path):
