@@ -14,6 +14,8 @@ _FLAT = 1e-8
 _NEWTON_STEPS, _HALVINGS = 8, 6
 # An end is a mode where a Newton step would gain less, in nats.
 _GAIN = 1e-4
+# After a step that gained less the curvature is not computed again.
+_SMALL_GAIN = 0.1
 
 
 class Climbed(ABC):
@@ -64,7 +66,8 @@ class Climbed(ABC):
         for _ in range(_NEWTON_STEPS):
             values, vectors = np.linalg.eigh(self._curvature(own, S))
             slope = vectors.T @ (S * gradient)
-            if values[0] > _FLAT and 0.5 * (np.square(slope) / values).sum() < _GAIN:
+            gain = 0.5 * (np.square(slope) / values).sum()
+            if values[0] > _FLAT and gain < _GAIN:
                 return own, S[:, None] * vectors / np.sqrt(values), True
             step = S * (vectors @ (slope / np.maximum(np.abs(values), 1e-3)))
             for halving in range(_HALVINGS):
@@ -76,6 +79,11 @@ class Climbed(ABC):
                     break
             else:
                 break
+            if values[0] > _FLAT and gain < _SMALL_GAIN:
+                # So near to the mode the curvature is that of the mode.
+                left = 0.5 * (np.square(vectors.T @ (S * gradient)) / values).sum()
+                if left < _GAIN:
+                    return own, S[:, None] * vectors / np.sqrt(values), True
         values, vectors = np.linalg.eigh(self._curvature(own, S))
         if values[0] < _FLAT:
             raise np.linalg.LinAlgError("the log density is flat or curves upwards at the mode")
