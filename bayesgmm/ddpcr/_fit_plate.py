@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from bayesgmm._errors import FitError
 from bayesgmm._words import counted
 from bayesgmm.ddpcr._counted import Count, fits_the_gap
 from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS, Beliefs, Pair
-from bayesgmm.ddpcr._fit_well import WellFit, binned, counted_well, fit_well
+from bayesgmm.ddpcr._fit_well import WellFit, binned, cluster_log_densities, counted_well, fit_well
 from bayesgmm.ddpcr._gap import Gap, find_gap
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
 from bayesgmm.ddpcr._plate_fit import PlateFit, n_negative
@@ -43,14 +44,15 @@ _WORTH = 3.0
 _TYPICAL_SHARES = 0.3
 _FINE = 1.0 / 20.0
 FEW_DRAWS = 256
-# Negatives and positives so many spreads apart show the shape of the negatives.
-_APART = 8.0
+# Negatives and positives so many spreads apart show the shape of the negatives, which is learned so many times anew.
+_APART, _ROUNDS = 5.0, 3
 _ALL_NEGATIVES = "the negatives of all wells"
 # Where a plate shows a gap: sd of the log of the positives' height before the wells are seen; their least width.
 _SHOWN_GAP, _NARROW = 0.3, 0.2
-# One well alone may take a side of its negatives for another cluster: one fewer spreads apart, and with a smaller part of
-# the droplets than this. So many spreads above the negatives droplets are clear of them.
-_SEPARATE, _RARE, _CLEAR = 6.0, 0.1, 8.0
+# One well alone may take a side of its negatives for another cluster: one fewer spreads apart, with a smaller part of
+# the droplets than this; so may several wells if it is nearer than the last number. So many spreads above the negatives
+# droplets are clear.
+_SEPARATE, _RARE, _CLEAR, _HARDLY = 6.0, 0.1, 8.0, 3.5
 # Of intervals that must not miss each other.
 _ENDS = (0.025, 0.975)
 # A well's own gap contradicts the other wells' if it is so many standard deviations away.
@@ -116,23 +118,24 @@ class Wells:
             out[i] = found
         return out
 
-    def _tells_no_more_than_a_limit(self, fit: WellFit) -> bool:
-        """Whether one well, with no other one and no control beside it, shows no cluster of positives."""
-        if sum(self.usable) > 1 or any(self.without_template):
-            return False
+    def _tells_no_more_than_a_limit(self, fit: WellFit, *, shown: bool) -> bool:
+        """Whether what a well shows may be a side of its negatives, and nothing says where positives lie."""
+        lone = sum(self.usable) == 1 and not any(self.without_template)
         if fit.count is not None:
-            return fit.count.positive < _FEWEST_POSITIVES
+            return lone and fit.count.positive < _FEWEST_POSITIVES
         spread, gap, width = np.exp(fit.mode[-3:])
-        near = gap < _SEPARATE * np.sqrt(0.5 * (spread**2 + width**2))
+        apart = gap / np.sqrt(0.5 * (spread**2 + width**2))
         part = min(np.exp(-fit.rate), -np.expm1(-fit.rate))
-        return bool(part < _RARE if near else fit.n_droplets * part < _FEWEST_POSITIVES)
+        if lone:
+            return bool(part < _RARE if apart < _SEPARATE else fit.n_droplets * part < _FEWEST_POSITIVES)
+        return bool(not shown and apart < _HARDLY and -np.expm1(-fit.rate) < _RARE)
 
     def _limited(self, i: int, found: WellFit, beliefs: Beliefs, draws: int) -> tuple[WellFit, str]:
         """A well that shows no more than an upper limit of lambda."""
         gap = self.gap
         at = gap if np.isfinite(gap.height) else replace(_half_way(gap, beliefs), height=_CLEAR * gap.spread)
         clear = Count.of(self.cleared[i], at.threshold(i))
-        told = f"one well without a control: {counted(clear.positive, 'droplet')} clear of the other ones, "
+        told = f"nothing shows where positives lie: {counted(clear.positive, 'droplet')} clear of the other ones, "
         if np.exp(-found.rate) < _RARE:
             told += "which are positive if the well is saturated, and taken for negatives; "
             found = counted_well(self.cleared[i], beliefs, clear, at, i, draws=draws, seed=self.seeds[i])
@@ -141,10 +144,15 @@ class Wells:
         told += "only an upper limit is known"
         return found.as_limit(clear, np.random.default_rng(self.seeds[i])), told
 
-    def settled(self, i: int, found: WellFit | str, beliefs: Beliefs, draws: int) -> tuple[WellFit | str, str]:
-        """The fit of a well, or its count where there is no fit or the plate's gap contradicts it; and why."""
+    def settled(
+        self, i: int, found: WellFit | str, beliefs: Beliefs, draws: int, *, shown: bool
+    ) -> tuple[WellFit | str, str]:
+        """The fit of a well, or its count where there is no fit or the plate's gap contradicts it; and why.
+
+        `shown` is whether any well shows where positives lie.
+        """
         x, gap = self.cleared[i], self.gap
-        if self.usable[i] and isinstance(found, WellFit) and self._tells_no_more_than_a_limit(found):
+        if self.usable[i] and isinstance(found, WellFit) and self._tells_no_more_than_a_limit(found, shown=shown):
             return self._limited(i, found, beliefs, draws)
         if not self.usable[i] or (isinstance(found, WellFit) and (found.count is not None or not gap.shown)):
             return found, ""
@@ -203,13 +211,15 @@ def fit_plate(wells: Wells, *, draws: int) -> PlateFit:
         beliefs, learned_from = replace(beliefs, shape=own), _ALL_NEGATIVES
     starts: list[Array | None] = [None] * len(wells.amplitudes)
     found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, one by one")
+    for _ in range(0 if learned_from else _ROUNDS):
+        own = _from_fits(wells.amplitudes, found, beliefs)
+        if own is None:
+            break
+        beliefs = replace(beliefs, shape=own)
+        starts = [_mode(fit) for fit in found]
+        found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, with a shape of their own")
     if not learned_from:
-        own = _from_negatives(wells.amplitudes, [_place(fit) for fit in found])
-        learned_from = "a typical skewed shape" if own is None else _ALL_NEGATIVES
-        if own is not None:
-            beliefs = replace(beliefs, shape=own)
-            starts = [_mode(fit) for fit in found]
-            found = wells.fitted(wells.alike(beliefs), starts, FEW_DRAWS, "wells, with a shape of their own")
+        learned_from = "a typical skewed shape" if beliefs.shape == skewed() else _ALL_NEGATIVES
     return together(wells, beliefs, found, learned_from, draws)
 
 
@@ -221,7 +231,8 @@ def together(wells: Wells, weak: Beliefs, found: Sequence[WellFit | str], learne
     starts = [None if mode is None else _relative(mode, moved) for mode in map(_mode, found)]
     own = wells.alike(beliefs)
     found = wells.fitted(own, starts, draws, "wells, with what the plate says")
-    ended = [wells.settled(i, fit, beliefs, draws) for i, fit in enumerate(found)]
+    shown = wells.gap.shown or any(fit is not None and _tells_of_positives(fit) for fit in alone)
+    ended = [wells.settled(i, fit, beliefs, draws, shown=shown) for i, fit in enumerate(found)]
     return PlateFit(
         wells=[fit if isinstance(fit, WellFit) else None for fit, _ in ended],
         alone=alone,
@@ -343,12 +354,23 @@ def _from_controls(shown: Sequence[Array]) -> tuple[Shape, float, float]:
     return learn(*binned(z, _FINE)), float(np.median(middles)), float(np.median(spreads))
 
 
-def _place(fit: WellFit | str) -> float:
-    """Below which amplitude a well's droplets are surely negative; NaN where its clusters are near to each other."""
-    if isinstance(fit, str):
-        return np.nan
-    baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
-    return float(baseline + 0.5 * gap) if gap >= _APART * spread else np.nan
+def _from_fits(amplitudes: Sequence[Array], found: Sequence[WellFit | str], beliefs: Beliefs) -> Shape | None:
+    """The shape of the negatives in wells whose clusters are apart; droplets count by how likely they are negative."""
+    z, weights = [], []
+    for x, fit in zip(amplitudes, found, strict=True):
+        if isinstance(fit, str) or n_negative(fit) < _FEWEST_DROPLETS:
+            continue
+        baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
+        if gap < _APART * spread:
+            continue
+        centres, counts = binned(x, _FINE * float(spread))
+        negative, positive = cluster_log_densities(centres, fit, beliefs)
+        odds = positive - negative + np.log(np.expm1(np.exp(fit.mode[0])))
+        z.append((centres - baseline) / spread)
+        weights.append(counts * expit(-odds))
+    if not z:
+        return None
+    return learn(np.concatenate(z), np.concatenate(weights))
 
 
 def _from_negatives(amplitudes: Sequence[Array], below: Sequence[float]) -> Shape | None:

@@ -182,6 +182,8 @@ def _peaks(heights: Array, spread: float) -> tuple[tuple[float, ...], tuple[floa
             break
         if all(_parted(smooth, int(place), other) for other in kept):
             kept.append(int(place))
+    if not kept:
+        return (float(np.median(heights)),), ()
     kept.sort()
 
     def borders(peaks: list[int]) -> list[float]:
@@ -283,7 +285,9 @@ def _widest(z: Array) -> tuple[float, ...] | None:
     typical = float(np.quantile(inside, 0.25))  # not more: windows at the ends hold the clusters' ends
     at = int(np.argmax(inside <= typical + _ALIKE * np.sqrt(typical)))
     threshold = edges[a + at] + 0.5 * _NARROWEST
-    top = z[z > threshold]
+    top, rest = z[z > threshold], z[z <= threshold]
     positives, width = middle_and_spread(top)
     hidden = typical / _NARROWEST * threshold / max(top.size, 1)
+    # In the middle between the droplets next to it.
+    threshold = 0.5 * (float(rest.max()) + float(top.min()))
     return threshold, edges[a], edges[b], positives, width, hidden, top.size

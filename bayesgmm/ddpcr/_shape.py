@@ -18,9 +18,13 @@ Array = NDArray[np.float64]
 
 # Components of the negatives; one may go to what does not belong to them.
 _COMPONENTS = 5
-_SEARCH = Search(n_init=16, n_polish=3, approached=2, rounds=1, tolerance=1e-2)
-# Components with fewer of the droplets are outliers, or molecules in a control.
-_STRAY = 0.005
+# A shape need not be the best of all mixtures: others near it say the same.
+_SEARCH = Search(n_init=8, n_polish=1, approached=1, rounds=0, tolerance=1e-2)
+# Components with fewer of the droplets and a valley between them and the rest, this deep as a part of their own height,
+# are outliers, or molecules in a control; without a valley they are the tail.
+_STRAY, _VALLEY = 0.005, 0.8
+# Prior on the widths of components, as a part of that of the whole: they are no spikes. And its degrees of freedom.
+_WIDTH, _FREEDOM = 0.4, 5.0
 # Amplitudes this far from the middle are not looked at.
 _LOWEST, _HIGHEST = -8.0, 8.0
 # Means of the components are at least this far apart in all, so that a spread can be read from them.
@@ -79,7 +83,7 @@ def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONE
     counts : (n,) array, optional
         How many droplets each stands for.
     n_components : int
-        At most; those that hold hardly anything are dropped.
+        At most; those that hold hardly anything and lie apart are dropped.
     """
     counts = np.ones(z.size) if counts is None else counts
     near = (z > _LOWEST) & (z < _HIGHEST)
@@ -90,7 +94,7 @@ def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONE
     assert end is not None
     at = problem.units.to_data(end)
     shares, means, widths = np.exp(at.log_weights), at.means[:, 0], at.choleskys[:, 0, 0]
-    kept = shares >= _STRAY
+    kept = (shares >= _STRAY) | ~_detached(shares, means, widths)
     kept[np.argsort(shares)[-2:]] = True  # two at least
     shares, means, widths = shares[kept], means[kept], widths[kept]
     order = np.argsort(means)
@@ -104,7 +108,21 @@ def _mixture(n_components: int, z: Array, counts: Array) -> GaussianMixture:
         n_components,
         weights=Dirichlet(1.0),
         means=ConjugateMeans(precision_scale=0.01),
-        covariances=InverseWishart(3.0, variance / n_components**2),
+        covariances=InverseWishart(_FREEDOM, _FREEDOM * variance * _WIDTH**2),
+    )
+
+
+def _detached(shares: Array, means: Array, widths: Array) -> NDArray[np.bool_]:
+    """Which components a valley of the density parts from its highest peak."""
+    from scipy.stats import norm
+
+    def density(z: Array) -> Array:
+        return np.asarray(norm.pdf(z[:, None], means, widths) @ shares)
+
+    peak = means[np.argmax(density(means))]
+    at = density(means)
+    return np.array(
+        [density(np.linspace(peak, mean, 200)).min() < _VALLEY * own for mean, own in zip(means, at, strict=True)]
     )
 
 
