@@ -117,6 +117,16 @@ def workbook(path, sheets):
     book.save(path)
 
 
+def test_many_numbers_under_an_unknown_header_are_named(tmp_path):
+    save(tmp_path / "p_A01_Amplitude.csv", quantasoft(X))
+    save(tmp_path / "lane1.csv", ["Channel1;Channel2;Flag", *(f"{i},5;{i};Valid" for i in range(5000))])
+    save(tmp_path / "log.txt", ["Log"] + ["the reader began to read a well of the plate"] * 5000)
+    save(tmp_path / "few.csv", ["a,b"] + ["1,2"] * 500)
+    with pytest.warns(SkippedFilesWarning, match=r"lane1.csv \(its header is none that is known: 'Channel1;.*'\)$"):
+        plate = read_plate(tmp_path)
+    assert len(plate) == 1
+
+
 def test_every_wrapping_and_subfolders_are_read(tmp_path):
     lines = quantasoft(X, CLUSTERS)
     deep = tmp_path / "run 1" / "deeper"
