@@ -82,7 +82,7 @@ def with_verdicts(out: xr.Dataset, plate: Plate) -> xr.Dataset:
         total = count[blanks, c].sum(), droplets[blanks].sum()
         judged = known & ~blanks & (kinds != NO_TEMPLATE)
         of_wells.judge(c, total, np.where(known, count[:, c], np.nan), droplets, droplets * volume, judged)
-        for i in np.flatnonzero(judged):
+        for i in np.flatnonzero(judged).tolist():
             flags[i, c] = "; ".join(filter(None, [flags[i, c], of_wells.said(i, c, kinds[i])]))
         members = [np.flatnonzero(each & judged) for each in own]
         of_samples.judge(

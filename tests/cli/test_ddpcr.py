@@ -55,7 +55,7 @@ def test_the_table_is_printed(ran):
     assert "5 wells (1 without template), 3,000 droplets each." in printed
     assert "Droplet volume 0.85 nL (stated by the user)." in printed
     assert "90 % statistical" in printed
-    assert re.search(r"^\[b\] +MUT +2 +6,000 +\d", printed, re.MULTILINE)
+    assert re.search(r"^\[b\] +MUT +2 +[\d,]+ of 6,000 ", printed, re.MULTILINE)
     assert "Ch1" not in printed.partition("Written")[0]
     assert "Copy number of MUT with 2 of WT." in printed
     assert re.search(r"^a +MUT / WT ", printed, re.MULTILINE)
