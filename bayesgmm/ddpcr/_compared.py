@@ -98,8 +98,7 @@ def with_compared(out: xr.Dataset, plate: Plate, by: Comparison) -> xr.Dataset:
     found: dict[str, Any] = {}
     count = counts(out)
     n = out["n_droplets"].to_numpy().astype(float)[:, None]
-    if "counted_positives" not in out:
-        found["counted_positives"] = (wells, count, _units("droplets", "positive droplets"))
+    found["counted_positives"] = (wells, count, _units("droplets", "positive droplets"))
     found["counted_negatives"] = (wells, n - count, _units("droplets", "negative droplets"))
     per_well = {end: out[f"copies_per_ul{end}"].to_numpy() * by.reaction_volume_ul for end in _ENDS}
     volume = f"in {by.reaction_volume_ul:g} microlitres of reaction"
@@ -123,8 +122,8 @@ def with_compared(out: xr.Dataset, plate: Plate, by: Comparison) -> xr.Dataset:
 
 
 def counts(out: xr.Dataset) -> Array:
-    """Positive droplets, (wells, channels): at the threshold of the plate if they were counted, else expected ones."""
-    values = (out["counted_positives"] if "counted_positives" in out else out["positives"]).to_numpy()
+    """Positive droplets, (wells, channels): above the threshold where wells are counted, else the expected number."""
+    values = np.where(out["counted"] == 1.0, out["threshold_positives"], out["positives"])
     return np.where(values < 1.0, 0.0, np.round(values))  # expected numbers below one are no positives
 
 

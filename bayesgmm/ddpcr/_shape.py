@@ -24,7 +24,7 @@ _SEARCH = Search(n_init=8, n_polish=1, approached=1, rounds=0, tolerance=1e-2)
 # are outliers, or molecules in a control; without a valley they are the tail.
 _STRAY, _VALLEY = 0.005, 0.8
 # Prior on the widths of components, as a part of that of the whole: they are no spikes. And its degrees of freedom.
-_WIDTH, _FREEDOM = 0.4, 5.0
+_WIDTH, _FREEDOM = 0.2, 4.0
 # Amplitudes this far from the middle are not looked at.
 _LOWEST, _HIGHEST = -8.0, 8.0
 # Means of the components are at least this far apart in all, so that a spread can be read from them.

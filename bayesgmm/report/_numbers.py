@@ -57,7 +57,7 @@ def samples(result: xr.Dataset) -> list[str]:
         "Copies per µL of the undiluted sample: those in the reaction times the dilution, of all wells of a sample. "
         "<b>Statistical</b> intervals carry Poisson noise and the doubt which droplet is positive; <b>total</b> "
         "intervals add how much wells of one sample differ beyond that. To compare samples, take the total interval. "
-        "Positive and negative droplets are counted at the threshold of the plate."
+        "Positive and negative droplets are counted where the plate shows a gap, else expected ones, rounded."
     )
     more = ["Sample", "Target", "Limit of blank (copies per µL of sample)", "Limit of detection"]
     more += _head_per_ng(result, "sample_copies_per_ng", level)
@@ -180,8 +180,9 @@ def wells(result: xr.Dataset) -> list[str]:
     start = 3 if several else 2
     said = (
         "λ: copies per droplet. Copies per µL of reaction, not corrected for dilution; per well of "
-        f"{float(result.attrs['reaction_volume_ul']):g} µL. Positive and negative droplets are counted at the "
-        "threshold of the plate. Above a blank: more positives than the limit of blank. ⚑: there are flags."
+        f"{float(result.attrs['reaction_volume_ul']):g} µL. Positive and negative droplets are counted where the "
+        "plate shows a gap, else expected ones, rounded. Above a blank: more positives than the limit of blank. ⚑: "
+        "there are flags."
     )
     numeric = range(start, len(head) - 1)
     return [table(head, rows, numeric=numeric, kind="wells"), paragraph(said, "note"), *_beside(result)]
@@ -201,7 +202,7 @@ def _beside(result: xr.Dataset) -> list[str]:
                 text(contents(result, well)),
                 *([text(measured(result, channel))] if several else []),
                 digits(float(row["positives"]), 20.0),
-                _whole(float(row["counted_positives"])),
+                _whole(float(row["threshold_positives"])),
                 digits(rate[0], width),
                 digits(float(row["copies_per_droplet_threshold"]), width),
                 digits(float(row["copies_per_droplet_rain_negative"]), width),
@@ -222,8 +223,8 @@ def _beside(result: xr.Dataset) -> list[str]:
         head += ["Positive, instrument", "Accepted, instrument", f"Copies per µL ({level}, statistical)"]
         head += ["Copies per µL, instrument (95 %)"]
     said = (
-        "Positive, expected: by the probabilities of all droplets, rain included. Counted: above the threshold of the "
-        "plate. Rain negative: what λ would be if droplets between the clusters were negative. Apart: distance of the "
+        "Positive, expected: by the probabilities of all droplets, rain included. Counted: above the threshold. "
+        "Rain negative: what λ would be if droplets between the clusters were negative. Apart: distance of the "
         "clusters; below 2.5 sd they cannot be told apart."
     )
     if reported:

@@ -56,7 +56,9 @@ def judged(counts, *, droplets=N, control=None, samples=None, dilution=1.0, flag
     names = list(dict.fromkeys(table["sample"][~table["ntc"]]))
     out = xr.Dataset(
         {
-            "counted_positives": (("well", "channel"), counts),
+            "counted": (("well", "channel"), np.ones(counts.shape)),
+            "threshold_positives": (("well", "channel"), counts),
+            "positives": (("well", "channel"), counts),
             "flags": (("well", "channel"), np.full(counts.shape, flags)),
             "n_droplets": (("well",), np.broadcast_to(droplets, len(wells))),
         },
@@ -81,7 +83,7 @@ def test_wells_are_compared_with_the_controls():
     assert flags[4] == "not above the limit of blank: 3 positives, a blank may have 5"
     assert flags[7].startswith("above the limit of blank, below that of detection: 6 positives, ")
     assert flags[8] == ""
-    limit, detection = (float(found[name][8, 0]) for name in list(found)[5:7])
+    limit, detection = (float(found[f"limit_of_{name}_copies_per_ul"][8, 0]) for name in ("blank", "detection"))
     assert limit == pytest.approx(-np.log1p(-5 / N) / 0.0005)
     needed = limit_of_detection(np.array([5.0]))[0]
     assert detection == pytest.approx(-np.log1p(-needed / N) / 0.0005)
