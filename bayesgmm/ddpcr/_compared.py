@@ -222,7 +222,7 @@ def _of_instrument(out: xr.Dataset, plate: Plate, count: Array) -> tuple[dict[st
             of = f" of {int(values['n_droplets'][i, c]):,} droplets" * bool(np.isfinite(values["n_droplets"][i, c]))
             plural = "" if theirs == 1.0 else "s"
             told = f"the instrument counted {int(theirs):,} positive{plural}{of}, here are {int(ours):,}"
-            flags[i, c] = f"{flags[i, c]}; {told}" if flags[i, c] else told
+            flags[i, c] = "; ".join(each for each in (str(flags[i, c]), told) if each)
     dims = ("well", "channel")
     found = {new: (dims, values[name], _units(unit, told)) for name, (new, unit, told) in _REPORTED.items()}
     return found, flags.astype(str)

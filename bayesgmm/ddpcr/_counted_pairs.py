@@ -76,7 +76,7 @@ def numbers(first: Flags, second: Flags) -> Array:
     return np.bincount(first + 2 * second.astype(np.int64), minlength=4).astype(float)
 
 
-def counted_effects(x: Array, positive: Array, middles: tuple[float, float]) -> Array:
+def counted_effects(x: Array, positive: Flags, middles: tuple[float, float]) -> Array:
     """Cross-talk and competition (4,) in a well, in the order of `EFFECTS`; NaN where its droplets do not tell.
 
     Parameters

@@ -133,7 +133,7 @@ class Wells:
     def _limited(self, i: int, found: WellFit, beliefs: Beliefs, draws: int) -> tuple[WellFit, str]:
         """A well that shows no more than an upper limit of lambda."""
         gap = self.gap
-        at = gap if np.isfinite(gap.height) else replace(_half_way(gap, beliefs), height=_CLEAR * gap.spread)
+        at = gap if np.isfinite(gap.height) else replace(half_way(gap, beliefs), height=_CLEAR * gap.spread)
         clear = Count.of(self.cleared[i], at.threshold(i))
         told = f"nothing shows where positives lie: {counted(clear.positive, 'droplet')} clear of the other ones, "
         if np.exp(-found.rate) < _RARE:
@@ -156,7 +156,7 @@ class Wells:
             return self._limited(i, found, beliefs, draws)
         if not self.usable[i] or (isinstance(found, WellFit) and (found.count is not None or not gap.shown)):
             return found, ""
-        at = gap if gap.shown else _half_way(gap, beliefs)
+        at = gap if gap.shown else half_way(gap, beliefs)
         count = Count.of(x, at.threshold(i))
         if isinstance(found, str):
             why = f"counted at the {'' if gap.shown else 'half-way '}threshold, because the fit failed: {found}"
@@ -384,7 +384,7 @@ def _from_negatives(amplitudes: Sequence[Array], below: Sequence[float]) -> Shap
     return learn(*binned(np.concatenate(z), _FINE)) if z else None
 
 
-def _half_way(gap: Gap, beliefs: Beliefs) -> Gap:
+def half_way(gap: Gap, beliefs: Beliefs) -> Gap:
     """The gap of a plate that shows none: half way between where its clusters are believed to be."""
     height = float(np.exp(beliefs.log_gap[0]))
     return replace(

@@ -213,9 +213,7 @@ def recognise(source: Source, delimiter: str | None) -> tuple[Format, Sheet] | N
     for other in DELIMITERS if delimiter else ():
         i = next((i for i, line in enumerate(lines) if form_of(split(line, other), source.base)), None)
         if i is not None:
-            problem = (
-                f"the fields are separated by {DELIMITERS[other]}, not by {DELIMITERS[stated or delimiter or other]}"
-            )
+            problem = f"the fields are separated by {DELIMITERS[other]}, not by {DELIMITERS[str(stated or delimiter)]}"
             fail(source.name, i + 1, problem, "Leave out delimiter=: it is found in the file")
     if not expected:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,27 +10,16 @@ import numpy as np
 from bayesgmm._arguments import as_choice, as_flag, as_number, as_seed, as_texts, as_written
 from bayesgmm._errors import InputError
 from bayesgmm.ddpcr._assays import by_assay
-from bayesgmm.ddpcr._between_wells import Counted, between_wells
-from bayesgmm.ddpcr._blank import with_verdicts
 from bayesgmm.ddpcr._compared import comparison, with_compared
-from bayesgmm.ddpcr._droplet_model import Beliefs
-from bayesgmm.ddpcr._fit_plate import PlateFit, Wells, fit_plate
-from bayesgmm.ddpcr._flags import flags_of, joined, of_plate
-from bayesgmm.ddpcr._graded_model import GradedBeliefs
+from bayesgmm.ddpcr._dataset import dataset
+from bayesgmm.ddpcr._fit_plate import Wells, fit_plate
 from bayesgmm.ddpcr._graded_plate import with_grades
-from bayesgmm.ddpcr._pairs import (
-    Pairs,
-    alone,
-    cleared_of,
-    fit_pairs,
-    flags_of_pairs,
-    flags_of_partners,
-    of_two_channels,
-)
+from bayesgmm.ddpcr._override import as_thresholds, at_threshold
+from bayesgmm.ddpcr._pairs import alone, cleared_of, fit_pairs
 from bayesgmm.ddpcr._plate import Plate
+from bayesgmm.ddpcr._plate_fit import PlateFit
 from bayesgmm.ddpcr._sample_wells import check_engine, sampled, warn_of_time
-from bayesgmm.ddpcr._volume import Volume, volumes
-from bayesgmm.ddpcr._well_numbers import concentration_of, ends, kind_of, of_well, status_of, variables
+from bayesgmm.ddpcr._volume import volumes
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines.nuts import NUTS
 from bayesgmm.inference._parallel import check_cores
@@ -39,12 +28,8 @@ from bayesgmm.numerics.threads import one_blas_thread
 if TYPE_CHECKING:
     import xarray as xr
 
-_MICROLITRE = 1000.0  # nanolitres
 _DRAWS = 1024
 _LOOKED_AT = 1000  # amplitudes, to see whether a channel was used
-# Coordinates of a well's own parameters; after the first come the shares of the negatives' components.
-_PARAMETERS = ("log_rate", "tilt", "rain", "low", "outliers", "baseline", "log_spread", "log_gap", "log_positive_sd")
-_GRADES = ("probit_rho", "log_step_sd")
 
 
 def quantify(
@@ -56,6 +41,7 @@ def quantify(
     amplitudes: Literal["saturated", "graded"] = "saturated",
     engine: NUTS | None = None,
     wells: Any = None,
+    thresholds: Mapping[str, Any] | None = None,
     reaction_volume_ul: float = 20.0,
     input_ng: float | None = None,
     reference: str | None = None,
@@ -67,10 +53,11 @@ def quantify(
 ) -> xr.Dataset:
     """Concentrations of wells and samples, with intervals.
 
-    Each well is a mixture whose weights are locked by Poisson's law (`well_model` returns the declaration): negatives
-    of a shape that is learned from the wells without template, positives that hold one molecule or more, rain between
-    them, outliers. Wells learn from each other where clusters are and how wide; wells of a sample differ by more than
-    Poisson noise, with a standard deviation tau that is learned from all samples with several wells.
+    Where the droplets of the plate show a gap between negatives and positives, they are counted on both sides of it.
+    Elsewhere each well is a mixture whose weights are locked by Poisson's law (`well_model` returns the declaration):
+    negatives of a shape that is learned from the wells without template, positives that hold one molecule or more, rain
+    between them, outliers. Wells learn from each other where clusters are and how wide; wells of a sample differ by
+    more than Poisson noise, with a standard deviation tau that is learned from all samples with several wells.
 
     Parameters
     ----------
@@ -94,6 +81,10 @@ def quantify(
         The wells that the engine samples, such as ``"A01-C01"``; all if left out. Others keep the fast answer, and all
         learn from each other as without engine. Where two channels are fitted together that fit stands;
         `two_channel_model` is for any engine.
+    thresholds : mapping, optional
+        By channel or target an amplitude, at which all wells are counted in place of what is found, or the means of
+        the negative and the positive cluster, between which the threshold is half way. Flags say what the answer would
+        be otherwise.
     reaction_volume_ul : float
         Microlitres of the reaction in a well, for copies per well.
     input_ng : float, optional
@@ -115,7 +106,8 @@ def quantify(
     xarray.Dataset
         Per ``well`` and ``channel``: ``copies_per_droplet`` (lambda), ``copies_per_ul`` of reaction with a statistical
         interval (``_lower``, ``_upper``) and one that adds variation between wells (``_total_lower``,
-        ``_total_upper``), rain counted as negative, a threshold for comparison, where the clusters are, and ``flags``.
+        ``_total_upper``), rain counted as negative, ``counted``, the ``threshold`` and the count there, where the
+        clusters are, and ``flags``.
         A well without positives has lower bound 0 and its upper bound is one-sided; a saturated one has no upper bound
         (NaN). Per ``sample`` and ``channel``: ``sample_copies_per_ul`` of the undiluted sample with both intervals. Per
         ``channel``: ``between_well_sd`` (tau, of the log concentration) with the shortest interval, limits of blank and
@@ -141,16 +133,26 @@ def quantify(
 
     Notes
     -----
-    Rain counts as positive: it lies between the clusters because amplification began late. Intervals of lambda are
-    quantiles of weighted draws from the posterior of all of a well's parameters, or of an engine's draws.
+    The gap is the widest one of all wells, each measured from the middle of its own negatives, that holds no more than
+    rain. A well without more droplets there than its share of rain is counted (``counted`` is 1): lambda is
+    -log(1 - k / n), with Jeffreys' interval of k / n; rain that is hidden among the negatives is added where it
+    matters. What is seen of another channel's signal is taken off first. Wells of different targets in one channel
+    learn only from their own kind. One well without a control, or wells that do not show where positives lie, have an
+    upper limit.
+
+    Rain counts as positive: it lies between the clusters because amplification began late. Where wells are not counted,
+    intervals of lambda are quantiles of weighted draws from the posterior of all of a well's parameters, or of an
+    engine's draws. Every well is also counted at a threshold, in the gap or else half way between the plate's clusters;
+    flags say where that is beyond the mixture's interval.
 
     Graded amplitudes are earned if the evidence of all wells, fitted one by one under weak priors, is higher by 5 nats,
     and if lambda moves by no more than chance when the positives' law has a rate of its own (Hausman 1978; P > 0.01).
 
-    Two channels are first fitted one by one, then the wells with most droplets in the four clusters are asked for
-    cross-talk (a share of one channel's signal is seen in the other) and competition (signals are lower where both
-    targets are). If the plate is sure that a cluster is shifted by a quarter of its sd or more, all wells but the
-    controls are fitted in both channels together, and these are the results; a flag says so.
+    Two channels are first taken one by one, then, of wells that are not counted in both, those with most droplets in
+    the four clusters are asked for cross-talk (a share of one channel's signal is seen in the other) and competition
+    (signals are lower where both targets are). If the plate is sure that a cluster is shifted by a quarter of its sd
+    or more, all of these wells but the controls are fitted in both channels together, and these are the results; a
+    flag says so.
 
     Examples
     --------
@@ -170,6 +172,8 @@ def quantify(
         cores = check_cores(cores)
     volume = volumes(plate, droplet_volume_nl, instrument)
     names = _channels(plate, channels)
+    targets = {name: list(dict.fromkeys(plate.table[f"target {name}"].astype(str))) for name in names}
+    limits = as_thresholds(thresholds, names, targets)
     by = comparison(plate, names, reaction_volume_ul, input_ng, reference, reference_copies)
     if not any(well.n_droplets for well in plate):
         raise InputError("plate", "has no droplets in any well", "Give wells with droplets")
@@ -196,8 +200,11 @@ def quantify(
                 cores=cores,
                 progress=progress,
             )
-            targets = plate.table[f"target {name}"].astype(str).tolist()
-            fits[name] = by_assay(wells_of, targets, graded if amplitudes == "graded" else saturated)
+            of_wells = plate.table[f"target {name}"].astype(str).tolist()
+            fits[name] = by_assay(wells_of, of_wells, graded if amplitudes == "graded" else saturated)
+            if name in limits:
+                given = {"draws": _DRAWS, "seeds": wells_of.seeds}
+                fits[name] = at_threshold(fits[name], amplitudes_of[name], limits[name], **given)
         fits, pairs = fit_pairs(plate, fits, seed=seeds[-1], cores=cores, progress=progress)
         for name, seed in zip(names, seeds, strict=False):
             if engine is not None:
@@ -206,7 +213,7 @@ def quantify(
                     fits[name], x, alone(pairs, name, chosen), engine, seed=seed.spawn(1)[0], **options
                 )
     rng = np.random.default_rng(seeds[-2])
-    out = with_compared(_dataset(plate, fits, pairs, volume, probability, rng), plate, by)
+    out = with_compared(dataset(plate, fits, pairs, volume, probability, rng), plate, by)
     from bayesgmm.results import sealed
 
     if engine is not None:
@@ -233,146 +240,3 @@ def _channels(plate: Plate, channels: Sequence[str] | None) -> list[str]:
     if unknown or not wanted:
         raise InputError("channels", f"got {as_written(channels)}", f"The plate has {', '.join(plate.channels)}")
     return wanted
-
-
-def _dataset(
-    plate: Plate,
-    fits: dict[str, PlateFit],
-    pairs: Pairs,
-    volume: Volume,
-    probability: float,
-    rng: np.random.Generator,
-) -> xr.Dataset:
-    import xarray as xr
-
-    table, wells, channels = plate.table, [well.name for well in plate], list(fits)
-    controls = table["ntc"].to_numpy(dtype=bool)
-    names = [str(name) for name in dict.fromkeys(table["sample"][~controls])]
-    low, high = 0.5 - 0.5 * probability, 0.5 + 0.5 * probability
-    of_wells = variables(fits)
-    per_well = {name: np.full((len(wells), len(channels)), np.nan) for name in of_wells}
-    flags = np.full((len(wells), len(channels)), "", dtype=object)
-    beliefs = [own for fitted in fits.values() for own in fitted.own]
-    most = max(own.n_negative for own in beliefs)
-    grades = _GRADES if any(isinstance(own, GradedBeliefs) for own in beliefs) else ()
-    parameters = [_PARAMETERS[0], *(f"share {j}" for j in range(2, most + 1)), *grades, *_PARAMETERS[1:]]
-    modes = np.full((len(wells), len(channels), len(parameters)), np.nan)
-    suffixes = ("", "_lower", "_upper", "_total_lower", "_total_upper")
-    per_sample = {f"sample_copies_per_ul{each}": np.full((len(names), len(channels)), np.nan) for each in suffixes}
-    per_channel = {f"between_well_sd{each}": np.full(len(channels), np.nan) for each in suffixes[:3]}
-    volumes_ul = np.array([volume.by_well[name] / _MICROLITRE for name in wells])
-    offsets = np.log(volumes_ul / table["dilution"].to_numpy(dtype=float))
-    concentrations: dict[str, dict[str, Any]] = {}
-    attributes: dict[str, str] = {}
-    for c, (channel, fitted) in enumerate(fits.items()):
-        counted = [None if fit is None else Counted.of(fit) for fit in fitted.wells]
-        members = {
-            name: [i for i in np.flatnonzero((table["sample"] == name) & ~controls) if counted[i] is not None]
-            for name in names
-        }
-        samples = [([counted[i] for i in own], offsets[own]) for own in members.values() if own]
-        between = between_wells(samples)  # type: ignore[arg-type]
-        tau = per_channel["between_well_sd"], per_channel["between_well_sd_lower"], per_channel["between_well_sd_upper"]
-        tau[0][c], (tau[1][c], tau[2][c]) = between.median, between.interval(probability)
-        for i, fit in enumerate(fitted.wells):
-            if fit is None:
-                flags[i, c] = fitted.why[i]
-                continue
-            part, own = fitted.of(i)
-            found = of_well(own, fit, part, low, high)
-            found |= concentration_of(fit, counted[i], between, volumes_ul[i], low, high)
-            for name, value in found.items():
-                per_well[name][i, c] = value
-            modes[i, c, _places(parameters, part.beliefs)] = fit.mode
-            flags[i, c] = joined([*flags_of(own, part, fit), *flags_of_partners(fits, channel, i)])
-        concentrations[channel] = {}
-        for s, (name, own) in enumerate(members.items()):
-            if not own:
-                continue
-            at = [counted[i] for i in own], offsets[own]
-            statistical = between.concentration(*at, total=False)  # type: ignore[arg-type]
-            total = between.concentration(*at, total=True)  # type: ignore[arg-type]
-            concentrations[channel][name] = total
-            some = [fit for fit in (fitted.wells[i] for i in own) if fit is not None]
-            kinds = {kind_of(fit) for fit in some}
-            kind = kinds.pop() if len(kinds) == 1 else ""
-            found = [total.quantiles([0.5]), *(ends(each, kind, low, high) for each in (statistical, total))]
-            for each, value in zip(suffixes, np.concatenate(found), strict=True):
-                per_sample[f"sample_copies_per_ul{each}"][s, c] = value
-        attributes[f"flags {channel}"] = joined(
-            [*of_plate(fitted, int(controls.sum())), *flags_of_pairs(pairs, channel)]
-        )
-        attributes |= _models(channel, fitted, wells)
-        if fitted.grades:
-            attributes[f"amplitudes {channel}"] = fitted.grades
-        attributes[f"negatives {channel}"] = f"shape learned from {fitted.learned_from}"
-        if not between.informed:
-            attributes[f"flags {channel}"] = joined(
-                [
-                    *filter(None, [attributes[f"flags {channel}"]]),
-                    "no sample has several wells, so how much wells of a sample differ is assumed and not measured",
-                ]
-            )
-    out = xr.Dataset(
-        {name: (("well", "channel"), values, _units(*of_wells[name])) for name, values in per_well.items()}
-        | {
-            "mode": (
-                ("well", "channel", "parameter"),
-                modes,
-                {"long_name": "of the posterior of a well's own parameters"},
-            )
-        }
-        | {"flags": (("well", "channel"), flags.astype(str), {"long_name": "what must be said of this well"})}
-        | {
-            name: (("sample", "channel"), values, _units("copies per microlitre of sample", "undiluted"))
-            for name, values in per_sample.items()
-        }
-        | {name: (("channel",), values) for name, values in per_channel.items()}
-        | {"n_droplets": (("well",), np.array([well.n_droplets for well in plate]))},
-        coords={"well": wells, "channel": channels, "sample": names, "parameter": parameters}
-        | {name: (("well",), table[name].to_numpy()) for name in ("dilution", "ntc", "replicate")}
-        | {"well_sample": (("well",), np.array([str(name) for name in table["sample"]]))}
-        | {"target": (("channel",), [_target(plate, name) for name in channels])}
-        | {"droplet_volume_nl": (("well",), _MICROLITRE * volumes_ul)},
-    )
-    out["between_well_sd"].attrs = _units("of log concentration", "tau, beyond Poisson noise; posterior median")
-    total = volumes_ul * out["n_droplets"].to_numpy()
-    out["total_volume_ul"] = (("well",), total, _units("microlitres", "of all droplets together"))
-    out["n_droplets"].attrs = _units("droplets", "with an amplitude")
-    if "r_hat" in of_wells:
-        status = np.array([[status_of(fit) for fit in fitted.wells] for fitted in fits.values()]).T
-        out["sampling"] = (("well", "channel"), status, {"long_name": "how the chains ended"})
-    if len(channels) > 1:
-        out = out.merge(of_two_channels(plate, fits, pairs, concentrations, names, (low, high), rng))
-    out.attrs = {
-        "droplet_volume": volume.source,
-        "method": "Gaussian mixture with Poisson-locked weights; rain counts as positive",
-        "intervals": f"{probability:g}, equal tails of the posterior; of between_well_sd the shortest interval",
-        "probability": probability,
-        **attributes,
-    }
-    return with_verdicts(out, plate)
-
-
-def _places(parameters: list[str], beliefs: Beliefs) -> list[int]:
-    """Where a well's own parameters stand among those of all channels."""
-    grades = _GRADES if isinstance(beliefs, GradedBeliefs) else ()
-    own = [_PARAMETERS[0], *(f"share {j}" for j in range(2, beliefs.n_negative + 1)), *grades, *_PARAMETERS[1:]]
-    return [parameters.index(name) for name in own]
-
-
-def _models(channel: str, fitted: PlateFit, wells: list[str]) -> dict[str, str]:
-    """The declaration of wells, and those of wells that were fitted with priors of their own, such as controls."""
-    at = f"model {channel}"
-    others = {f"{at} of {name}": own for name, own in zip(wells, fitted.own, strict=True) if own != fitted.beliefs}
-    return {name: own.model().to_json() for name, own in ({at: fitted.beliefs} | others).items()}
-
-
-def _target(plate: Plate, channel: str) -> str:
-    """Names of what a channel measures; its own name only where no well has another."""
-    found = plate.table[f"target {channel}"].astype(str).unique().tolist()
-    return ", ".join([name for name in found if name != channel] or [channel])
-
-
-def _units(units: str, meaning: str) -> dict[str, str]:
-    return {"units": units, "long_name": meaning}
