@@ -180,6 +180,9 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
         _print(result, plate, written)
 
 
+_LEAST_WIDTH = 100
+
+
 def _warned(message: Warning | str, *_: Any) -> None:
     print(f"bayesgmm ddpcr: {message}", file=sys.stderr)
 
@@ -200,7 +203,9 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    # Narrower than that numbers would be cut off; a file or a pipe has no width of its own.
     console = Console(highlight=False, soft_wrap=False)
+    console.width = max(console.width, _LEAST_WIDTH)
     level = f"{100 * float(result.attrs['probability']):g} %"
     droplets = result["n_droplets"].to_numpy()
     ntc = int(result["ntc"].sum())
@@ -209,16 +214,17 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
     volumes = sorted({round(float(each), 6) for each in result["droplet_volume_nl"].to_numpy()})
     shown = " to ".join(f"{each:g}" for each in ([volumes[0], volumes[-1]] if len(volumes) > 1 else volumes))
     console.print(f"Droplet volume {shown} nL ({escape(str(result.attrs['droplet_volume']))}).")
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("sample", overflow="fold")
     table.add_column("target", overflow="fold")
     table.add_column("wells", justify="right")
-    table.add_column("droplets", justify="right")
-    table.add_column("positive", justify="right")
-    table.add_column("copies/µL", justify="right")
-    table.add_column(f"{level} statistical", justify="right")
-    table.add_column(f"{level} total", justify="right")
-    table.add_column("above a blank")
+    table.add_column("positive", justify="right", overflow="fold")
+    table.add_column("copies/µL", justify="right", no_wrap=True)
+    table.add_column(f"{level} statistical", justify="right", no_wrap=True)
+    table.add_column(f"{level} total", justify="right", no_wrap=True)
+    judged = bool((result["sample_detected"] != "").any())
+    if judged:
+        table.add_column("blank", overflow="fold")
     own = result["well_sample"].to_numpy().astype(str)
     for name in result["sample"].to_numpy().astype(str):
         wells = int(((own == name) & ~result["ntc"].to_numpy()).sum())
@@ -233,12 +239,11 @@ def _print(result: xr.Dataset, plate: Any, written: list[Path]) -> None:
                 escape(name),
                 escape(measured(result, channel)),
                 str(wells),
-                f"{float(row['sample_droplets']):,.0f}",
-                f"{float(row['sample_counted_positives']):,.0f}",
+                " of ".join(f"{float(row[f'sample_{each}']):,.0f}" for each in ("counted_positives", "droplets")),
                 digits(value, width),
                 f"{digits(lower, width)} to {digits(upper, width)}",
                 f"{digits(first, width)} to {digits(last, width)}",
-                str(row["sample_detected"]) or "no controls",
+                *([str(row["sample_detected"])] if judged else []),
             )
     console.print()
     console.print(table)

@@ -57,11 +57,12 @@ def limit_of_detection(limit: Array) -> Array:
 def with_verdicts(out: xr.Dataset, plate: Plate) -> xr.Dataset:
     """Add limits of blank and detection of wells, samples and channels, whether each is above them, and flags.
 
-    Positives are those that are counted at the threshold of the plate, if they are there, else the expected numbers.
+    Positives are those above the threshold in all wells, also where the answer is that of the mixture: expected numbers
+    of controls rest on a prior of their own, and would be compared with something else.
     """
     wells, samples = out["well"].to_numpy().astype(str), out["sample"].to_numpy().astype(str)
     channels = out["channel"].to_numpy().astype(str)
-    count = counts(out)
+    count, answer = out["threshold_positives"].to_numpy(), counts(out)
     droplets = out["n_droplets"].to_numpy().astype(float)
     volume = out["droplet_volume_nl"].to_numpy() / _MICROLITRE
     undiluted = volume / out["dilution"].to_numpy()
@@ -74,15 +75,15 @@ def with_verdicts(out: xr.Dataset, plate: Plate) -> xr.Dataset:
         known = np.isfinite(count[:, c])
         blanks = _blanks(kinds, count, droplets, c)
         out.attrs[f"blanks {channel}"] = _named(wells, kinds, blanks)
-        for i in np.flatnonzero(known & (count[:, c] >= 1.0)):
+        for i in np.flatnonzero(known & (answer[:, c] >= 1.0)):
             told = [each for each in flags[i, c].split("; ") if each and not each.startswith("no positives")]
-            flags[i, c] = "; ".join([*told, *_of_control(kinds[i], int(count[i, c]), bool(blanks[i]))])
+            flags[i, c] = "; ".join([*told, *_of_control(kinds[i], int(answer[i, c]), bool(blanks[i]))])
         if not blanks.any():
             continue
         total = count[blanks, c].sum(), droplets[blanks].sum()
         judged = known & ~blanks & (kinds != NO_TEMPLATE)
         of_wells.judge(c, total, np.where(known, count[:, c], np.nan), droplets, droplets * volume, judged)
-        for i in np.flatnonzero(judged):
+        for i in np.flatnonzero(judged).tolist():
             flags[i, c] = "; ".join(filter(None, [flags[i, c], of_wells.said(i, c, kinds[i])]))
         members = [np.flatnonzero(each & judged) for each in own]
         of_samples.judge(
@@ -143,11 +144,12 @@ class _Verdicts:
         count, limit = int(self.count[i, c]), int(self.limit[i, c])
         positive = "positive control " * (kind == POSITIVE)
         if self.verdict[i, c] == NOT_DETECTED:
-            return f"{positive}not above the limit of blank: {counted(count, 'positive')}, a blank may have {limit}"
+            seen = f"{counted(count, 'positive')} at the threshold"
+            return f"{positive}not above the limit of blank: {seen}, a blank may have {limit}"
         if count < self.enough[i, c]:
             return (
-                f"{positive}above the limit of blank, below that of detection: {counted(count, 'positive')}, "
-                f"{self.enough[i, c]:.1f} are needed"
+                f"{positive}above the limit of blank, below that of detection: {counted(count, 'positive')} at the "
+                f"threshold, {self.enough[i, c]:.1f} are needed"
             )
         return ""
 
@@ -155,8 +157,14 @@ class _Verdicts:
         """What a Dataset holds of them."""
         dims, copies = (dim, "channel"), f"copies per microlitre of {of}"
         found = {
-            "detected": (self.verdict.astype(str), {"long_name": "whether positives are above the limit of blank"}),
-            "limit_of_blank_positives": (self.limit, _units("droplets", "positives that a blank stays within; 95 %")),
+            "detected": (
+                self.verdict.astype(str),
+                {"long_name": "whether positives above the threshold are more than the limit of blank"},
+            ),
+            "limit_of_blank_positives": (
+                self.limit,
+                _units("droplets", "positives above the threshold that a blank stays within; 95 %"),
+            ),
             "limit_of_blank_copies_per_ul": (self.blank, _units(copies, "a blank stays within; 95 %")),
             "limit_of_detection_copies_per_ul": (self.detection, _units(copies, "is told from a blank; 95 %")),
         }

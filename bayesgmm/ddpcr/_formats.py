@@ -33,6 +33,8 @@ Array = NDArray[np.float64]
 _STANDS_OUT, _FEWEST_CALLS = 3.0, 3
 # Preambles have four lines; a header that stands further down is not looked for.
 _SEARCHED = 25
+# Rows of a file that may hold droplets; tables of results have fewer.
+_MANY = 4000
 # Of six channels; files of one or two have fewer.
 _MOST_CLUSTERS = 64
 _AMPLITUDE = re.compile(r"(?:assay|ch|channel) ?(\d+) ?amplitude")
@@ -218,6 +220,16 @@ def recognise(source: Source, delimiter: str | None) -> tuple[Format, Sheet] | N
     i = next((i for i, line in enumerate(lines) if line.strip() and not stated_delimiter(line)), 0)
     known = "; ".join(f"{form.title}: {form.example}" for form in FORMATS if form.holds != "nothing")
     return fail(source.name, i + 1, f"is no known header: {lines[i].strip()[:200]!r}", f"Known are {known}")
+
+
+def header_of_many_numbers(source: Source) -> str:
+    """The first line of a file that holds as many rows of numbers as a well has droplets; empty for other files."""
+    lines = [line for line in text_of(source.load()).split("\n") if line.strip()]
+    if len(lines) < _MANY:
+        return ""
+    fields = re.split(r"[,;\t ]+", lines[len(lines) // 2].strip())
+    numbers = [field for field in fields if re.fullmatch(r'"?[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"?', field)]
+    return lines[0].strip()[:80] if 2 * len(numbers) >= len(fields) else ""
 
 
 def looks_like_droplets(base: str) -> bool:

@@ -17,6 +17,7 @@ from bayesgmm.ddpcr._absolute_q import read_wells
 from bayesgmm.ddpcr._formats import (
     Droplets,
     check_distinct,
+    header_of_many_numbers,
     named_channels,
     read_droplets,
     recognise,
@@ -122,6 +123,8 @@ def read_plate(
             form_and_sheet = recognise(source, delimiter)
             if form_and_sheet is None:
                 passed.append(source.name)
+                if header := header_of_many_numbers(source):
+                    files.skip(source.name, f"its header is none that is known: {header!r}")
                 continue
             form, sheet = form_and_sheet
             if form.holds == "droplets":

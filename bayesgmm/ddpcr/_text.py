@@ -27,6 +27,10 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "utf-16"),
 )
 _EXPORT = "Export the file again"
+_EXPONENT = r"(?:[eE][-+]?\d+)?"
+# Numbers whose sign is a decimal one, and numbers whose sign may stand between thousands; the sign is filled in.
+_DECIMAL = r"(?:\d{{4,}}|0){0}\d+|\d+{0}(?:\d\d?|\d{{4,}})" + _EXPONENT
+_GROUPED = r"\d{{1,3}}(?:{0}\d{{3}})+"
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,20 +171,29 @@ def between_single_fields(body: str) -> str:
 def signs_in(body: str, delimiter: str) -> tuple[str, str]:
     """The decimal sign of numbers and the sign between thousands, as the text itself shows them.
 
-    A number with both signs tells both. Between commas only what is in quotes can hold a comma.
+    A sign that some number has where none between thousands could be is the decimal one; the other then stands between
+    thousands if it is only where such signs are. Between commas only what is in quotes can hold a comma.
     """
-    begin, end = ('"', '"') if delimiter == "," else (rf'(?:^|[{delimiter}"])\s*', rf'\s*(?:$|[{delimiter}"])')
-
-    def holds(number: str) -> bool:
-        return re.search(rf"{begin}[-+]?{number}{end}", body, re.MULTILINE) is not None
-
     if "," not in body or (delimiter == "," and '"' not in body):
         return ".", ""
-    if "." in body and holds(r"\d{1,3}(?:\.\d{3})+,\d+"):
+
+    def holds(number: str, *, quoted: bool) -> bool:
+        begin, end = ('"', '"') if quoted else (rf'(?:^|[{delimiter}"])\s*', rf'\s*(?:$|[{delimiter}"])')
+        return re.search(rf"{begin}[-+]?(?:{number}){end}", body, re.MULTILINE) is not None
+
+    in_quotes = delimiter == ","
+    if "." not in body:
+        return ("," if holds(rf"\d+,\d+{_EXPONENT}", quoted=in_quotes) else "."), ""
+    if holds(r"\d{1,3}(?:\.\d{3})+,\d+", quoted=in_quotes):
         return ",", "."
-    if "." in body and holds(r"\d{1,3}(?:,\d{3})+\.\d+"):
+    if holds(r"\d{1,3}(?:,\d{3})+\.\d+", quoted=in_quotes):
         return ".", ","
-    return ("," if holds(r"\d+,\d+(?:[eE][-+]?\d+)?") else "."), ""
+    comma, point = (holds(_DECIMAL.format(sign), quoted=quoted) for sign, quoted in ((",", in_quotes), (r"\.", False)))
+    if point and not comma:
+        return ".", "," if holds(_GROUPED.format(","), quoted=in_quotes) else ""
+    if comma and not point:
+        return ",", "." if holds(_GROUPED.format(r"\."), quoted=False) else ""
+    return ("," if comma or holds(_GROUPED.format(","), quoted=in_quotes) else "."), ""
 
 
 def fail(name: str, line: int, problem: str, remedy: str) -> NoReturn:

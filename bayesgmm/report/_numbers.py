@@ -244,7 +244,8 @@ def columns(result: xr.Dataset) -> list[str]:
         )
     ]
     for file, own in columns_of(result, Path("results.csv")).groupby("file", sort=False):
-        rows = [[f"<code>{text(each.column)}</code>", text(each.unit), text(each.meaning)] for each in own.itertuples()]
+        cells = own[["column", "unit", "meaning"]].to_numpy().tolist()
+        rows = [[f"<code>{text(name)}</code>", text(unit), text(told)] for name, unit, told in cells]
         out.append(f"<h3>{text(file)}</h3>")
         out.append(table(["Column", "Unit", "Meaning"], rows, kind="columns"))
     return out

@@ -24,6 +24,8 @@ def folder(tmp_path_factory):
     for well in made:
         save(out / f"run_{well.name}_Amplitude.csv", quantasoft(well.amplitudes.round(2), well.clusters))
     made.table[["sample", "ntc"]].to_csv(out / "plate.csv")
+    head = "Well;Sample;TypeAssay;Assay;Concentration;PoissonConfMax;PoissonConfMin;Positives;AcceptedDroplets"
+    save(out / "results.csv", [head, "A01;;Ch1Unknown;MUT;123,4;130,5;115,6;7;3000"])
     return out
 
 
@@ -53,13 +55,15 @@ def test_the_table_is_printed(ran):
     assert "5 wells (1 without template), 3,000 droplets each." in printed
     assert "Droplet volume 0.85 nL (stated by the user)." in printed
     assert "90 % statistical" in printed
-    assert re.search(r"^\[b\] +MUT +2 +6,000 +\d", printed, re.MULTILINE)
+    assert re.search(r"^\[b\] +MUT +2 +[\d,]+ of 6,000 ", printed, re.MULTILINE)
     assert "Ch1" not in printed.partition("Written")[0]
     assert "Copy number of MUT with 2 of WT." in printed
     assert re.search(r"^a +MUT / WT ", printed, re.MULTILINE)
     value = float(result["sample_copies_per_ul"].sel(sample="a", channel="Ch1"))
     assert f"{value:,.0f}" in printed
     assert "fractional abundance" in printed
+    assert re.search(r"^A01 +MUT +[\d,]+ +7 .* 123 \(116 to 130\)", printed, re.MULTILINE)
+    assert "the instrument counted 7 positives of 3,000 droplets, here are " in printed
     assert "limit of blank" in printed
     assert "only 3,000 droplets (fewer than 10,000)" in printed
 
@@ -96,6 +100,9 @@ BAD = {
     "no such table": (["--volume-nl", "1", "--plate", "none.csv"], "--plate: 'none.csv' cannot be read"),
     "no such folder": (["--volume-nl", "1", "--out", "none/results.csv"], "--out: there is no folder 'none'"),
     "probability": (["--volume-nl", "1", "--probability", "2"], "--probability: got 2.0"),
+    "reference": (["--volume-nl", "1", "--reference", "KRAS"], "--reference: got 'KRAS'"),
+    "reaction": (["--volume-nl", "1", "--reaction-volume-ul", "0"], "--reaction-volume-ul: got 0.0"),
+    "nanograms": (["--volume-nl", "1", "--ng", "-2"], "--ng: got -2.0"),
     "seed": (["--volume-nl", "1", "--seed", "-1"], "--seed: got -1"),
     "wells without engine": (["--volume-nl", "1", "--wells", "A1"], "--wells: got ['A1'] without an engine. Name"),
     "engine for other wells": (

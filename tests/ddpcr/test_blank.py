@@ -39,7 +39,18 @@ def test_blanks_are_called_detected_in_at_most_5_percent():
     assert found["package"] < 0.05 < found["plug-in"]
 
 
-def judged(counts, *, droplets=N, control=None, samples=None, dilution=1.0, flags="", channels=("Ch1",)):
+def judged(
+    counts,
+    *,
+    droplets=N,
+    control=None,
+    samples=None,
+    dilution=1.0,
+    flags="",
+    channels=("Ch1",),
+    counted=1.0,
+    positives=None,
+):
     """A result as `quantify` puts it together, with counts of wells in their order: A01, B01 ..."""
     counts = np.asarray(counts, dtype=float).reshape(-1, len(channels))
     wells = [f"{row}{i // 8 + 1:02d}" for i, row in enumerate("ABCDEFGH" * 12)][: len(counts)]
@@ -56,9 +67,9 @@ def judged(counts, *, droplets=N, control=None, samples=None, dilution=1.0, flag
     names = list(dict.fromkeys(table["sample"][~table["ntc"]]))
     out = xr.Dataset(
         {
-            "counted": (("well", "channel"), np.ones(counts.shape)),
+            "counted": (("well", "channel"), np.full(counts.shape, counted)),
             "threshold_positives": (("well", "channel"), counts),
-            "positives": (("well", "channel"), counts),
+            "positives": (("well", "channel"), counts if positives is None else np.reshape(positives, counts.shape)),
             "flags": (("well", "channel"), np.full(counts.shape, flags)),
             "n_droplets": (("well",), np.broadcast_to(droplets, len(wells))),
         },
@@ -80,8 +91,8 @@ def test_wells_are_compared_with_the_controls():
     flags = found["flags"][:, 0].to_numpy().tolist()
     assert flags[0] == "2 positives in a well without template"
     assert flags[1] == "1 positive in a well without template"
-    assert flags[4] == "not above the limit of blank: 3 positives, a blank may have 5"
-    assert flags[7].startswith("above the limit of blank, below that of detection: 6 positives, ")
+    assert flags[4] == "not above the limit of blank: 3 positives at the threshold, a blank may have 5"
+    assert flags[7].startswith("above the limit of blank, below that of detection: 6 positives at the threshold, ")
     assert flags[8] == ""
     limit, detection = (float(found[f"limit_of_{name}_copies_per_ul"][8, 0]) for name in ("blank", "detection"))
     assert limit == pytest.approx(-np.log1p(-5 / N) / 0.0005)
@@ -119,6 +130,17 @@ def test_one_positive_in_a_control_is_not_no_positives():
     found = judged([1, 0], control=["ntc", "ntc"], flags="only 9 droplets; no positives: the upper bound is known")
     assert found["flags"][0, 0].item() == "only 9 droplets; 1 positive in a well without template"
     assert found["flags"][1, 0].item() == "only 9 droplets; no positives: the upper bound is known"
+
+
+def test_where_clusters_overlap_blanks_are_compared_at_the_threshold():
+    """Expected numbers of controls have a prior of their own; what lies above a threshold is the same for all wells."""
+    controls = {"counted": 0.0, "positives": [0.4, 0.3, 4.0, 2.0]}
+    found = judged([264, 283, 300, 290], control=["ntc", "ntc", "", ""], **controls)
+    assert (found["detected"][2:, 0] == "not detected").all()
+    assert found["flags"][:2, 0].to_numpy().tolist() == ["", ""]  # no positives in these by the answer of the mixture
+    assert (
+        found["flags"][2, 0].item().startswith("not above the limit of blank: 300 positives at the threshold, a blank")
+    )
 
 
 def test_wells_of_the_wild_type_are_the_blanks_of_the_mutant():

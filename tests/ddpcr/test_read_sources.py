@@ -73,6 +73,9 @@ def test_a_wrong_sep_line_does_not_hide_the_header(tmp_path):
         (["Ch1 Amplitude\tCh2 Amplitude", "1,234.5\t987.25", "12,345\t3"], [[1234.5, 987.25], [12345.0, 3.0]]),
         (["Ch1 Amplitude;Ch2 Amplitude", "1,5e3;2", "3;4"], [[1500.0, 2.0], [3.0, 4.0]]),
         (["Ch1 Amplitude;Ch2 Amplitude", "1.5;2.25", "3;4"], [[1.5, 2.25], [3.0, 4.0]]),
+        (["Ch1 Amplitude;Ch2 Amplitude", "3,214;812.5", "987;0.25"], [[3214.0, 812.5], [987.0, 0.25]]),
+        (["Ch1 Amplitude;Ch2 Amplitude", "3.214;812,5", "987;0,25"], [[3214.0, 812.5], [987.0, 0.25]]),
+        (["Ch1 Amplitude,Ch2 Amplitude", '"3,214",812.5', "987,0.25"], [[3214.0, 812.5], [987.0, 0.25]]),
         (["Ch1 Amplitude", "1234,5", "987"], [[1234.5], [987.0]]),
         (["Ch1 Amplitude,", "1234.5,", "987,"], [[1234.5], [987.0]]),
     ],
@@ -112,6 +115,16 @@ def workbook(path, sheets):
             cells = [field.strip('"') for field in line.split(",")]
             sheet.append([float(cell) if cell.lstrip("-").replace(".", "").isdigit() else cell for cell in cells])
     book.save(path)
+
+
+def test_many_numbers_under_an_unknown_header_are_named(tmp_path):
+    save(tmp_path / "p_A01_Amplitude.csv", quantasoft(X))
+    save(tmp_path / "lane1.csv", ["Channel1;Channel2;Flag", *(f"{i},5;{i};Valid" for i in range(5000))])
+    save(tmp_path / "log.txt", ["Log"] + ["the reader began to read a well of the plate"] * 5000)
+    save(tmp_path / "few.csv", ["a,b"] + ["1,2"] * 500)
+    with pytest.warns(SkippedFilesWarning, match=r"lane1.csv \(its header is none that is known: 'Channel1;.*'\)$"):
+        plate = read_plate(tmp_path)
+    assert len(plate) == 1
 
 
 def test_every_wrapping_and_subfolders_are_read(tmp_path):
@@ -252,6 +265,16 @@ def test_results_of_quantasoft_before_1_7(tmp_path, change):
     assert plate.table["ntc"].tolist() == [False, True]
     assert plate.reported["concentration"].tolist()[:2] == [28.6, 21.2]
     assert np.isnan(plate.reported["positives"][2])
+
+
+def test_thousands_in_results(tmp_path):
+    save(tmp_path / "p_A01_Amplitude.csv", quantasoft(X))
+    head = "Well,Sample,Target,Concentration,Positives,AcceptedDroplets"
+    for row in ('A01,"s, t",u,28.6,"1,234","18,342"', "A01;s, t;u;28,6;1.234;18.342"):
+        name = head if '"' in row else head.replace(",", ";")
+        save(tmp_path / "results.csv", [name, row])
+        found = read_plate(tmp_path).reported.iloc[0]
+        assert found[["sample", "concentration", "positives", "n_droplets"]].tolist() == ["s, t", 28.6, 1234.0, 18342.0]
 
 
 def test_merged_wells_are_no_wells_of_the_plate(tmp_path):
