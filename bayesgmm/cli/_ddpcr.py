@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _DESCRIPTION = """\
-Concentrations from the amplitudes of droplets, without a threshold: reads what the
-instrument writes, prints the concentration of every sample with its interval, and
-writes tables and a report.
+Concentrations from the amplitudes of droplets, counted where the plate shows a gap
+between negatives and positives, else by a mixture of both: reads what the instrument
+writes, prints the concentration of every sample with its interval, and writes tables
+and a report.
 """
 _EXAMPLES = """\
 examples:
@@ -86,6 +87,12 @@ def add_to(commands: Any) -> None:
     how.add_argument(
         "--graded", action="store_true", help="amplitudes grow with the number of molecules, if the data earn it"
     )
+    how.add_argument(
+        "--threshold",
+        action="append",
+        metavar="NAME=AMPLITUDE",
+        help="count a channel or target there, Ch1=6500, or half way between two means, Ch1=2000,7000; may be repeated",
+    )
     how.add_argument("--engine", choices=("nuts",), help="sample the full posterior of wells: a minute for each")
     how.add_argument(
         "--wells", metavar="WELLS", help="wells that the engine samples: A01,B01 or A01-C01; all if left out"
@@ -112,6 +119,7 @@ _OPTIONS = {
     "delimiter": "--delimiter",
     "engine": "--engine",
     "wells": "--wells",
+    "thresholds": "--threshold",
     "reaction_volume_ul": "--reaction-volume-ul",
     "input_ng": "--ng",
     "reference": "--reference",
@@ -162,6 +170,7 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
             amplitudes="graded" if options.graded else "saturated",
             engine=NUTS() if options.engine else None,
             wells=_names(options.wells),
+            thresholds=_thresholds(options.threshold),
             reaction_volume_ul=options.reaction_volume_ul,
             input_ng=options.ng,
             reference=options.reference,
@@ -178,6 +187,23 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
         written.append(write_report(result, plate, report, title=title, command=shlex.join(["bayesgmm", *given])))
     if bar:
         _print(result, plate, written)
+
+
+def _thresholds(given: list[str] | None) -> dict[str, float | list[float]] | None:
+    """By name what `quantify` takes."""
+    if given is None:
+        return None
+    out: dict[str, float | list[float]] = {}
+    for each in given:
+        name, sign, numbers = each.rpartition("=")
+        try:
+            values = [float(number) for number in numbers.split(",")]
+        except ValueError:
+            values = []
+        if not sign or not values or name.strip() in out:
+            raise InputError("thresholds", f"got {each!r}", "Give each channel or target once, such as Ch1=6500")
+        out[name.strip()] = values[0] if len(values) == 1 else values
+    return out
 
 
 _LEAST_WIDTH = 100

@@ -49,10 +49,11 @@ _APART, _ROUNDS = 5.0, 3
 _ALL_NEGATIVES = "the negatives of all wells"
 # Where a plate shows a gap: sd of the log of the positives' height before the wells are seen; their least width.
 _SHOWN_GAP, _NARROW = 0.3, 0.2
-# One well alone may take a side of its negatives for another cluster: one fewer spreads apart, with a smaller part of
-# the droplets than this; so may several wells if it is nearer than the last number. So many spreads above the negatives
-# droplets are clear.
-_SEPARATE, _RARE, _CLEAR, _HARDLY = 6.0, 0.1, 8.0, 3.5
+# One well alone may take a side of its negatives for another cluster, unless a valley parts them: so deep as a part of
+# the lower peak, and in Poisson errors. Wells that do not show where positives lie may do so with a cluster so few
+# spreads away, and such a part of the droplets. So many spreads above the negatives droplets are clear; above this rate
+# a single cluster may be that of the positives.
+_VALLEY, _CERTAIN, _HARDLY, _RARE, _CLEAR, _LIKELY_FULL = 0.5, 3.0, 3.5, 0.1, 8.0, 2.0
 # Of intervals that must not miss each other.
 _ENDS = (0.025, 0.975)
 # A well's own gap contradicts the other wells' if it is so many standard deviations away.
@@ -118,16 +119,16 @@ class Wells:
             out[i] = found
         return out
 
-    def _tells_no_more_than_a_limit(self, fit: WellFit, *, shown: bool) -> bool:
+    def _tells_no_more_than_a_limit(self, i: int, fit: WellFit, *, shown: bool) -> bool:
         """Whether what a well shows may be a side of its negatives, and nothing says where positives lie."""
         lone = sum(self.usable) == 1 and not any(self.without_template)
         if fit.count is not None:
             return lone and fit.count.positive < _FEWEST_POSITIVES
-        spread, gap, width = np.exp(fit.mode[-3:])
-        apart = gap / np.sqrt(0.5 * (spread**2 + width**2))
         part = min(np.exp(-fit.rate), -np.expm1(-fit.rate))
         if lone:
-            return bool(part < _RARE if apart < _SEPARATE else fit.n_droplets * part < _FEWEST_POSITIVES)
+            return bool(fit.n_droplets * part < _FEWEST_POSITIVES) or not _distinct(self.amplitudes[i], fit)
+        spread, gap, width = np.exp(fit.mode[-3:])
+        apart = gap / np.sqrt(0.5 * (spread**2 + width**2))
         return bool(not shown and apart < _HARDLY and -np.expm1(-fit.rate) < _RARE)
 
     def _limited(self, i: int, found: WellFit, beliefs: Beliefs, draws: int) -> tuple[WellFit, str]:
@@ -136,7 +137,7 @@ class Wells:
         at = gap if np.isfinite(gap.height) else replace(half_way(gap, beliefs), height=_CLEAR * gap.spread)
         clear = Count.of(self.cleared[i], at.threshold(i))
         told = f"nothing shows where positives lie: {counted(clear.positive, 'droplet')} clear of the other ones, "
-        if np.exp(-found.rate) < _RARE:
+        if found.rate > _LIKELY_FULL:
             told += "which are positive if the well is saturated, and taken for negatives; "
             found = counted_well(self.cleared[i], beliefs, clear, at, i, draws=draws, seed=self.seeds[i])
         elif found.count is None:
@@ -152,7 +153,7 @@ class Wells:
         `shown` is whether any well shows where positives lie.
         """
         x, gap = self.cleared[i], self.gap
-        if self.usable[i] and isinstance(found, WellFit) and self._tells_no_more_than_a_limit(found, shown=shown):
+        if self.usable[i] and isinstance(found, WellFit) and self._tells_no_more_than_a_limit(i, found, shown=shown):
             return self._limited(i, found, beliefs, draws)
         if not self.usable[i] or (isinstance(found, WellFit) and (found.count is not None or not gap.shown)):
             return found, ""
@@ -301,6 +302,16 @@ def _fitted(job: _Job) -> WellFit | str:
         return fit_well(job.x, job.beliefs, draws=job.draws, seed=job.seed, start=job.start)
     except (ArithmeticError, FitError, np.linalg.LinAlgError) as error:
         return str(error)
+
+
+def _distinct(x: Array, fit: WellFit) -> bool:
+    """Whether a valley lies between the negatives and the positives of a fit."""
+    baseline, spread, gap = fit.mode[-4], np.exp(fit.mode[-3]), np.exp(fit.mode[-2])
+    ordered = np.sort(x)
+    at = baseline + np.linspace(0.0, gap, 60)
+    near = np.searchsorted(ordered, at + 0.5 * spread) - np.searchsorted(ordered, at - 0.5 * spread)
+    peak, valley = float(min(near[0], near[-1])), float(near.min())
+    return valley < _VALLEY * peak and peak - valley > _CERTAIN * np.sqrt(peak + valley)
 
 
 def _mode(fit: WellFit | str) -> Array | None:

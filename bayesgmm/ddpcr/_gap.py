@@ -115,6 +115,9 @@ def find_gap(amplitudes: Sequence[Array], without_template: Sequence[bool]) -> G
     W = len(amplitudes)
     lower = [lower_cluster(x) for x in amplitudes]
     reference = _reference(lower, without_template)
+    pooled = np.concatenate(list(amplitudes)) if W else np.empty(0)
+    if reference is None and pooled.size > 1 and pooled.max() > pooled.min():
+        reference = middle_and_spread(pooled)  # a few droplets in all
     if reference is None:
         nothing = np.full(W, np.nan)
         return Gap(
@@ -139,9 +142,10 @@ def find_gap(amplitudes: Sequence[Array], without_template: Sequence[bool]) -> G
         if interval is None or not again:
             break
         # How far up positives are is known now: a well's negatives are what is densest well below them.
+        far = _SHIFT * interval[3] * spread
         for i, x in enumerate(amplitudes):
-            own = _negatives(x, middle, _SHIFT * interval[3] * spread, spread)
-            baselines[i], spreads[i] = (middle, spread) if own is None else own
+            own = max(_negatives(x, each, far, spread) for each in _middles(lower, middle, spread))
+            baselines[i], spreads[i] = own[1:] if own[0] >= _FEWEST_NEGATIVES else (middle, spread)
     if interval is None:
         height = low = high = positives = width = np.nan
         hidden, n_above = 0.0, 0
@@ -220,18 +224,27 @@ def lower_cluster(x: Array) -> tuple[float, float, bool] | None:
     return *middle_and_spread(ordered[: best + 1] if split else ordered), split
 
 
-def _negatives(x: Array, middle: float, far: float, spread: float) -> tuple[float, float] | None:
-    """Middle and spread of what is densest not far from where negatives are, if a well shows them."""
+def _negatives(x: Array, middle: float, far: float, spread: float) -> tuple[int, float, float]:
+    """How many droplets are densest not far from where negatives are, within two spreads; their middle and spread."""
     near = np.sort(x[np.abs(x - middle) < far])
-    if near.size < _FEWEST_NEGATIVES:
-        return None
+    if not near.size:
+        return 0, middle, spread
     n_within = np.searchsorted(near, near + 2.0 * spread, side="right") - np.arange(near.size)
     densest = int(np.argmax(n_within))
-    if n_within[densest] < _FEWEST_NEGATIVES:
-        return None
     center = near[densest] + spread
     middle, own = middle_and_spread(near[np.abs(near - center) < _FIRST * spread])
-    return middle, max(own, _LEAST_SPREAD * spread)
+    return int(n_within[densest]), middle, max(own, _LEAST_SPREAD * spread)
+
+
+def _middles(lower: Sequence[tuple[float, float, bool] | None], middle: float, spread: float) -> list[float]:
+    """Where negatives of the plate lie: at one place, or at others too where several wells have their lower cluster.
+
+    One of them at least has a higher one as well: others might hold positives alone.
+    """
+    found = np.array(sorted((each[0], each[2]) for each in lower if each is not None))
+    groups = np.split(found, np.flatnonzero(np.diff(found[:, 0]) > _NARROWEST * spread) + 1)
+    others = [float(np.median(each[:, 0])) for each in groups if len(each) > 1 and each[:, 1].any()]
+    return [middle, *(each for each in others if abs(each - middle) > _NARROWEST * spread)]
 
 
 def _reference(
@@ -246,11 +259,8 @@ def _reference(
         # Wells of one cluster each, which may be that of the negatives or that of the positives.
         first = min(found)
         some = [each for each in found if each[0] < first[0] + 2.0 * _NARROWEST * max(first[1], each[1])]
-    some = [each for each in some if each[1] > 0]
-    if not some:
-        return None
-    middles, spreads = np.array([each[:2] for each in some]).T
-    return float(np.median(middles)), float(np.median(spreads))
+    middles, spreads = np.array([each[:2] for each in some if each[1] > 0]).reshape(-1, 2).T
+    return (float(np.median(middles)), float(np.median(spreads))) if middles.size else None
 
 
 def _widest(z: Array) -> tuple[float, ...] | None:
@@ -282,7 +292,7 @@ def _widest(z: Array) -> tuple[float, ...] | None:
     a, b = int(starts[best]), int(ends[best])
     window = int(_NARROWEST / _BIN)
     inside = below[a + window : b + 1] - below[a : b + 1 - window]
-    typical = float(np.quantile(inside, 0.25))  # not more: windows at the ends hold the clusters' ends
+    typical = float(np.quantile(inside, 0.1))  # not more: windows at the ends hold the clusters' ends
     at = int(np.argmax(inside <= typical + _ALIKE * np.sqrt(typical)))
     threshold = edges[a + at] + 0.5 * _NARROWEST
     top, rest = z[z > threshold], z[z <= threshold]

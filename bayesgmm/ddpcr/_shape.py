@@ -88,6 +88,8 @@ def learn(z: Array, counts: Array | None = None, *, n_components: int = _COMPONE
     counts = np.ones(z.size) if counts is None else counts
     near = (z > _LOWEST) & (z < _HIGHEST)
     z, counts = z[near], counts[near]
+    if not z.size or z.min() == z.max():  # rounded amplitudes, which show no shape
+        return _standard(np.full(2, 0.5), np.zeros(2), np.ones(2))
     problem = build_problem(_mixture(n_components, z, counts), as_data(z[:, None], weights=counts), n_threads=1)
     found = _SEARCH.run(problem, np.random.default_rng(0), Progress(False))
     end = found.reports[found.best].end

@@ -100,6 +100,11 @@ BAD = {
     "no such table": (["--volume-nl", "1", "--plate", "none.csv"], "--plate: 'none.csv' cannot be read"),
     "no such folder": (["--volume-nl", "1", "--out", "none/results.csv"], "--out: there is no folder 'none'"),
     "probability": (["--volume-nl", "1", "--probability", "2"], "--probability: got 2.0"),
+    "threshold": (["--volume-nl", "1", "--threshold", "Ch1"], "--threshold: got 'Ch1'. Give each channel"),
+    "threshold of what": (
+        ["--volume-nl", "1", "--threshold", "FAM=3"],
+        "--threshold: there is no channel or target 'FAM'",
+    ),
     "reference": (["--volume-nl", "1", "--reference", "KRAS"], "--reference: got 'KRAS'"),
     "reaction": (["--volume-nl", "1", "--reaction-volume-ul", "0"], "--reaction-volume-ul: got 0.0"),
     "nanograms": (["--volume-nl", "1", "--ng", "-2"], "--ng: got -2.0"),
