@@ -140,9 +140,9 @@ def _of_samples(out: xr.Dataset, plate: Plate, by: Comparison, count: Array) -> 
     """Wells of a sample put together."""
     samples = out["sample"].to_numpy().astype(str)
     kept = np.array(plate.controls) != NO_TEMPLATE
-    own = np.array([(out["well_sample"].to_numpy().astype(str) == name) & kept for name in samples]).reshape(
-        -1, len(plate)
-    )
+    own = np.zeros((len(samples), len(plate)), dtype=bool)
+    for row, name in zip(own, samples, strict=True):
+        row[:] = (out["well_sample"].to_numpy().astype(str) == name) & kept
     n = out["n_droplets"].to_numpy().astype(float)
     known = np.isfinite(count)
     positives = own.astype(float) @ np.nan_to_num(count)
@@ -219,7 +219,8 @@ def _of_instrument(out: xr.Dataset, plate: Plate, count: Array) -> tuple[dict[st
         theirs, ours = values["positives"][i, c], count[i, c]
         error = np.sqrt(max(ours * (1.0 - ours / max(n[i], 1)), 0.0))
         if abs(theirs - ours) > _FEW + _ERRORS * error:
-            of = f" of {int(values['n_droplets'][i, c]):,} droplets" * bool(np.isfinite(values["n_droplets"][i, c]))
+            accepted = values["n_droplets"][i, c]
+            of = f" of {int(accepted):,} droplets" if np.isfinite(accepted) else ""
             plural = "" if theirs == 1.0 else "s"
             told = f"the instrument counted {int(theirs):,} positive{plural}{of}, here are {int(ours):,}"
             flags[i, c] = "; ".join(each for each in (str(flags[i, c]), told) if each)

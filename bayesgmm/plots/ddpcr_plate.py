@@ -118,8 +118,9 @@ def _panel(
         ax.set_yscale("log")
         ax.set_ylim(0.6 * known.min(), 1.7 * known.max())
     elif known.size:
-        near = not controls and known.max() < _NEAR * known.min()
-        ax.set_ylim(known.min() - 0.15 * np.ptp(known) if near else 0.0, known.max() + 0.15 * np.ptp(known))
+        near = not controls and np.ptp(known) > 0.0 and known.max() < _NEAR * known.min()
+        margin = 0.15 * (np.ptp(known) or known.max())
+        ax.set_ylim(known.min() - margin if near else 0.0, known.max() + margin)
     bottom, top = ax.get_ylim()
     if not controls:
         _expected(ax, result, wells, channel)
