@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesgmm.ddpcr._fit_pair import TOO_FEW, PairPlate, effects_found
 from bayesgmm.ddpcr._gap import Gap, find_gap, lower_cluster
+from bayesgmm.ddpcr._pair_density import PairBeliefs
+from bayesgmm.ddpcr._plate_fit import PlateFit
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -76,7 +79,26 @@ def numbers(first: Flags, second: Flags) -> Array:
     return np.bincount(first + 2 * second.astype(np.int64), minlength=4).astype(float)
 
 
-def counted_effects(x: Array, positive: Flags, middles: tuple[float, float]) -> Array:
+def pair_of_counts(
+    amplitudes: Sequence[Array], fits: tuple[PlateFit, PlateFit], without_template: Sequence[bool]
+) -> PairPlate | None:
+    """What two channels say of each other where droplets of all wells are counted in both; None if some are fitted."""
+    n, told = len(amplitudes), []
+    for i, (first, second) in enumerate(zip(fits[0].wells, fits[1].wells, strict=True)):
+        if first is None or second is None or without_template[i]:
+            continue
+        if first.count is None or second.count is None:
+            return None
+        positive = np.column_stack([each.positive(i) for each in fits])
+        told.append(_effects(amplitudes[i], positive, (float(first.mode[-4]), float(second.mode[-4]))))
+    effects = _over_wells(told)
+    if not told or np.isnan(effects).all():
+        return PairPlate.without(n, unseen=TOO_FEW)
+    found = effects_found(PairBeliefs(channels=(fits[0].beliefs, fits[1].beliefs)), effects)
+    return PairPlate(wells=[None] * n, effects=effects, found=found)
+
+
+def _effects(x: Array, positive: Flags, middles: tuple[float, float]) -> Array:
     """Cross-talk and competition (4,) in a well, in the order of `EFFECTS`; NaN where its droplets do not tell.
 
     Parameters
@@ -104,7 +126,7 @@ def counted_effects(x: Array, positive: Flags, middles: tuple[float, float]) -> 
     return out
 
 
-def over_wells(each: Sequence[Array]) -> Array:
+def _over_wells(each: Sequence[Array]) -> Array:
     """Mean and standard error (4, 2) over wells."""
     table = np.array(each).reshape(len(each), 4)
     out = np.full((4, 2), np.nan)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm._errors import FitError
-from bayesgmm.ddpcr._counted_pairs import counted_effects, over_wells
 from bayesgmm.ddpcr._droplet_model import Beliefs, Pair
 from bayesgmm.ddpcr._fit_plate import PlateFit, pooled
 from bayesgmm.ddpcr._fit_well import WellFit, clipped, misfit, weighted
@@ -22,8 +21,7 @@ Array = NDArray[np.float64]
 
 # Bins of both amplitudes, in spreads of the negatives. A variance is off by 1/12 of its square.
 _BIN = 1.0 / 6.0
-_FEW, _MANY = 40, 150  # evaluations
-_APPROACHED = 2
+_FEW, _MANY, _APPROACHED = 40, 150, 2  # evaluations, and starts
 # Degrees of freedom of Student's t that draws come from; of so many parameters 6 would waste most draws.
 _TAILS = 20.0
 # Before wells learn from each other: sds of log gap and log width of the positives, and of log ratios of shares.
@@ -39,7 +37,7 @@ _SURE = 1.96
 # A channel that sees more than this of the other's signal sees the other's dye.
 _MOST_SPILL = 0.5
 _ONE_DYE = "one would see more than half of the other's signal: rather one dye in both, or negatives that lean together"
-_TOO_FEW = "no well has enough droplets positive in each of them alone, without which it cannot be told from linkage"
+TOO_FEW = "no well has enough droplets positive in each of them alone, without which it cannot be told from linkage"
 # How much wells of a plate differ at least and as a rule.
 _TYPICAL_SPILL, _TYPICAL_LEFT, _TYPICAL_TURN = 0.01, 0.02, 0.1
 _TYPICAL = {"baseline": 0.5, "log_spread": 0.05, "log_gap": 0.05, "log_positive_sd": 0.1}
@@ -129,25 +127,6 @@ class _Job:
     start: Array | None = None
 
 
-def pair_of_counts(
-    amplitudes: Sequence[Array], fits: tuple[PlateFit, PlateFit], without_template: Sequence[bool]
-) -> PairPlate | None:
-    """What two channels say of each other where droplets of all wells are counted in both; None if some are fitted."""
-    n, told = len(amplitudes), []
-    for i, (first, second) in enumerate(zip(fits[0].wells, fits[1].wells, strict=True)):
-        if first is None or second is None or without_template[i]:
-            continue
-        if first.count is None or second.count is None:
-            return None
-        positive = np.column_stack([each.positive(i) for each in fits])
-        told.append(counted_effects(amplitudes[i], positive, (float(first.mode[-4]), float(second.mode[-4]))))
-    effects = over_wells(told)
-    if not told or np.isnan(effects).all():
-        return PairPlate.without(n, unseen=_TOO_FEW)
-    found = _found(PairBeliefs(channels=(fits[0].beliefs, fits[1].beliefs)), effects)
-    return PairPlate(wells=[None] * n, effects=effects, found=found)
-
-
 def fit_pair(
     amplitudes: Sequence[Array],
     fits: tuple[PlateFit, PlateFit],
@@ -195,7 +174,7 @@ def fit_pair(
 
     score = {i: _fewest_alone(len(amplitudes[i]), modes) for i, modes in single.items()}
     asked = sorted((i for i in score if score[i] >= _FEWEST), key=lambda i: -score[i])[:_ASKED]
-    nothing = PairPlate.without(n, unseen=_TOO_FEW)
+    nothing = PairPlate.without(n, unseen=TOO_FEW)
     if not asked:
         return nothing
     alone = dict(zip(asked, some(asked, weak, {}, 0, "pairs of channels, one by one"), strict=True))
@@ -203,7 +182,7 @@ def fit_pair(
     if not telling:
         return nothing
     beliefs, effects = _learned(weak, telling)
-    found = _found(beliefs, effects)
+    found = effects_found(beliefs, effects)
     if not any(found):
         return replace(nothing, effects=effects, unseen="")
     if effects[:2, 0].max() > _MOST_SPILL:
@@ -410,7 +389,7 @@ def _learned(weak: PairBeliefs, fits: Sequence[PairFit]) -> tuple[PairBeliefs, A
     return beliefs, effects
 
 
-def _found(beliefs: PairBeliefs, effects: Array) -> tuple[bool, ...]:
+def effects_found(beliefs: PairBeliefs, effects: Array) -> tuple[bool, ...]:
     """Which effects surely shift a cluster by more than is negligible."""
     gaps = np.exp([each.log_gap[0] for each in beliefs.channels])
     spreads = np.exp([each.log_spread[0] for each in beliefs.channels])

@@ -18,7 +18,7 @@ from bayesgmm.ddpcr._droplet_model import RATE_OF_CONTROLS, Beliefs, Pair
 from bayesgmm.ddpcr._fit_well import WellFit, binned, cluster_log_densities, counted_well, fit_well
 from bayesgmm.ddpcr._gap import Gap, find_gap
 from bayesgmm.ddpcr._graded_model import GradedBeliefs
-from bayesgmm.ddpcr._plate_fit import PlateFit, n_negative
+from bayesgmm.ddpcr._plate_fit import PlateFit, half_way, n_negative
 from bayesgmm.ddpcr._shape import Shape, learn, middle_and_spread, skewed
 from bayesgmm.inference._parallel import run_parallel
 
@@ -393,11 +393,3 @@ def _from_negatives(amplitudes: Sequence[Array], below: Sequence[float]) -> Shap
             middle, width = middle_and_spread(negative)
             z.append((negative - middle) / width)
     return learn(*binned(np.concatenate(z), _FINE)) if z else None
-
-
-def half_way(gap: Gap, beliefs: Beliefs) -> Gap:
-    """The gap of a plate that shows none: half way between where its clusters are believed to be."""
-    height = float(np.exp(beliefs.log_gap[0]))
-    return replace(
-        gap, height=0.5 * height, positives=height, width=float(np.exp(beliefs.log_positive_sd[0])), hidden=0.0
-    )

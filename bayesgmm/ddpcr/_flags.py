@@ -23,6 +23,8 @@ _ELSEWHERE = 0.3
 _MISFIT, _CLEAR_MISFIT = 1e-3, 1e-6
 # Shares of the positives, and of all droplets, that are no longer the exception; and numbers of droplets that are few.
 _MUCH_RAIN, _MANY_OUTLIERS, _FEW, _PART = 0.15, 0.02, 20.0, 0.02
+# Rain that is hidden among the negatives, in standard errors of a count.
+_HIDDEN = 0.5
 
 
 def separation(fit: WellFit, beliefs: Beliefs) -> float:
@@ -58,6 +60,10 @@ def flags_of(i: int, fitted: PlateFit, fit: WellFit) -> list[str]:
     positives = -n * np.expm1(-rate)
     if rain > _MUCH_RAIN and positives * rain >= _FEW:
         out.append(f"rain: {rain:.0%} of the positives lie between the clusters, and are counted as positive")
+    if fit.count is not None and fit.count.hidden * np.sqrt(fit.count.positive) > _HIDDEN:
+        out.append(
+            f"rain: {fit.count.hidden:.1%} more positives than lie above the threshold, hidden among the negatives"
+        )
     if outliers > _MANY_OUTLIERS and n * outliers >= _FEW:
         out.append(f"outliers: {outliers:.1%} of the droplets belong to no cluster")
     others = fitted.gap.positives

@@ -13,9 +13,8 @@ from bayesgmm._arguments import as_written, is_number
 from bayesgmm._errors import InputError
 from bayesgmm._words import listed
 from bayesgmm.ddpcr._counted import Count
-from bayesgmm.ddpcr._fit_plate import half_way
 from bayesgmm.ddpcr._fit_well import WellFit, counted_well
-from bayesgmm.ddpcr._plate_fit import PlateFit
+from bayesgmm.ddpcr._plate_fit import PlateFit, half_way
 
 Array = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from bayesgmm.ddpcr._assays import some_of
-from bayesgmm.ddpcr._counted_pairs import numbers, without_competition, without_cross_talk
+from bayesgmm.ddpcr._counted_pairs import numbers, pair_of_counts, without_competition, without_cross_talk
 from bayesgmm.ddpcr._droplet_model import Beliefs
-from bayesgmm.ddpcr._fit_pair import PairPlate, fit_pair, log_excess, pair_of_counts
+from bayesgmm.ddpcr._fit_pair import PairPlate, fit_pair, log_excess
 from bayesgmm.ddpcr._fit_plate import PlateFit
 from bayesgmm.ddpcr._fit_well import WellFit, cluster_log_densities
 from bayesgmm.ddpcr._flags import is_saturated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -117,3 +117,11 @@ class PlateFit:
 
 def n_negative(fit: WellFit) -> float:
     return fit.n_droplets * float(np.exp(-np.exp(fit.mode[0])))
+
+
+def half_way(gap: Gap, beliefs: Beliefs) -> Gap:
+    """The gap of a plate that shows none: half way between where its clusters are believed to be."""
+    height = float(np.exp(beliefs.log_gap[0]))
+    return replace(
+        gap, height=0.5 * height, positives=height, width=float(np.exp(beliefs.log_positive_sd[0])), hidden=0.0
+    )
