@@ -20,6 +20,8 @@ from bayesgmm.numerics.starts import Labels, agreeing, partitions, random_partit
 _MOST_TRIES = 4
 _FEWEST_ROWS = 20_000
 _ROWS_PER_PARAMETER = 100
+# Standard deviations of a component, in those of the data, that no rows ask for.
+_BEYOND = 1e8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,17 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
         return False
     choleskys = at.choleskys[:1] if covariances.tied else at.choleskys
     return any_below(choleskys, problem.data_cholesky, floor)
+
+
+def burst(problem: Problem, at: Parameters) -> bool:
+    """Whether a covariance without a prior has left the scale of the data.
+
+    That of a component without rows does where the density of logarithms of its sds is maximised.
+    """
+    prior = problem.model.covariances.innermost
+    if prior is None or prior.proper:
+        return False
+    return bool(np.abs(at.choleskys).max() > _BEYOND)
 
 
 def too_few_rows(problem: Problem, counts: Array, fewest_rows: int = 0) -> bool:

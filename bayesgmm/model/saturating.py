@@ -110,16 +110,20 @@ class SaturatingMeans(Means):
         return f"mu_0 + A (1 - rho^k) / (1 - rho), mu_0 ~ {baseline}, A ~ {gap}{rho}"
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
+        self._check_features(mean.size)  # before a prior is made that has a number for each
         wide = np.sqrt(np.diag(covariance) / DEFAULT_PRECISION_SCALE)
         gap = HalfNormal(freeze(wide)) if self.gap is None else self.gap
         # As of one component: baselines do not share out the range of the data among them.
         return self._replace(baseline=self.baseline.filled(mean, covariance, 1), gap=gap)
 
     def resolved(self, n_components: int, n_features: int) -> Self:
-        if n_features != 1:
-            raise UnsupportedError("SaturatingMeans", f"{n_features} features", "Use NormalMeans.")
+        self._check_features(n_features)
         assert self.gap is not None
         return self._replace(baseline=self.baseline.resolved(1, 1), gap=self.gap.resolved(1))
+
+    def _check_features(self, n_features: int) -> None:
+        if n_features != 1:
+            raise UnsupportedError("SaturatingMeans", f"{n_features} features", "Use NormalMeans.")
 
     def rescaled(self, center: Array, scale: Array) -> Self:
         return self._replace(baseline=self.baseline.rescaled(center, scale), gap=self._gap.rescaled(scale))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,7 +110,8 @@ def plot_components(
 def _chosen(fitted: FittedMixture, features: Sequence[str | int] | str | int | None) -> list[int]:
     if features is None:
         return list(range(min(len(fitted.feature_names), _MOST_FEATURES)))
-    wanted = list(features) if isinstance(features, Iterable) and not isinstance(features, str) else [features]
+    several = isinstance(features, Iterable) and not isinstance(features, (str, Mapping))
+    wanted = list(features) if several else [features]
     chosen = [feature_index(fitted, feature, "features") for feature in wanted]
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(
