@@ -20,8 +20,8 @@ from bayesgmm.numerics.starts import Labels, agreeing, partitions, random_partit
 _MOST_TRIES = 4
 _FEWEST_ROWS = 20_000
 _ROWS_PER_PARAMETER = 100
-# Standard deviations of a component, in those of the data, that no rows ask for.
-_BEYOND = 1e8
+# Standard deviations of a component, in those of the data, that no rows ask for, and that no prior may ask for.
+_BEYOND, _BEYOND_ALL = 1e8, 1e35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +50,14 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
 
 
 def burst(problem: Problem, at: Parameters) -> bool:
-    """Whether a covariance without a prior has left the scale of the data.
+    """Whether a covariance has left the scale of the data, or with a prior any scale that one may have.
 
-    That of a component without rows does where the density of logarithms of its sds is maximised.
+    Without a prior that of a component without rows does, where the density of logarithms of its sds is maximised. With
+    one it is a climb that lost its way, where next to nothing is left of the digits.
     """
     prior = problem.model.covariances.innermost
-    if prior is None or prior.proper:
-        return False
-    return bool(np.abs(at.choleskys).max() > _BEYOND)
+    improper = prior is not None and not prior.proper
+    return bool(np.abs(at.choleskys).max() > (_BEYOND if improper else _BEYOND_ALL))
 
 
 def too_few_rows(problem: Problem, counts: Array, fewest_rows: int = 0) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior
 from bayesgmm.model._spec import Array, Numbers, show
-from bayesgmm.model.covariance_priors import (
+from bayesgmm.model.inverse_wishart import (
     SCALE_WITHIN,
     InverseWishart,
     check_scale_matrix,
@@ -46,6 +46,7 @@ class HierarchicalInverseWishart(CovariancePrior):
     only_by_gibbs = True
 
     def __post_init__(self) -> None:
+        self._freeze("df", optional=True, positive=True, most_axes=0)
         self._freeze("scale_df", optional=True, positive=True, most_axes=0)
         self._freeze("scale_mean", optional=True, most_axes=2)
         check_scale_matrix(self, "scale_mean")

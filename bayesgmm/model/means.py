@@ -25,8 +25,8 @@ class ConjugateMeans(Means):
 
     Parameters
     ----------
-    loc : (d,) array-like, optional
-        Prior mean; the data mean if left out.
+    loc : (d,) or (K, d) array-like, optional
+        Prior mean; the data mean if left out. Rows that differ make components distinguishable.
     precision_scale : float
         Positive; how many rows the prior is worth (the shrinkage of Fraley & Raftery 2007).
     """
@@ -35,18 +35,22 @@ class ConjugateMeans(Means):
     precision_scale: float = DEFAULT_PRECISION_SCALE
 
     def __post_init__(self) -> None:
-        self._freeze("loc", optional=True, most_axes=1)
+        self._freeze("loc", optional=True, most_axes=2)
         self._freeze("precision_scale", positive=True, most_axes=0)
 
     def describe(self) -> str:
-        loc = "data mean" if self.loc is None else show(self.loc)
+        loc = "data mean" if self.loc is None else _show_rows(self.loc)
         return f"Normal({loc}, Sigma_k / {show(self.precision_scale)})"
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
         return self._replace(loc=freeze(mean)) if self.loc is None else self
 
     def resolved(self, n_components: int, n_features: int) -> Self:
-        return self._replace(loc=freeze(self._shaped("loc", (n_features,), "(n_features,)")))
+        if np.ndim(self.loc) == 2:
+            shape, meaning = (n_components, n_features), "(n_components, n_features)"
+        else:
+            shape, meaning = (n_features,), "(n_features,)"
+        return self._replace(loc=freeze(self._shaped("loc", shape, meaning)))
 
     def widened(self, factor: float) -> Self:
         return self._replace(precision_scale=self.precision_scale / factor**2)
@@ -55,7 +59,8 @@ class ConjugateMeans(Means):
         return self._replace(loc=freeze((self._array("loc") - center) / scale))
 
     def keys(self, n_components: int) -> list[Hashable]:
-        return [None] * n_components
+        loc = self._array("loc")
+        return rows_as_keys(loc) if loc.ndim == 2 else [None] * n_components
 
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         K, d = means.shape
@@ -83,7 +88,8 @@ class ConjugateMeans(Means):
         return (self.precision_scale * self._array("loc") + n * row_means) / (self.precision_scale + n)
 
     def cut(self, n_components: int) -> Self:
-        return self
+        loc = self._array("loc")
+        return self._replace(loc=freeze(loc[:n_components])) if loc.ndim == 2 else self
 
     def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
         delta = means - self._array("loc")
