@@ -139,7 +139,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "fit": {"model": bg.GaussianMixture(2), "data": rows, "engine": bg.EM(n_init=1, n_polish=1), "progressbar": False},
     "as_data": {"values": rows},
     "add_log_likelihood": {"fit": "draws"}, "add_posterior_predictive": {"fit": "draws", "n_draws": 2},
-    "align": {"new_fit": "EM", "old_fit": "EM"}, "best_partition": {"fit": "chains"}, "coclustering": {"fit": "chains"},
+    "as_prior": {"fit": "draws"}, "align": {"new_fit": "EM", "old_fit": "EM"}, "best_partition": {"fit": "chains"}, "coclustering": {"fit": "chains"},
     "bootstrap_lrt": {"model": bg.GaussianMixture(1), "data": rows, "n_bootstrap": 1, "n_init": 1, "n_polish": 1, "cores": 1, "progressbar": False},
     "compare_components": {"model": bg.GaussianMixture(1), "data": rows, "n_components": [1], "criteria": [], "cores": 1, "progressbar": False},
     "compare_engines": {"fits": lambda: [made("EM"), made("draws")]}, "component_posterior": {"fit": "chains"},
@@ -272,6 +272,7 @@ def fits(annotation: Any, value: Any) -> bool:
         "Sequence": listed,
         "Iterable": listed or isinstance(value, types.GeneratorType),
         "Mapping": isinstance(value, dict),
+        "CovariancePrior": isinstance(value, bg.Flat) or "CovariancePrior" in kinds,  # which `Flat` stands for
         "tuple": listed,
         "list": listed,
         "Array": listed and (len(value) == 0 or _all_numbers(value)),

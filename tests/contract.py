@@ -368,9 +368,7 @@ def covariances_by_scipy(structure: object, covariances: Array) -> float:
         case Tied():
             return covariances_by_scipy(structure.structure, covariances[:1])
         case Full():
-            return sum(
-                matrix_by_scipy(of_component(structure.prior, k), sigma) for k, sigma in enumerate(covariances)
-            )
+            return sum(matrix_by_scipy(of_component(structure.prior, k), sigma) for k, sigma in enumerate(covariances))
         case Diagonal() | Spherical():
             m = 1 if isinstance(structure, Spherical) else len(covariances[0])
             return sum(

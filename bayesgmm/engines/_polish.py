@@ -315,6 +315,9 @@ def _gain_left(
             solution = direction / length if saddle else solution
             break
         step = square / curvature
+        if not 0.0 < step < np.inf:  # numbers at the ends of double precision
+            smallest = FLAT
+            break
         solution = solution + step * direction
         residual = residual - step * curved
         gain += 0.5 * step * square

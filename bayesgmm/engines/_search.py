@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, maximise
+from bayesgmm.engines._places import placed, reordered, told_apart
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._sureness import GIVEN
 from bayesgmm.engines.base import Array, Parameters, Problem
@@ -161,7 +162,7 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
         assert problem.rows.groups is not None
         numbers = problem.rows.groups * K + labels
         by_group = np.bincount(numbers, minlength=problem.n_groups * K).reshape(-1, K).astype(float)
-    return _first_update(problem, counts, centers, scatter, by_group)
+    return _first_update(problem, counts, centers, scatter, by_group, any_order=problem.rows.known is None)
 
 
 def from_shares(problem: Problem, shares: Array) -> Parameters:
@@ -181,9 +182,12 @@ def from_shares(problem: Problem, shares: Array) -> Parameters:
 
 
 def _first_update(
-    problem: Problem, counts: Array, centers: Array, scatter: Array, by_group: Array | None
+    problem: Problem, counts: Array, centers: Array, scatter: Array, by_group: Array | None, *, any_order: bool = False
 ) -> Parameters:
-    """The model's own update from counts (K,), centers (K, d) and scatter (K, d, d) of groups of rows, shrunk."""
+    """The model's own update from counts (K,), centers (K, d) and scatter (K, d, d) of groups of rows, shrunk.
+
+    In `any_order` groups go to the components that expect them.
+    """
     K, (d, n) = problem.K, problem.x.shape
     if problem.model.means.ordered:
         order = np.argsort(centers[:, 0], kind="stable")
@@ -206,6 +210,9 @@ def _first_update(
         log_weights=np.full(shape, -np.log(K)), means=centers, choleskys=choleskys, log_noise=problem.typical_log_noise
     )
     try:
+        if any_order and told_apart(problem.model):
+            order = placed(problem.model, begin, statistics)
+            begin, statistics = begin.reordered(order), reordered(statistics, order)
         return maximise(problem.model, begin, statistics)
     except np.linalg.LinAlgError:  # prior and rows of scales so different that their sum has no factor
         return begin

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm._arguments import as_floats, as_texts, as_whole, as_written, is_number
+from bayesgmm._arguments import as_floats, as_texts, as_whole, as_written, is_number, is_several
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.data import Data, RowsBeside, read_numbers
 from bayesgmm.engines._problem import build_problem
@@ -31,9 +31,7 @@ NEEDS_PRIORS = ("elbo", "evidence", "loo")
 
 def checked_numbers(n_components: Any) -> list[int]:
     """Numbers of components, in rising order and each once."""
-    given = list(n_components) if isinstance(n_components, Iterable) else [n_components]
-    if isinstance(n_components, Mapping):
-        raise InputError("n_components", f"got {as_written(n_components)}", "Give whole numbers, such as range(1, 9)")
+    given = list(n_components) if is_several(n_components) else [n_components]
     if not given:
         raise InputError("n_components", "got an empty sequence", "Give whole numbers, such as range(1, 9)")
     return sorted({as_whole("n_components", K, least=1, hint="s, such as range(1, 9)") for K in given})

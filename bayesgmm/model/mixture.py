@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from bayesgmm._arguments import as_whole, as_written, is_whole
+from bayesgmm._arguments import as_whole, as_written, is_several, is_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._defaults import default_means, default_weights
 from bayesgmm.model._describe import describe_mixture
@@ -94,8 +94,7 @@ class GaussianMixture(Spec):
             self._set("covariances", Full(as_covariance_prior(self.covariances, "covariances")))
         if self.component_names is not None:
             names = self.component_names
-            listed = isinstance(names, Iterable) and not isinstance(names, str)
-            names = tuple(names) if listed else (names,)
+            names = tuple(names) if is_several(names) else (names,)
             name: Any
             for name in names:
                 fine = isinstance(name, str) or (is_whole(name) and abs(name) < 10**18)
