@@ -113,10 +113,14 @@ class NativeDensity(PythonDensity):
         arrays = table.arrays
 
         def log_density(v: Array) -> tuple[float, Array]:
-            table.evaluate(PLACE, v)
-            found = rows.statistics(arrays["log_weights"], arrays["means"], arrays["inverse"])
-            arrays["counts"][:], arrays["first"][:], arrays["second"][:] = found.counts, found.first, found.second
-            rest, gradient = table.evaluate(COLLECT, v)
+            with np.errstate(all="ignore"):  # where it overflows it is 0, as in Python
+                table.evaluate(PLACE, v)
+                try:
+                    found = rows.statistics(arrays["log_weights"], arrays["means"], arrays["inverse"])
+                except np.linalg.LinAlgError:
+                    return -np.inf, np.zeros_like(v)
+                arrays["counts"][:], arrays["first"][:], arrays["second"][:] = found.counts, found.first, found.second
+                rest, gradient = table.evaluate(COLLECT, v)
             return found.log_normaliser + rest, gradient
 
         return log_density

@@ -64,6 +64,7 @@ def build_problem(
     if not by_gibbs:
         model.refuse(who)
     _check_groups(data)
+    model = model.aligned(data.feature_names)
     source, data = data, data.taking_part()
     known = _known_components(model, data)
     number = model.n_components if isinstance(model.n_components, NumberPrior) else None

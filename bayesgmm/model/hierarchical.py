@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class HierarchicalInverseWishart(CovariancePrior):
     df: float | None = None
     scale_df: float | None = None
     scale_mean: Numbers | None = None
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"scale_mean": (1, 2)}
     only_by_gibbs = True
 
     def __post_init__(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.model._interfaces import CovariancePrior
 from bayesgmm.model._spec import Array, Numbers, Spec, freeze, rows_as_keys, show
@@ -54,6 +55,7 @@ class InverseWishart(CovariancePrior):
 
     df: float | tuple[float, ...] | None = None
     scale: Numbers | None = None
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"scale": (1, 2)}
 
     def __post_init__(self) -> None:
         self._freeze("df", optional=True, positive=True, most_axes=1)
@@ -85,7 +87,9 @@ class InverseWishart(CovariancePrior):
     def resolved(self, n_features: int, *, separate: bool) -> Self:
         smallest = 0 if separate else n_features - 1
         df = np.asarray(self.df or 0.0)
-        self._check("df", bool((df > smallest).all()), f"got {show(df)}", f"It must be greater than {smallest}")
+        self._check(
+            "df", bool((df > smallest).all()), f"got {as_written(self.df)}", f"It must be greater than {smallest}"
+        )
         scale = np.asarray(self.scale, dtype=float)
         if self.n_components is not None:
             return self._resolved_by_component(df, scale, n_features, separate=separate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.special import log_ndtr
@@ -26,13 +26,15 @@ class ConjugateMeans(Means):
     Parameters
     ----------
     loc : (d,) or (K, d) array-like, optional
-        Prior mean; the data mean if left out. Rows that differ make components distinguishable.
+        Prior mean; the data mean if left out. Rows that differ make components distinguishable. Labels of a Series or
+        table are names of columns, here and in all other numbers of features: the data may have these in any order.
     precision_scale : float
         Positive; how many rows the prior is worth (the shrinkage of Fraley & Raftery 2007).
     """
 
     loc: Numbers | None = None
     precision_scale: float = DEFAULT_PRECISION_SCALE
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"loc": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("loc", optional=True, most_axes=2)
@@ -114,6 +116,7 @@ class NormalMeans(Means):
 
     mu: Numbers | None = None
     sigma: Numbers | None = None
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"mu": (1, 1), "sigma": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("mu", optional=True, most_axes=2)
@@ -196,6 +199,7 @@ class FixedMeans(Means):
 
     values: Numbers
     free = False
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"values": (2, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("values", most_axes=2)

@@ -223,7 +223,7 @@ BY_COMPONENT = bg.InverseWishart(df=[5.0, 9.0], scale=np.array([np.eye(2), 2.0 *
         (lambda: fitted(ROWS, bg.VB(), bg.GaussianMixture(2, covariances=bg.Diagonal(bg.InverseWishart(
             scale=[a_scale_matrix(2), a_scale_matrix(2)])))), "off the diagonal"),
         (lambda: fitted(ROWS, bg.EM(), of_two(covariances=bg.InverseWishart(df=[0.5, 4.0]))),
-            r"InverseWishart.df: got \(0.5, 4\). It must be greater than 1"),
+            r"InverseWishart.df: got \(0.5, 4.0\). It must be greater than 1"),
     ],
 )  # fmt: skip
 def test_numbers_by_component_are_checked(build, match):
