@@ -3,8 +3,8 @@
     python benchmarks/mutants.py [--seed 1] [--each 5] [--rooms data model] [--show]
 
 Comparisons are swapped with their neighbours, `+` with `-`, `*` with `/`, `and` with `or`, `not` is removed, numbers
-and truth values are changed. The package is copied and changed there, and the fast tests of the room run on the copy, those
-whose names speak of the file first. A mutant that survives is either a test that is missing or no other program.
+and truth values are changed. The package is copied and changed there, and the fast tests of the room run on the copy,
+those whose names speak of the file first. A mutant that survives is either a test that is missing or no other program.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ LIMIT_S = 240.0
 # Files of a room, as patterns below `bayesgmm`, and its tests below `tests`, in the order in which they are tried.
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "data": (("data/*.py",), ("data",)),
-    "model": (("model/*.py",), ("model", "engines/test_objective.py", "engines/test_linked.py", "engines/test_pymc_model.py")),
+    "model": (
+        ("model/*.py",),
+        ("model", "engines/test_objective.py", "engines/test_linked.py", "engines/test_pymc_model.py"),
+    ),
     "engines": (
         ("engines/*.py", "numerics/*.py"),
         (
