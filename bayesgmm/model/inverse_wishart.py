@@ -61,9 +61,10 @@ class InverseWishart(CovariancePrior):
         self._freeze("df", optional=True, positive=True, most_axes=1)
         self._freeze("scale", optional=True, most_axes=3)
         check_scale_matrix(self, "scale")
-        sizes = {np.size(self.df)} if np.ndim(self.df) else set()
-        sizes |= {len(self.scale)} if np.ndim(self.scale) == 3 else set()  # type: ignore[arg-type]
-        self._check("df", len(sizes) < 2, f"has {np.size(self.df)} numbers, and scale other matrices", "Give as many")
+        df, scale = (np.asarray(1.0 if value is None else value) for value in (self.df, self.scale))
+        sizes = {len(array) for array, axes in ((df, 1), (scale, 3)) if array.ndim == axes}
+        own = f"has {df.size} numbers, and scale is for another number of components"
+        self._check("df", len(sizes) < 2, own, "Give as many")
         self._set("n_components", sizes.pop() if sizes else None)
 
     def describe(self) -> str:
@@ -81,8 +82,7 @@ class InverseWishart(CovariancePrior):
             return self._replace(df=df, scale=freeze(covariance * n_components ** (-2.0 / n_features)))
         if np.ndim(df):
             within = diagonal_matrices(within) if separate else within
-            return self._replace(scale=freeze(_CAUTION * np.multiply.outer(df, within)))
-        return self._replace(df=df, scale=freeze(_CAUTION * df * within))
+        return self._replace(df=df, scale=freeze(_CAUTION * np.multiply.outer(df, within)))
 
     def resolved(self, n_features: int, *, separate: bool) -> Self:
         smallest = 0 if separate else n_features - 1
@@ -120,7 +120,7 @@ class InverseWishart(CovariancePrior):
         self._check(
             "scale",
             scale.shape[-1] == n,
-            f"has shape {np.shape(self.scale)}, the structure needs {(K, n, n)}",
+            f"has shape {np.shape(np.asarray(self.scale))}, the structure needs {(K, n, n)}",
             "Give a matrix for each component",
         )
         self._check(

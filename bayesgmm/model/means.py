@@ -48,7 +48,7 @@ class ConjugateMeans(Means):
         return self._replace(loc=freeze(mean)) if self.loc is None else self
 
     def resolved(self, n_components: int, n_features: int) -> Self:
-        if np.ndim(self.loc) == 2:
+        if self._array("loc").ndim == 2:
             shape, meaning = (n_components, n_features), "(n_components, n_features)"
         else:
             shape, meaning = (n_features,), "(n_features,)"

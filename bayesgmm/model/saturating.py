@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import expit, log_ndtr
 
 from bayesgmm._arguments import as_written
 from bayesgmm._errors import UnsupportedError
@@ -171,7 +171,7 @@ class SaturatingMeans(Means):
             return self._profiled(np.array([self._fixed_rho]), *at)[1][0][:, None]
         logits, points = _LOGITS, row_means.T
         for width in _WIDTHS:
-            values, points = self._profiled(1.0 / (1.0 + np.exp(-logits)), *at)
+            values, points = self._profiled(expit(logits), *at)
             best = int(np.argmax(values))
             points, logits = points[best], logits[best] + width * np.linspace(-1.0, 1.0, 41)
         return points[:, None]
