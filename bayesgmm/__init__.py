@@ -27,6 +27,7 @@ with _Interrupts():  # half of a package could not be imported again
     from bayesgmm.inference.likelihood import add_log_likelihood
     from bayesgmm.inference.likelihood_ratio import bootstrap_lrt
     from bayesgmm.inference.merging import merge_components
+    from bayesgmm.inference.next_prior import as_prior
     from bayesgmm.inference.opening import to_pymc
     from bayesgmm.inference.posterior_predictive import add_posterior_predictive
     from bayesgmm.inference.prediction import predict
@@ -144,6 +145,7 @@ __all__ = [
     "add_prior",
     "align",
     "as_data",
+    "as_prior",
     "assignments",
     "best_partition",
     "bootstrap_lrt",

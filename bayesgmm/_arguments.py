@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,12 @@ def is_number(value: Any) -> bool:
     if is_whole(value):
         return abs(int(value)) <= 10**300
     return isinstance(value, (float, np.floating))
+
+
+def is_several(value: Any) -> bool:
+    """Whether a value can be gone through and is no text, no dict, and no array without axes."""
+    single = isinstance(value, (str, bytes, Mapping)) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return isinstance(value, Iterable) and not single
 
 
 def as_whole(argument: str, value: Any, *, least: int = 0, most: int = MOST, hint: str = "") -> int:

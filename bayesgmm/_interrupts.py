@@ -1,8 +1,9 @@
-"""Ctrl-C: an exception as ever, but never in the middle of an import, and a note once there are draws to keep."""
+"""Ctrl-C: an exception as ever, but never where it would break a package, and a note once there are draws to keep."""
 
 from __future__ import annotations
 
 import _thread
+import os
 import signal
 import sys
 import threading
@@ -10,16 +11,19 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-# So long until an import is looked at again.
+# So long until what has to end first is looked at again.
 _AGAIN_S = 0.02
 _IMPORTING = "<frozen importlib._bootstrap>"
+# numba takes new types and functions from generators, which an exception ends: no later compilation would work.
+_NUMBA, _TAKING = f"{os.sep}numba{os.sep}core{os.sep}", "refresh"
 
 
 class Interrupts:
     """Context manager; outside of it, and in threads that get no signals, Ctrl-C is what it always is.
 
-    Inside, it waits for imports to end. Python forgets a module whose import was broken off, but not what it had
-    imported by then: numpy, pandas and numba cannot be imported a second time beside the remains of the first.
+    Inside, it waits for imports to end, and for numba to have its tables in order. Python forgets a module whose
+    import was broken off, but not what it had imported by then: numpy, pandas and numba cannot be imported a second
+    time beside the remains of the first.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ class Interrupts:
             self._before = self._outside = None
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self._imports(frame):
+        if self._unbreakable(frame):
             again = threading.Timer(_AGAIN_S, _thread.interrupt_main)
             again.daemon = True
             again.start()
@@ -68,10 +72,11 @@ class Interrupts:
         elif self._before is not None:
             self._before(number, frame)
 
-    def _imports(self, frame: FrameType | None) -> bool:
-        """Whether something is being imported inside of this; all of it may itself be part of an import."""
+    def _unbreakable(self, frame: FrameType | None) -> bool:
+        """Whether something inside of this could not be done again; all of it may itself be part of an import."""
         while frame is not None and frame is not self._outside:
-            if frame.f_code.co_filename == _IMPORTING:
+            file, name = frame.f_code.co_filename, frame.f_code.co_name
+            if file == _IMPORTING or (name == _TAKING and _NUMBA in file):
                 return True
             frame = frame.f_back
         return False

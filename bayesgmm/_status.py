@@ -23,7 +23,8 @@ class Status(Enum):
         "the objective is flat or badly scaled here. Use a stronger prior or fewer components."
     )
     SINGULAR = (
-        "Singular: a component collapsed onto too few distinct rows, where the objective has no maximum; "
+        "Singular: a component collapsed onto too few distinct rows, or an empty one grew beyond all data, where the "
+        "objective has no maximum; "
         "this end is not used. Use a proper covariance prior such as InverseWishart, or Tied covariances."
     )
     TOO_FEW_ROWS = (

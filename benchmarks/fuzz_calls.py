@@ -127,6 +127,8 @@ def made(what: str) -> Any:
         case "change":
             options = {"value": "bill", "individual": "bird", "occasion": "season", "draws": 1000, "random_seed": 1}
             return bg.traits.change_of_type(made("birds"), **options)
+        case "saved":
+            return bg.save(made("EM"), f"{made('path')}.nc")
         case "path":
             return os.path.join(tempfile.mkdtemp(), "report")
     raise KeyError(what)
@@ -137,7 +139,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "fit": {"model": bg.GaussianMixture(2), "data": rows, "engine": bg.EM(n_init=1, n_polish=1), "progressbar": False},
     "as_data": {"values": rows},
     "add_log_likelihood": {"fit": "draws"}, "add_posterior_predictive": {"fit": "draws", "n_draws": 2},
-    "align": {"new_fit": "EM", "old_fit": "EM"}, "best_partition": {"fit": "chains"}, "coclustering": {"fit": "chains"},
+    "as_prior": {"fit": "draws"}, "align": {"new_fit": "EM", "old_fit": "EM"}, "best_partition": {"fit": "chains"}, "coclustering": {"fit": "chains"},
     "bootstrap_lrt": {"model": bg.GaussianMixture(1), "data": rows, "n_bootstrap": 1, "n_init": 1, "n_polish": 1, "cores": 1, "progressbar": False},
     "compare_components": {"model": bg.GaussianMixture(1), "data": rows, "n_components": [1], "criteria": [], "cores": 1, "progressbar": False},
     "compare_engines": {"fits": lambda: [made("EM"), made("draws")]}, "component_posterior": {"fit": "chains"},
@@ -145,6 +147,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "log_evidence": {"model": bg.GaussianMixture(1), "data": lambda: rows()[:6], "estimator": bg.Enumeration(), "progressbar": False},
     "merge_components": {"fit": "draws"}, "occupied_components": {"fit": "draws"}, "predict": {"fit": "draws"},
     "relabel": {"fit": "draws"}, "simulate": {"model_or_fit": "EM", "n_obs": 3}, "summary": {"fit": "draws"},
+    "add_prior": {"fit": "draws", "n_draws": 2}, "add_log_prior": {"fit": "draws"}, "to_arviz": {"fit": "draws"},
+    "assignments": {"fit": "draws"}, "save": {"result": "EM", "path": "path"}, "load": {"path": "saved"},
     "standard_errors": {"fit": "EM", "n_bootstrap": 2, "progressbar": False}, "to_pymc": {"model": bg.GaussianMixture(2), "data": rows},
     "ddpcr.quantify": {"plate": "plate", "droplet_volume_nl": 0.85, "cores": 1, "progressbar": False},
     "ddpcr.rates": {"fit": "EM"}, "ddpcr.read_plate": {"paths": "no such file", "progressbar": False},
@@ -183,6 +187,18 @@ RIGHT: dict[str, dict[str, Any]] = {
 # Not called by users, or anything is right.
 LEFT_OUT = {"Status", "InputError", "UnsupportedError", "BayesGMMError", "FitError"}
 MANY = "fit", "as_data", "GaussianMixture", "predict", "simulate", "compare_components"
+
+
+def unready() -> list[str]:
+    """Parameters without a default and without an argument in `RIGHT`: calls of theirs would all be wrong."""
+    return [
+        f"{name}({parameter.name}=)"
+        for name, function in public().items()
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        and parameter.name not in RIGHT.get(name, {})
+    ]
 
 
 def load() -> None:
@@ -256,10 +272,11 @@ def fits(annotation: Any, value: Any) -> bool:
         "Sequence": listed,
         "Iterable": listed or isinstance(value, types.GeneratorType),
         "Mapping": isinstance(value, dict),
+        "CovariancePrior": isinstance(value, bg.Flat) or "CovariancePrior" in kinds,  # which `Flat` stands for
         "tuple": listed,
         "list": listed,
-        "Array": isinstance(value, np.ndarray),
-        "NDArray": isinstance(value, np.ndarray),
+        "Array": listed and (len(value) == 0 or _all_numbers(value)),
+        "NDArray": listed and (len(value) == 0 or _all_numbers(value)),
     }
     words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\[[^\]]*\]", "", text)))
     return any(checks.get(word, word in kinds) for word in words)
@@ -268,8 +285,10 @@ def fits(annotation: Any, value: Any) -> bool:
 def _all_numbers(value: Any) -> bool:
     try:
         array = np.asarray(value)
+        if array.dtype.kind == "O":  # whole numbers beyond 64 bits
+            array = array.astype(float)
         return array.dtype.kind in "iuf" and array.size > 0 and bool(np.isfinite(array).all())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
 
 

@@ -29,6 +29,7 @@ import bayesgmm as bg
 from bayesgmm.engines._problem import build_problem
 
 OUTCOMES = ("sound", "ours", "silent", "foreign")
+REPORTED = 100
 _TINY = 1e-9
 # Of some cases the declaration may be any; of the others it is drawn until it goes with the engine, or so many times.
 _ANY, _TRIES = 0.15, 30
@@ -252,6 +253,11 @@ def run(n: int, seed: int, first: int = 0, report: Callable[[str], None] = print
             report(f"{what:8} --seed {seed} --first {i}  {name}: {why}")
         if time.monotonic() - started > 30.0:
             report(f"slow     --seed {seed} --first {i}  {name}: {time.monotonic() - started:.0f} s")
+        if counts.total() % REPORTED == 0:
+            so_far = Counter[str]()
+            for (_, each), v in counts.items():
+                so_far[each] += v
+            report(f"{counts.total()} of {n} after {time.monotonic() - began:.0f} s: {dict(so_far)}")
     report(f"\n{n} fits in {time.monotonic() - began:.0f} s, seed {seed}")
     report(f"{'':20}" + "".join(f"{each:>9}" for each in OUTCOMES))
     for name in (*engines(np.random.default_rng(0)), "all"):

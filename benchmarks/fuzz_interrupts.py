@@ -8,6 +8,8 @@ Three kinds, each in processes of its own:
              that nothing was kept, or the fit was over. Afterwards the process is as before, and fits again.
     import   SIGINT while the package is imported and used for the first time; the same again then works.
     kill     SIGKILL of a worker process of `bootstrap_lrt`: FitError that names the signal, or the work was done.
+
+Each process has a limit of time, after which it says where all its threads are, and that is a hang.
 """
 
 from __future__ import annotations
@@ -20,12 +22,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+NAMES = ("EM", "VB", "Laplace", "NUTS", "Gibbs")
 OUTCOMES = ("as promised", "foreign", "hang", "left behind")
-PATIENCE_S = 240.0
+# Seconds that a process may take to start, and those for each of its events; fits take one second and less.
+START_S, EVENT_S = 60.0, 15.0
+# Events of one process; a process that hangs loses those that were to come.
+TOGETHER = 20
 
 # A process that fits over and over, and is interrupted from a thread of its own at times that it is given.
 FITS = """
@@ -85,7 +91,7 @@ fit("EM")
 
 # The first use of the package, interrupted once at some time, and then tried again in the same process.
 IMPORTS = """
-import os, signal, sys, threading, time, warnings
+import os, signal, sys, threading, time, traceback, warnings
 warnings.simplefilter("ignore")
 threading.Timer(float(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 def use():
@@ -106,7 +112,8 @@ try:
 except KeyboardInterrupt:  # it came later than the first use took
     use()
 except Exception as error:
-    what = f"left behind {type(error).__name__}: {error}"
+    frames = [f"{each.filename}:{each.lineno}" for each in traceback.extract_tb(error.__traceback__)]
+    what = f"left behind {type(error).__name__}: {error} at {' '.join(frames[-8:])}, first {sys.argv[1]} s: {what}"
 print("import", what, sep="\\t", flush=True)
 """
 
@@ -138,45 +145,57 @@ print("kill", what, sep="\\t", flush=True)
 
 def child(code: str, argument: str, expected: int) -> list[tuple[str, str]]:
     """What a process reports, (kind, what) for each of so many events; "hang" for those that it does not come to."""
-    command = [sys.executable, "-W", "ignore", "-c", code, argument]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    limit = START_S + EVENT_S * expected
+    watched = f"import faulthandler; faulthandler.dump_traceback_later({limit}, exit=True)\n{code}"
+    command = [sys.executable, "-W", "ignore", "-c", watched, argument]
+    # A session of its own, so that workers go with it.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
-        out, err = process.communicate(timeout=PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        out, err = process.communicate()
-        err = "hang"
-    lines = [line.split("\t") for line in out.splitlines()]
-    found = [(kind, what) for kind, what in lines]
-    why = "hang" if err == "hang" else f"foreign {err.strip().splitlines()[-1] if err.strip() else process.returncode}"
-    return found + [("?", why)] * (expected - len(found))
+        out, err = process.communicate(timeout=limit + START_S)
+        late = "Timeout (" in err
+    except subprocess.TimeoutExpired:  # even faulthandler has not come to its turn, or a worker holds the pipes
+        os.killpg(process.pid, signal.SIGKILL)
+        (out, err), late = process.communicate(), True
+    lines = [line.partition("\t") for line in out.splitlines()]
+    found = [(kind, what) for kind, tab, what in lines if tab]
+    last = err.strip().splitlines()[-1] if err.strip() else f"exit code {process.returncode}"
+    return found + [("?", f"hang: {err}" if late else f"foreign {last}")] * (expected - len(found))
+
+
+def events(n: int, seed: int) -> Iterator[list[tuple[str, str]]]:
+    """What becomes of so many events, process by process: two thirds in fits, the others in imports and kills."""
+    rng = np.random.default_rng(seed)
+    n_imports = n // 6
+    n_kills = n // 3 - n_imports
+    n_fits = n - n_imports - n_kills
+    times = [(str(rng.choice(NAMES)), float(rng.uniform(0.0, 1.1))) for _ in range(n_fits)]
+    for first in range(0, n_fits, TOGETHER):
+        some = times[first : first + TOGETHER]
+        yield child(FITS, json.dumps(some), len(some))
+    for _ in range(n_imports):
+        yield child(IMPORTS, f"{rng.uniform(0.0, 4.0):.3f}", 1)
+    for _ in range(n_kills):
+        yield child(KILLS, f"{rng.uniform(0.3, 5.0):.3f}", 1)
 
 
 def run(n: int, seed: int, report: Callable[[str], None] = print) -> Counter[str]:
-    """Two thirds of the events in fits, the others in imports and kills."""
-    rng = np.random.default_rng(seed)
-    began, found = time.monotonic(), []
-    n_fits, n_imports = n - n // 3, n // 6
-    names = ["EM", "VB", "Laplace", "NUTS", "Gibbs"]
-    times = [(names[rng.integers(len(names))], float(rng.uniform(0.0, 1.1))) for _ in range(n_fits)]
-    for first in range(0, n_fits, 50):
-        some = times[first : first + 50]
-        found += child(FITS, json.dumps(some), len(some))
-    for _ in range(n_imports):
-        found += child(IMPORTS, f"{rng.uniform(0.0, 4.0):.3f}", 1)
-    for _ in range(n - n_fits - n_imports):
-        found += child(KILLS, f"{rng.uniform(0.3, 5.0):.3f}", 1)
+    """Count what became of the events; defects, and each tenth of the way, are reported as they come."""
+    began = time.monotonic()
     counts: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    for kind, what in found:
-        bad = next((each for each in OUTCOMES[1:] if what.startswith(each)), OUTCOMES[0])
-        counts[bad] += 1
-        kinds[f"{kind}: {what if bad == OUTCOMES[0] else bad}"] += 1
-        if bad != OUTCOMES[0]:
-            report(f"{kind}: {what}")
-    report(
-        f"\n{len(found)} interrupts and kills in {time.monotonic() - began:.0f} s, seed {seed}, {os.cpu_count()} processors"
-    )
+    for found in events(n, seed):
+        before = counts.total()
+        for kind, what in found:
+            bad = next((each for each in OUTCOMES[1:] if what.startswith(each)), OUTCOMES[0])
+            counts[bad] += 1
+            kinds[f"{kind}: {what if bad == OUTCOMES[0] else bad}"] += 1
+            if bad != OUTCOMES[0]:
+                report(f"{kind}: {what}")
+        if 10 * counts.total() // n > 10 * before // n:
+            report(f"{counts.total()} of {n} after {time.monotonic() - began:.0f} s")
+    report(f"\n{counts.total()} interrupts and kills in {time.monotonic() - began:.0f} s, seed {seed}")
     report("\n".join(f"{number:5d}  {kind}" for kind, number in sorted(kinds.items())))
     return counts
 

@@ -72,6 +72,7 @@ WEIGHTS: dict[str, Callable[[int], object]] = {
 
 MEANS: dict[str, Callable[[int, int], object]] = {
     "conjugate": lambda K, d: ConjugateMeans(loc=0.2 * np.arange(d), precision_scale=0.5),
+    "conjugate-by-component": lambda K, d: ConjugateMeans(loc=a_mean_grid(K, d), precision_scale=0.5),
     "normal": lambda K, d: NormalMeans(mu=0.5, sigma=2.0),
     "normal-by-feature": lambda K, d: NormalMeans(mu=0.1 * np.arange(d), sigma=1.0 + np.arange(d)),
     "normal-by-component": lambda K, d: NormalMeans(mu=a_mean_grid(K, d), sigma=1.5),
@@ -95,6 +96,11 @@ PRIORS: dict[str, Callable[[int, bool], object]] = {
 STRUCTURES = {"full": Full, "diagonal": Diagonal, "spherical": Spherical}
 
 
+def iw_by_component(K: int, d: int, *, separate: bool = False) -> InverseWishart:
+    matrices = [(1.0 + 0.5 * k) * (a_scale_matrix(d) * np.eye(d) if separate else a_scale_matrix(d)) for k in range(K)]
+    return InverseWishart(d + 1.5 + np.arange(K), matrices)
+
+
 def structured(structure: str, prior: str, d: int) -> object:
     kind = structure.removeprefix("tied-")
     inner = STRUCTURES[kind](PRIORS[prior](1 if kind == "spherical" else d, kind != "full"))
@@ -107,6 +113,9 @@ COVARIANCES: dict[str, Callable[[int, int], object]] = {
         for structure in (*STRUCTURES, *(f"tied-{name}" for name in STRUCTURES))
         for prior in PRIORS
     },
+    "full-iw-by-component": lambda K, d: Full(iw_by_component(K, d)),
+    "diagonal-iw-by-component": lambda K, d: Diagonal(iw_by_component(K, d, separate=True)),
+    "spherical-iw-by-component": lambda K, d: Spherical(iw_by_component(K, 1)),
     "fixed-covariances": lambda K, d: FixedCovariances([(1.0 + 0.5 * k) * a_scale_matrix(d) for k in range(K)]),
     "fixed-one-covariance": lambda K, d: FixedCovariances(a_scale_matrix(d)),
     "fixed-one-number": lambda K, d: FixedCovariances(0.8),
@@ -347,8 +356,8 @@ def means_by_scipy(prior: object, means: Array, covariances: Array) -> float:
     match prior:
         case ConjugateMeans():
             wide = covariances / prior.precision_scale
-            pairs = zip(means, wide, strict=True)
-            return float(sum(stats.multivariate_normal.logpdf(mean, prior.loc, sigma) for mean, sigma in pairs))
+            each = zip(means, np.broadcast_to(prior.loc, means.shape), wide, strict=True)
+            return float(sum(stats.multivariate_normal.logpdf(mean, loc, sigma) for mean, loc, sigma in each))
         case NormalMeans():
             return float(stats.norm.logpdf(means, prior.mu, prior.sigma).sum())
     return 0.0
@@ -359,12 +368,21 @@ def covariances_by_scipy(structure: object, covariances: Array) -> float:
         case Tied():
             return covariances_by_scipy(structure.structure, covariances[:1])
         case Full():
-            return sum(matrix_by_scipy(structure.prior, sigma) for sigma in covariances)
-        case Diagonal():
-            return sum(variances_by_scipy(structure.prior, np.diag(sigma)) for sigma in covariances)
-        case Spherical():
-            return sum(variances_by_scipy(structure.prior, np.diag(sigma)[:1]) for sigma in covariances)
+            return sum(matrix_by_scipy(of_component(structure.prior, k), sigma) for k, sigma in enumerate(covariances))
+        case Diagonal() | Spherical():
+            m = 1 if isinstance(structure, Spherical) else len(covariances[0])
+            return sum(
+                variances_by_scipy(of_component(structure.prior, k, separate=True), np.diag(sigma)[:m])
+                for k, sigma in enumerate(covariances)
+            )
     return 0.0
+
+
+def of_component(prior: object, k: int, *, separate: bool = False) -> object:
+    """The prior on the covariance of component k, where it may be another for each."""
+    if isinstance(prior, InverseWishart) and np.ndim(prior.df):
+        return InverseWishart(prior.df[k], np.diag(prior.scale[k]) if separate else prior.scale[k])
+    return prior
 
 
 def matrix_by_scipy(prior: object, sigma: Array) -> float:

@@ -83,3 +83,26 @@ def test_draws_are_kept_only_where_somebody_wants_them():
     with pytest.raises(KeyboardInterrupt):
         pressed()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_numba_has_its_tables_in_order_before_ctrl_c_comes():
+    """What takes new types from a generator cannot be broken off: numba could compile nothing after it."""
+    code = compile(
+        "def refresh():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return sum(range(10_000))\n",
+        os.path.join("", "somewhere", "numba", "core", "base.py"),
+        "exec",
+    )  # fmt: skip
+    space = {"os": os, "signal": signal}
+    exec(code, space)
+    done = []
+
+    def refreshed():
+        with Interrupts():
+            done.append(space["refresh"]())
+            waiting()
+
+    with pytest.raises(KeyboardInterrupt):
+        refreshed()
+    assert done == [sum(range(10_000))]

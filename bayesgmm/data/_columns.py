@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bayesgmm.data._convert import if_loaded
 from bayesgmm.data._data import Data
 from bayesgmm.data._labels import label_text
 
@@ -19,7 +19,7 @@ def named_columns(table: Any) -> tuple[list[str], Picker] | None:
     """
     if isinstance(table, Data):
         return list(table.feature_names), table.with_columns
-    xarray = sys.modules.get("xarray")  # an object of xarray cannot exist before the package was imported
+    xarray = if_loaded("xarray")
     if xarray is not None and isinstance(table, xarray.DataArray):
         return _of_dataarray(table)
     if xarray is not None and isinstance(table, xarray.Dataset):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -147,3 +150,11 @@ def _check_distinct(block: np.ndarray, out: np.ndarray, names: Sequence[str], ar
                 f"column {names[j]!r} has different values that all become {out[seen, j][0]!s} in double precision",
                 SUBTRACT_FIRST,
             )
+
+
+def if_loaded(package: str) -> Any:
+    """A package of which objects may exist because it has been imported; None if it has not.
+
+    Another thread may be importing it: `import_module` waits for that, `sys.modules` would give half a package.
+    """
+    return import_module(package) if package in sys.modules else None

@@ -96,7 +96,7 @@ class Data:
                 "Pass at least one row (observation) and one column (feature).",
             )
         names = (self.feature_names,) if isinstance(self.feature_names, str) else self.feature_names
-        if not isinstance(names, (list, tuple, np.ndarray)):
+        if not isinstance(names, (list, tuple, np.ndarray)) or np.ndim(names) != 1:
             raise InputError("Data.feature_names", f"got {as_written(names)}", "Give one name for each column.")
         names = tuple(map(str, names))
         if len(names) != self.values.shape[1]:
@@ -137,6 +137,8 @@ class Data:
         if self.noise_scale is not None:
             check_noise_scale(self.noise_scale, self.noise)
 
+        if not isinstance(self.source, Source):
+            raise InputError("Data.source", f"got {as_written(self.source)}", "Build Data with as_data(...).")
         if self.source.index is not None and len(self.source.index) != n_obs:
             raise InputError(
                 "Data.source",

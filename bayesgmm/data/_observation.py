@@ -241,6 +241,8 @@ def check_groups(groups: Any, n_obs: int, obs_names: np.ndarray | None, argument
     Labels that are equal (1 and 1.0) are one group, and different ones stay different: an error names two that would
     be stored as the same, such as 1 and "1".
     """
+    if not isinstance(groups, (list, tuple, np.ndarray)):
+        raise InputError(argument, f"got {as_written(groups)}", f"Give one label for each of the {n_obs} rows.")
     array = groups if isinstance(groups, np.ndarray) else np.array(groups, dtype=object)
     if array.shape != (n_obs,):
         raise InputError(argument, f"has shape {array.shape}", f"Give one label for each of the {n_obs} rows.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm._words import listed
-from bayesgmm.data._convert import check_kinds
+from bayesgmm.data._convert import check_kinds, if_loaded
 from bayesgmm.data._dimensions import refuse_columns, rows_last
 from bayesgmm.data._labels import describe_columns, index_labels, label_text
 from bayesgmm.data._source import LIBRARIES, NO_SOURCE, Source
@@ -86,7 +85,7 @@ def read(values: Any, argument: str = "values", beside: RowsBeside | None = None
             f"got a sparse {type(values).__name__} of shape {getattr(values, 'shape', None)}",
             "A Gaussian mixture has a density in every entry: pass values.toarray() (dense).",
         )
-    xarray = sys.modules.get("xarray")  # an object of xarray cannot exist before the package was imported
+    xarray = if_loaded("xarray")
     if xarray is not None and isinstance(values, xarray.Variable):
         values = xarray.DataArray(values)
     if xarray is not None and isinstance(values, xarray.DataArray):
@@ -97,7 +96,7 @@ def read(values: Any, argument: str = "values", beside: RowsBeside | None = None
         return _from_columns(values, argument, beside, numeric)
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray)):
         return _from_array(sequence_to_array(values, argument), argument)
-    pyarrow = sys.modules.get("pyarrow")
+    pyarrow = if_loaded("pyarrow")
     if pyarrow is not None and isinstance(values, pyarrow.Array):  # numpy would turn missing integers into floats
         values = pyarrow.chunked_array([values])
     if values is not None and not isinstance(values, (str, bytes, bytearray, int, float, complex)):

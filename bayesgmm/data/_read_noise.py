@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numbers
 import reprlib
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from bayesgmm._errors import InputError
 from bayesgmm._words import listed
 from bayesgmm.data._align import RowsBeside
-from bayesgmm.data._convert import to_float64
+from bayesgmm.data._convert import if_loaded, to_float64
 from bayesgmm.data._dimensions import says_columns, says_rows
 from bayesgmm.data._labels import describe_columns, label_text
 from bayesgmm.data._read import Table, read, sequence_to_array
@@ -46,7 +45,7 @@ def read_noise(noise: Any, beside: RowsBeside, feature_names: Sequence[str]) -> 
         return np.tile(_numbers(list(noise.values()))[row], (n, 1))
 
     array = sequence_to_array(noise, "noise") if isinstance(noise, Sequence) else noise
-    xarray = sys.modules.get("xarray")
+    xarray = if_loaded("xarray")
     if xarray is not None and isinstance(array, (xarray.DataArray, xarray.Variable)):
         array = xarray.DataArray(array)
         if array.ndim == 1:

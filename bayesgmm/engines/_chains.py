@@ -86,6 +86,7 @@ def run_chains(
     if not in_threads and _seconds(density.function(), starts[0]) < _WORTH_A_THREAD_S:
         cores = 1
     finished = [0] * len(starts)
+    failures: list[Exception] = []
     total = len(starts) * (draws + tune)
 
     def begin(chain: int) -> Any:
@@ -93,7 +94,7 @@ def run_chains(
             finished[chain] = state[0].finished_draws
 
         return library.sample(
-            (_in_threads if in_threads else _in_python)(density, starts[chain]),
+            _in_threads(density, starts[chain]) if in_threads else _in_python(density, starts[chain], failures),
             draws=draws,
             tune=tune,
             chains=1,
@@ -117,6 +118,8 @@ def run_chains(
         while waiting or running:
             if progress.interrupts.noted:
                 raise KeyboardInterrupt
+            if failures:
+                raise failures[0]
             while waiting and len(running) < cores:
                 chain = waiting.pop(0)
                 running[chain] = begin(chain)
@@ -125,6 +128,12 @@ def run_chains(
                     chains[chain] = _read(running[chain].wait(timeout=_POLL_S))
                     del running[chain]
             progress.step("sampling", sum(finished), total)
+        if failures:
+            raise failures[0]
+    except RuntimeError:  # nutpie finds no place to begin where the density cannot be computed
+        if failures:
+            raise failures[0] from None
+        raise
     except KeyboardInterrupt:
         if not progress.interrupts.keeps_draws:
             raise
@@ -139,13 +148,29 @@ def run_chains(
     return Chains(chains=chains, interrupted=interrupted)
 
 
-def _in_python(density: PythonDensity, start: Array) -> Any:
-    """A model whose density nutpie calls in Python."""
+def _in_python(density: PythonDensity, start: Array, failures: list[Exception]) -> Any:
+    """A model whose density nutpie calls in Python.
+
+    In its threads an exception would end in a panic that says nothing of it, and that no handler of exceptions catches:
+    it is handed over, to be raised where the chains are waited for.
+    """
     from nutpie.compiled_pyfunc import from_pyfunc
+
+    def watched() -> LogDensity:
+        log_density = density.function()
+
+        def call(v: Array) -> tuple[float, Array]:
+            try:
+                return log_density(v)
+            except Exception as error:
+                failures.append(error)
+                return -np.inf, np.zeros_like(v)
+
+        return call
 
     return from_pyfunc(
         start.size,
-        density.function,
+        watched,
         lambda _seed, _other, _chain: lambda v: {"v": v},
         [np.dtype("float64")],
         [start.shape],

@@ -16,7 +16,7 @@ import numpy as np
 from bayesgmm._errors import UnsupportedError
 from bayesgmm.engines.base import Array
 from bayesgmm.model import Diagonal, FixedCovariances, Full, InverseWishart, Spherical, Tied
-from bayesgmm.model.covariance_priors import draw_inverse_wishart_cholesky
+from bayesgmm.model.inverse_wishart import draw_inverse_wishart_cholesky
 from bayesgmm.numerics.linalg import diagonal_matrices, inverse_lower, outer
 from bayesgmm.numerics.special import (
     digamma,
@@ -86,7 +86,7 @@ class MatrixFactor(CovarianceFactor):
 
     df: Array
     scale: Array
-    prior_df: float
+    prior_df: float | Array  # of one component, or of each of them
     prior_scale: Array
 
     def updated(self, counts: Array, scatter: Array) -> Self:
@@ -141,8 +141,8 @@ class VarianceFactor(CovarianceFactor):
 
     df: Array  # (K, m)
     scale: Array  # (K, m)
-    prior_df: float
-    prior_scale: Array  # (m,)
+    prior_df: float | Array  # or (K, 1)
+    prior_scale: Array  # (m,) or (K, m)
     n_features: int
 
     @property
@@ -274,15 +274,15 @@ def covariance_factor(structure: object, n_components: int, n_features: int) -> 
 @covariance_factor.register
 def _(structure: Full, n_components: int, n_features: int) -> CovarianceFactor:
     df, scale = _conjugate(structure.prior)
-    K = n_components
-    return MatrixFactor(df=np.full(K, df), scale=np.repeat(scale[None], K, 0), prior_df=df, prior_scale=scale)
+    K, every = n_components, np.broadcast_to(scale, (n_components, *scale.shape[-2:]))
+    return MatrixFactor(df=np.full(K, df), scale=every, prior_df=df, prior_scale=scale)
 
 
 @covariance_factor.register(Diagonal)
 @covariance_factor.register(Spherical)
 def _(structure: Diagonal | Spherical, n_components: int, n_features: int) -> CovarianceFactor:
-    df, scale = _conjugate(structure.prior)
-    repeated = np.repeat(scale[None], n_components, 0)
+    df, scale = _conjugate(structure.prior, separate=True)
+    repeated = np.broadcast_to(scale, (n_components, scale.shape[-1]))
     return VarianceFactor(
         df=np.full(repeated.shape, df), scale=repeated, prior_df=df, prior_scale=scale, n_features=n_features
     )
@@ -298,7 +298,7 @@ def _(structure: FixedCovariances, n_components: int, n_features: int) -> Covari
     return KnownFactor(values=np.asarray(structure.values, dtype=float))
 
 
-def _conjugate(prior: object) -> tuple[float, Array]:
+def _conjugate(prior: object, *, separate: bool = False) -> tuple[float | Array, Array]:
     if not isinstance(prior, InverseWishart):
         raise UnsupportedError("VB", f"covariance prior {prior}", VB_INSTEAD)
-    return prior.numbers()
+    return prior.numbers(separate=separate)

@@ -184,6 +184,9 @@ def _covariances(model: FilledMixture, d: int, kinds: Any, found: dict[str, Any]
             return np.array(value)
         return np.eye(d) * value[0] if kind == code.SPHERICAL else np.diag(value)
 
+    if prior.n_components is not None:
+        one = "Its sweeps know one df and one scale. Use NUTS or VB, or one of each."
+        raise UnsupportedError("Gibbs", f"{prior}, with numbers for each component", one)
     if isinstance(prior, InverseWishart):
         found["df"], scale = prior.numbers()
     else:

@@ -184,7 +184,7 @@ def mean_factor(means: object, n_components: int, n_features: int) -> MeanFactor
 def _(means: ConjugateMeans, n_components: int, n_features: int) -> MeanFactor:
     loc = np.asarray(means.loc, dtype=float)
     return ConjugateFactor(
-        loc=np.repeat(loc[None], n_components, 0),
+        loc=np.broadcast_to(loc, (n_components, n_features)),
         precision_scale=np.full(n_components, means.precision_scale),
         prior_loc=loc,
         prior_precision_scale=means.precision_scale,

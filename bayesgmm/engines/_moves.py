@@ -12,13 +12,10 @@ import numpy as np
 
 from bayesgmm.engines.base import Array, Parameters
 from bayesgmm.model import FilledMixture
-from bayesgmm.numerics.linalg import cholesky_lifted
+from bayesgmm.numerics.linalg import cholesky_lifted, inverse_lower, log_det
 
 # The halves of a split stand so many sds of the old component from its mean; their common mean and covariance
 # are those of the component.
-# What is added to a singular covariance, beside its trace and at least.
-_LIFTED = 1e-12
-_LEAST = 1e-300
 _HALF_DISTANCE = 0.7
 # Covariance of the narrow one of two halves with the same mean, relative to that of both.
 _NARROW = 0.3
@@ -82,14 +79,14 @@ def overlaps(at: Parameters) -> Array:
     sums = (at.covariances[:, None] + at.covariances[None]) / 2
     delta = at.means[:, None] - at.means[None]
     try:
-        solved = np.linalg.solve(sums, delta[..., None])[..., 0]
-    except np.linalg.LinAlgError:  # behind errors of measurement covariances may vanish
-        d = sums.shape[-1]
-        sums = sums + _LIFTED * np.trace(sums, axis1=-2, axis2=-1)[..., None, None] * np.eye(d) + _LEAST * np.eye(d)
-        solved = np.linalg.solve(sums, delta[..., None])[..., 0]
-    log_dets = np.linalg.slogdet(at.covariances)[1]
-    log_ratio = np.linalg.slogdet(sums)[1] - 0.5 * (log_dets[:, None] + log_dets[None])
-    return np.exp(-(delta * solved).sum(axis=-1) / 8 - log_ratio / 2)
+        factors = np.linalg.cholesky(sums)
+    except np.linalg.LinAlgError:  # behind errors of measurement, and of nearly collinear rows, they may have no factor
+        factors = np.array([[cholesky_lifted(each) for each in row] for row in sums])
+    whitened = (inverse_lower(factors) @ delta[..., None])[..., 0]
+    log_dets = log_det(at.choleskys)
+    # Not below 0, but for rounding and what was lifted.
+    log_ratio = np.maximum(log_det(factors) - 0.5 * (log_dets[:, None] + log_dets[None]), 0.0)
+    return np.exp(-np.square(whitened).sum(axis=-1) / 8 - log_ratio / 2)
 
 
 def merged(at: Parameters, counts: Array, i: int, j: int) -> Parameters:

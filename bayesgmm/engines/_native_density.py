@@ -39,6 +39,7 @@ from bayesgmm.model import (
 )
 from bayesgmm.model._spec import Spec
 from bayesgmm.numerics.compiling import compile_elsewhere
+from bayesgmm.numerics.linalg import diagonal_matrices
 from bayesgmm.numerics.simplex import isometric_basis
 
 if TYPE_CHECKING:
@@ -53,11 +54,11 @@ class CovarianceCode:
     ----------
     structure : int
     tied : bool
-    diagonal_powers : (d,) array
+    diagonal_powers : (d,) or (K, d) array
         Powers of diag L in the density of the coordinates, Jacobian included.
     variance_power : float
         Power of the variances there.
-    scatter : (d, d) array, optional
+    scatter : (d, d) or (K, d, d) array, optional
         What the prior adds to the scatter of a component.
     scale_kind, scale_numbers : int, (2, d) array
         The prior on standard deviations.
@@ -112,10 +113,14 @@ class NativeDensity(PythonDensity):
         arrays = table.arrays
 
         def log_density(v: Array) -> tuple[float, Array]:
-            table.evaluate(PLACE, v)
-            found = rows.statistics(arrays["log_weights"], arrays["means"], arrays["inverse"])
-            arrays["counts"][:], arrays["first"][:], arrays["second"][:] = found.counts, found.first, found.second
-            rest, gradient = table.evaluate(COLLECT, v)
+            with np.errstate(all="ignore"):  # where it overflows it is 0, as in Python
+                table.evaluate(PLACE, v)
+                try:
+                    found = rows.statistics(arrays["log_weights"], arrays["means"], arrays["inverse"])
+                except np.linalg.LinAlgError:
+                    return -np.inf, np.zeros_like(v)
+                arrays["counts"][:], arrays["first"][:], arrays["second"][:] = found.counts, found.first, found.second
+                rest, gradient = table.evaluate(COLLECT, v)
             return found.log_normaliser + rest, gradient
 
         return log_density
@@ -173,9 +178,9 @@ def _arguments(problem: Problem, coordinates: Coordinates, to_local: Array) -> d
         "weight_powers": weight_powers,
         "mean_loc": np.broadcast_to(loc, (K, d)),
         "mean_precision": np.broadcast_to(precision, (K, d)),
-        "diagonal_powers": code.diagonal_powers,
+        "diagonal_powers": np.broadcast_to(code.diagonal_powers, (K, d)),
         "variance_power": np.array([code.variance_power]),
-        "prior_scale": np.zeros((d, d)) if code.scatter is None else code.scatter,
+        "prior_scale": np.zeros((K, d, d)) if code.scatter is None else np.broadcast_to(code.scatter, (K, d, d)),
         "scale_numbers": np.ones((2, d)) if code.scale_numbers is None else code.scale_numbers,
     }
     return {name: np.array(values, dtype=float, order="C") for name, values in arrays.items()}
@@ -250,10 +255,11 @@ def _(structure: Full | Diagonal | Spherical, n_features: int) -> CovarianceCode
     jacobian: Array = np.full(d, 2.0) if structure.separate else np.arange(d + 1.0, 1.0, -1.0)
     if isinstance(prior, InverseWishart):
         df, scale = prior.numbers()
-        scatter = np.zeros((d, d))
-        n_prior = len(scale)
-        scatter[:n_prior, :n_prior] = np.diag(scale) if structure.separate else scale
-        power = df + 2.0 if structure.separate else df + d + 1.0
+        scale = diagonal_matrices(scale) if scale.ndim == 1 else scale
+        n_prior = scale.shape[-1]
+        scatter = np.zeros((*scale.shape[:-2], d, d))
+        scatter[..., :n_prior, :n_prior] = scale
+        power = np.asarray(df)[..., None] + (2.0 if structure.separate else d + 1.0)
         return CovarianceCode(structure=kind, diagonal_powers=jacobian - power, scatter=scatter)
     if isinstance(prior, LKJ):
         scale_kind, numbers = encode_scale(prior.scale, d)

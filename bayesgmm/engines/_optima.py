@@ -291,7 +291,8 @@ def _beside(objective: Objective, climb: Climb, report: StartReport, within: flo
     if len(set(order.tolist())) < len(order) or any(keys[k] != keys[j] for k, j in enumerate(order)):
         return False
     counts = climb.point.statistics.weight_counts[..., order]
-    u = objective.coordinates(end, counts).coordinates(at.reordered(order))
+    with np.errstate(invalid="ignore"):  # weights of 0 have no coordinates, and so are not told to be beside others
+        u = objective.coordinates(end, counts).coordinates(at.reordered(order))
     return bool(u @ u < _SAME_PLACE**2)
 
 

@@ -13,7 +13,7 @@ from bayesgmm.engines._boundary import at_boundary
 from bayesgmm.engines._coinciding import coinciding
 from bayesgmm.engines._newton import FLAT, Point
 from bayesgmm.engines._objective import Coordinates, Objective, maximise
-from bayesgmm.engines._search import Start, collapsed, too_few_rows
+from bayesgmm.engines._search import Start, burst, collapsed, too_few_rows
 from bayesgmm.engines.base import Array, Parameters, StartReport
 
 # In the coordinates used, a gradient g leaves a gain of about |g|^2 / (2 lambda) with lambda at most 1.
@@ -123,7 +123,7 @@ def finish(
     if status is not Status.SINGULAR:
         if status is Status.CONVERGED and at_boundary(objective, point, tolerance):
             status = Status.BOUNDARY
-        elif collapsed(problem, point.at, floor):
+        elif collapsed(problem, point.at, floor) or burst(problem, point.at):
             status = Status.SINGULAR
         elif supported and too_few_rows(problem, point.statistics.counts, fewest_rows):
             status = Status.TOO_FEW_ROWS
@@ -315,6 +315,9 @@ def _gain_left(
             solution = direction / length if saddle else solution
             break
         step = square / curvature
+        if not 0.0 < step < np.inf:  # numbers at the ends of double precision
+            smallest = FLAT
+            break
         solution = solution + step * direction
         residual = residual - step * curved
         gain += 0.5 * step * square

@@ -24,7 +24,7 @@ from bayesgmm.model import (
     Tied,
     WarpedMeans,
 )
-from bayesgmm.model._spec import Spec
+from bayesgmm.model._spec import Spec, show
 from bayesgmm.numerics.linalg import inverse_lower, outer, symmetrised
 from bayesgmm.numerics.rows import Rows, make_rows
 from bayesgmm.numerics.threads import n_processors
@@ -64,6 +64,7 @@ def build_problem(
     if not by_gibbs:
         model.refuse(who)
     _check_groups(data)
+    model = model.aligned(data.feature_names)
     source, data = data, data.taking_part()
     known = _known_components(model, data)
     number = model.n_components if isinstance(model.n_components, NumberPrior) else None
@@ -132,7 +133,8 @@ def build_problem(
     if typical is not None:
         noise = Noise(typical=typical / np.outer(scale, scale), units=rows.units(), prior=data.noise_scale)
     complete = rows.complete
-    in_standard_units = declared.rescaled(center, scale)
+    with np.errstate(over="ignore", under="ignore"):  # what leaves double precision is refused by name
+        in_standard_units = declared.rescaled(center, scale)
     _check_units(declared, in_standard_units)
     problem = Problem(
         rows=rows,
@@ -192,7 +194,8 @@ def _check_units(declared: FilledMixture, standard: FilledMixture) -> None:
     own, inner = declared.covariances.innermost, standard.covariances.innermost
     own_scale, scale = getattr(own, "scale", None), getattr(inner, "scale", None)
     if isinstance(scale, Spec):
-        scale = np.square(scale.typical())  # type: ignore[attr-defined]
+        with np.errstate(over="ignore"):
+            scale = np.square(scale.typical())  # type: ignore[attr-defined]
     sigma = getattr(standard.means, "sigma", None)
     values = getattr(standard.covariances, "values", None)
     # Of each part that holds numbers with units: variances in units of the data, or matrices of them.
@@ -211,6 +214,15 @@ def _check_units(declared: FilledMixture, standard: FilledMixture) -> None:
             times = np.sqrt(sizes[far].flat[0])
             raise InputError(
                 type(part).__name__, f"{part} is about {times:.0e} times as wide as the data", "Give it in their units"
+            )
+    own, inner = (getattr(part, "baseline", getattr(part, "prior", part)) for part in (declared.means, standard.means))
+    for name in ("mu", "loc", "values"):
+        away = float(np.abs(np.asarray(getattr(inner, name, 0.0), dtype=float)).max())
+        if not away <= np.sqrt(_FAR):
+            raise InputError(
+                f"{type(own).__name__}.{name}",
+                f"{show(getattr(own, name))} is about {away:.0e} standard deviations from the data",
+                "Give it in their units",
             )
 
 

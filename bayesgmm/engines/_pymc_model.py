@@ -228,7 +228,7 @@ def _(spec: NormalMeans, choleskys: Any) -> Any:
 @means_variable.register
 def _(spec: ConjugateMeans, choleskys: Any) -> Any:
     loc, wide = np.asarray(spec.loc), choleskys / np.sqrt(spec.precision_scale)
-    if loc.size == 1:
+    if loc.shape[-1] == 1:
         return pm.Normal("means", loc, wide[:, :, 0], dims=DIMS["means"])
     return pm.CustomDist(
         "means",
@@ -300,7 +300,8 @@ def _(prior: InverseWishart, batch: tuple[str, ...], n_features: int) -> Any:
     # Bartlett's decomposition from the last feature on: Sigma^-1 = S^-T T' T S^-1 with T lower triangular, so that
     # S T^-1 is lower triangular as well and thus the Cholesky factor of Sigma; scale = S S'.
     df, scale = prior.numbers()
-    squares = pm.ChiSquared("covariances_chi_squares", df - np.arange(n_features)[::-1], dims=(*batch, FEATURE))
+    dfs = np.asarray(df)[..., None] - np.arange(n_features)[::-1]
+    squares = pm.ChiSquared("covariances_chi_squares", dfs, dims=(*batch, FEATURE))
     lower = pm.Normal("covariances_lower", dims=(*batch, PAIR))
     T = _lower_triangular(lower, n_features) + pt.sqrt(squares)[..., None] * np.eye(n_features)
     inverses: Any = inverse_lower(T if batch else T[None])
@@ -338,8 +339,12 @@ def sds_variable(prior: object, dims: tuple[str, ...]) -> Any:
 
 @sds_variable.register
 def _(prior: InverseWishart, dims: tuple[str, ...]) -> Any:
-    df, scale = prior.numbers()
-    variances = pm.InverseGamma("covariances_variances", df / 2, _by_feature(scale, dims) / 2, dims=dims)
+    df, scale = prior.numbers(separate=True)
+    if prior.n_components is None:
+        scale = _by_feature(scale, dims)
+    elif dims[-1:] != (FEATURE,):  # one variance for all features
+        df, scale = df[:, 0], scale[:, 0]
+    variances = pm.InverseGamma("covariances_variances", df / 2, scale / 2, dims=dims)
     return pt.sqrt(variances)
 
 

@@ -16,7 +16,7 @@ def no_proper_optimum(problem: Problem, reports: Sequence[StartReport], beside: 
     too_few = f"{fewest} rows, no more than its covariance needs"
     n = {status: sum(report.status is status for report in reports) for status in Status}
     ends = [
-        (n[Status.SINGULAR], "a component collapsed onto too few distinct rows"),
+        (n[Status.SINGULAR], "a component collapsed onto too few distinct rows, or grew beyond all data"),
         (n[Status.TOO_FEW_ROWS], f"a component held at most {too_few}"),
         (n[Status.COINCIDING], "two components coincided or one was empty"),
     ]

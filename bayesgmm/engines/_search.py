@@ -9,6 +9,7 @@ import numpy as np
 
 from bayesgmm._status import Status
 from bayesgmm.engines._objective import Objective, maximise
+from bayesgmm.engines._places import placed, reordered, told_apart
 from bayesgmm.engines._progress import Progress
 from bayesgmm.engines._sureness import GIVEN
 from bayesgmm.engines.base import Array, Parameters, Problem
@@ -20,6 +21,8 @@ from bayesgmm.numerics.starts import Labels, agreeing, partitions, random_partit
 _MOST_TRIES = 4
 _FEWEST_ROWS = 20_000
 _ROWS_PER_PARAMETER = 100
+# Standard deviations of a component, in those of the data, that no rows ask for, and that no prior may ask for.
+_BEYOND, _BEYOND_ALL = 1e8, 1e35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,17 @@ def collapsed(problem: Problem, at: Parameters, floor: float) -> bool:
         return False
     choleskys = at.choleskys[:1] if covariances.tied else at.choleskys
     return any_below(choleskys, problem.data_cholesky, floor)
+
+
+def burst(problem: Problem, at: Parameters) -> bool:
+    """Whether a covariance has left the scale of the data, or with a prior any scale that one may have.
+
+    Without a prior that of a component without rows does, where the density of logarithms of its sds is maximised. With
+    one it is a climb that lost its way, where next to nothing is left of the digits.
+    """
+    prior = problem.model.covariances.innermost
+    improper = prior is not None and not prior.proper
+    return bool(np.abs(at.choleskys).max() > (_BEYOND if improper else _BEYOND_ALL))
 
 
 def too_few_rows(problem: Problem, counts: Array, fewest_rows: int = 0) -> bool:
@@ -148,7 +162,7 @@ def _from_partition(problem: Problem, labels: Labels) -> Parameters:
         assert problem.rows.groups is not None
         numbers = problem.rows.groups * K + labels
         by_group = np.bincount(numbers, minlength=problem.n_groups * K).reshape(-1, K).astype(float)
-    return _first_update(problem, counts, centers, scatter, by_group)
+    return _first_update(problem, counts, centers, scatter, by_group, any_order=problem.rows.known is None)
 
 
 def from_shares(problem: Problem, shares: Array) -> Parameters:
@@ -168,9 +182,12 @@ def from_shares(problem: Problem, shares: Array) -> Parameters:
 
 
 def _first_update(
-    problem: Problem, counts: Array, centers: Array, scatter: Array, by_group: Array | None
+    problem: Problem, counts: Array, centers: Array, scatter: Array, by_group: Array | None, *, any_order: bool = False
 ) -> Parameters:
-    """The model's own update from counts (K,), centers (K, d) and scatter (K, d, d) of groups of rows, shrunk."""
+    """The model's own update from counts (K,), centers (K, d) and scatter (K, d, d) of groups of rows, shrunk.
+
+    In `any_order` groups go to the components that expect them.
+    """
     K, (d, n) = problem.K, problem.x.shape
     if problem.model.means.ordered:
         order = np.argsort(centers[:, 0], kind="stable")
@@ -193,6 +210,9 @@ def _first_update(
         log_weights=np.full(shape, -np.log(K)), means=centers, choleskys=choleskys, log_noise=problem.typical_log_noise
     )
     try:
+        if any_order and told_apart(problem.model):
+            order = placed(problem.model, begin, statistics)
+            begin, statistics = begin.reordered(order), reordered(statistics, order)
         return maximise(problem.model, begin, statistics)
     except np.linalg.LinAlgError:  # prior and rows of scales so different that their sum has no factor
         return begin

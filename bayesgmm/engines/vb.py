@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -124,8 +125,10 @@ class VB(Engine):
         followed = [start for start in starts if start.status is not Status.SINGULAR][: max(_APPROACHED, self.n_polish)]
         climbs: list[_Climb] = []
         for start in followed:
-            climbs.append(self._begin(part, prior, start))
-            self._climb(part, climbs[-1], min(_FIRST_STEPS, self.max_steps))
+            with suppress(np.linalg.LinAlgError):  # scales so different that a covariance has no factor
+                climb = self._begin(part, prior, start)
+                self._climb(part, climb, min(_FIRST_STEPS, self.max_steps))
+                climbs.append(climb)
             progress.step("climbing", len(climbs), len(followed))
         climbs.sort(key=lambda climb: -climb.bound)
         if part is not problem:

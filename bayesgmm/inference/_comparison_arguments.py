@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesgmm._arguments import as_texts, as_whole, as_written
+from bayesgmm._arguments import as_floats, as_texts, as_whole, as_written, is_number, is_several
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.data import Data, RowsBeside, read_numbers
 from bayesgmm.engines._problem import build_problem
@@ -31,10 +31,7 @@ NEEDS_PRIORS = ("elbo", "evidence", "loo")
 
 def checked_numbers(n_components: Any) -> list[int]:
     """Numbers of components, in rising order and each once."""
-    try:
-        given = list(n_components)
-    except TypeError:
-        given = [n_components]
+    given = list(n_components) if is_several(n_components) else [n_components]
     if not given:
         raise InputError("n_components", "got an empty sequence", "Give whole numbers, such as range(1, 9)")
     return sorted({as_whole("n_components", K, least=1, hint="s, such as range(1, 9)") for K in given})
@@ -78,12 +75,10 @@ def checked_criteria(criteria: Any) -> set[str]:
 
 def checked_scales(mean_scales: Any) -> tuple[float, ...]:
     """Widths of the prior of the means, each once."""
-    try:
-        given = np.atleast_1d(np.asarray(mean_scales, dtype=float))
-    except (TypeError, ValueError, OverflowError):
-        given = np.empty(0)
-    if given.ndim != 1 or not given.size or not (np.isfinite(given) & (given > 0)).all():
-        raise InputError("mean_scales", f"got {as_written(mean_scales)}", "Give positive numbers, such as (1/3, 1, 3)")
+    hint = "Give positive numbers, such as (1/3, 1, 3)"
+    given = as_floats("mean_scales", [mean_scales] if is_number(mean_scales) else mean_scales, n_axes=1, hint=hint)
+    if not given.size or not (given > 0).all():
+        raise InputError("mean_scales", f"got {as_written(mean_scales)}", hint)
     if 1.0 not in given:
         raise InputError("mean_scales", f"got {as_written(mean_scales)}", "1, the declared width, must be among them")
     return tuple(dict.fromkeys(float(each) for each in given))

@@ -8,6 +8,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -24,6 +25,8 @@ from bayesgmm.engines._progress import Progress
 from bayesgmm.numerics.threads import n_processors, n_workers, one_blas_thread
 
 _LOOK_AGAIN_S = 0.5
+# Looks at the ends of processes, for so long at most.
+_CODES_S, _SOON_S = 2.0, 0.02
 _NICER = 5
 _KILLED = 9  # on systems that have it
 _GUARD = (
@@ -155,8 +158,10 @@ def _shared_out(
 
 def _signals(workers: list[Any]) -> list[int]:
     """Numbers of the signals that ended some processes, without that by which the pool ends the others."""
-    for worker in workers:
-        worker.join(_LOOK_AGAIN_S)
+    # The pool waits for them as well, and who comes second to the end of a process does not learn its code at once.
+    latest = time.monotonic() + _CODES_S
+    while any(worker.exitcode is None for worker in workers) and time.monotonic() < latest:
+        time.sleep(_SOON_S)
     codes = [worker.exitcode for worker in workers if worker.exitcode is not None]
     return [-code for code in codes if code < 0 and -code != signal.SIGTERM]
 

@@ -88,23 +88,20 @@ def compare_engines(fits: Mapping[str, xr.DataTree] | Sequence[xr.DataTree]) -> 
 def _named(fits: Any) -> dict[str, xr.DataTree]:
     from bayesgmm.results import check_result
 
+    if not isinstance(fits, (list, tuple, Mapping)):
+        raise InputError("fits", f"got {type(fits).__name__}", "Give fits in a list, or a dict with their names")
     for fit in fits.values() if isinstance(fits, Mapping) else fits:
         check_result(fit, "fits")
     if isinstance(fits, Mapping):
         named = dict(fits)
     else:
         named = {}
-        if not isinstance(fits, (list, tuple)):
-            raise InputError("fits", f"got {type(fits).__name__}", "Give fits in a list, or a dict with their names")
         for fit in fits:
-            check_result(fit, "fits")
             engine = fit.attrs[names.ENGINE]
             taken = sum(name.split(" ")[0] == engine for name in named)
             named[engine if not taken else f"{engine} {taken + 1}"] = fit
     if len(named) < 2:
         raise InputError("fits", f"got {len(named)}", "Give at least two fits")
-    for fit in named.values():
-        check_result(fit, "fits")
     first = next(iter(named.values()))
     for name, fit in named.items():
         if fit.attrs[names.MODEL] != first.attrs[names.MODEL]:

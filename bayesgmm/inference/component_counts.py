@@ -49,12 +49,12 @@ def compare_components(
     model: GaussianMixture,
     data: Any,
     *,
-    n_components: Iterable[int] = range(1, 9),
+    n_components: int | Iterable[int] = range(1, 9),
     structures: Sequence[str] | Mapping[str, Covariances] | None = None,
     engine: NUTS | None = None,
     criteria: Sequence[str] | None = None,
     prior: Sequence[float] | None = None,
-    mean_scales: Sequence[float] = (1 / 3, 1.0, 3.0),
+    mean_scales: float | Sequence[float] = (1 / 3, 1.0, 3.0),
     draws: int = 1000,
     cores: int | None = None,
     random_seed: int | np.random.Generator | None = None,
@@ -77,7 +77,7 @@ def compare_components(
         The declaration; its number of components is replaced. Priors must not differ between components.
     data : array-like, DataFrame, DataArray or Data
         Whatever `as_data` takes.
-    n_components : iterable of int
+    n_components : int or iterable of int
         Numbers of components.
     structures : sequence of str or dict, optional
         Covariance structures to compare as well: any of "full", "tied", "diagonal", "spherical", "tied diagonal" and
@@ -91,7 +91,7 @@ def compare_components(
         the declaration allows; those need proper priors. An empty sequence computes none.
     prior : sequence of float, optional
         Prior probabilities of the numbers of components; equal if left out.
-    mean_scales : sequence of float
+    mean_scales : float or sequence of float
         Factors of the width of the prior on the means for which the evidence is shown. Default priors are scaled by
         the data and wide, which counts against every further component.
     draws : int

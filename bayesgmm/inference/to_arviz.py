@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm import _schema as names
-from bayesgmm._errors import InputError
+from bayesgmm._arguments import as_choice
 from bayesgmm.inference.likelihood import add_log_likelihood
 from bayesgmm.inference.posterior_predictive import add_posterior_predictive
 from bayesgmm.inference.prior_groups import add_log_prior, add_prior
@@ -73,8 +73,7 @@ def to_arviz(
     features = list(read_result(fit).feature_names)
     if feature is None and len(features) == 1:
         feature = features[0]
-    if feature not in features:
-        raise InputError("feature", f"got {feature!r}", f"Give one of {', '.join(map(repr, features))}")
+    feature = as_choice("feature", feature, features)
     both = add_log_likelihood(add_prior(add_log_prior(fit), random_seed=random_seed))
     both = add_posterior_predictive(both, random_seed=random_seed)
     table = stored_data(fit)

@@ -2,11 +2,12 @@
 
 from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means
 from bayesgmm.model._weights_interface import Weights
-from bayesgmm.model.covariance_priors import LKJ, InverseWishart
+from bayesgmm.model.covariance_priors import LKJ
 from bayesgmm.model.fixed_covariances import FixedCovariances
 from bayesgmm.model.flat import Flat
 from bayesgmm.model.hardy_weinberg import HardyWeinberg
 from bayesgmm.model.hierarchical import HierarchicalInverseWishart
+from bayesgmm.model.inverse_wishart import InverseWishart
 from bayesgmm.model.linear_variance import LinearVariance
 from bayesgmm.model.linked import ConstantCV, EvenlySpacedMeans
 from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans

@@ -6,7 +6,7 @@ import numpy as np
 
 from bayesgmm.model._interfaces import Covariances, Means
 from bayesgmm.model._weights_interface import Weights
-from bayesgmm.model.covariance_priors import InverseWishart
+from bayesgmm.model.inverse_wishart import InverseWishart
 from bayesgmm.model.means import ConjugateMeans, NormalMeans
 from bayesgmm.model.sparse import SparseDirichlet
 from bayesgmm.model.weights import Dirichlet

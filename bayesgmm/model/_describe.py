@@ -9,7 +9,7 @@ from bayesgmm._words import counted, listed
 from bayesgmm.model._defaults import default_means
 from bayesgmm.model._interfaces import Covariances
 from bayesgmm.model._weights_interface import Weights
-from bayesgmm.model.covariance_priors import SCALE_WITHIN, InverseWishart
+from bayesgmm.model.inverse_wishart import SCALE_WITHIN, InverseWishart
 from bayesgmm.model.means import ConjugateMeans
 from bayesgmm.model.number_priors import NumberPrior
 from bayesgmm.model.sparse import SparseDirichlet

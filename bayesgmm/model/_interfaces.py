@@ -133,6 +133,8 @@ class CovariancePrior(Spec):
     closed_form: bool = True
     # Whether covariances depend on each other through something unknown, so that only `Gibbs` can use this.
     only_by_gibbs: bool = False
+    # How many components have numbers of their own here; None where all of them share their numbers.
+    n_components: int | None = None
 
     def filled(
         self, covariance: Array, within: Array | None, n_components: int, n_features: int, *, separate: bool
@@ -147,6 +149,14 @@ class CovariancePrior(Spec):
     @abstractmethod
     def resolved(self, n_features: int, *, separate: bool) -> Self:
         """Every number written out: for a matrix, or `separate` for n_features variances."""
+
+    def keys(self, n_components: int) -> list[Hashable]:
+        """One key a component, as in `Weights.keys`."""
+        return [None] * n_components
+
+    def cut(self, n_components: int) -> Self:
+        """This prior for the first components only."""
+        return self
 
     @abstractmethod
     def rescaled(self, scale: Array, *, separate: bool) -> Self:

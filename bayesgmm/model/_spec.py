@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesgmm._arguments import as_written, is_number
+from bayesgmm._arguments import as_texts, as_written, is_number
 from bayesgmm._errors import InputError, UnsupportedError
+from bayesgmm.model._features import in_order, labels_of, order_of
 
 Array = NDArray[np.float64]
 # A number or (nested) tuples of numbers: hashable, comparable and plain JSON, unlike an array.
@@ -26,6 +27,8 @@ _MOST_ALONG_AN_AXIS = 4
 
 # Parts within parts, and axes of their arrays: no declaration comes near.
 _DEEPEST = 20
+# What JSON calls labels of features.
+_LABELS = "features"
 _IMPORT = "import the module that defines it"
 
 
@@ -33,6 +36,10 @@ class Spec(ABC):
     """Base of all parts of a declaration. Every concrete subclass is registered by its name for `from_dict`."""
 
     _by_name: ClassVar[dict[str, type[Spec]]] = {}
+    # Fields with a number for each feature: from how many axes on, and how many of the last axes are those of features.
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {}
+    # Labels of the features, where numbers came with some: a Series, a table or a DataArray.
+    features: tuple[str, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -48,7 +55,8 @@ class Spec(ABC):
     def to_dict(self) -> dict[str, Any]:
         """This part as nested dicts, lists, numbers and strings; ``from_dict`` is the inverse."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {"type": type(self).__name__, **{name: _to_plain(value) for name, value in fields.items()}}
+        labels = {} if self.features is None else {_LABELS: list(self.features)}
+        return {"type": type(self).__name__, **{name: _to_plain(value) for name, value in fields.items()}, **labels}
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -93,6 +101,46 @@ class Spec(ABC):
             raise InputError("text", f"holds what cannot be read: {error}", hint) from None
         return cls.from_dict(plain)
 
+    def aligned(self, names: tuple[str, ...]) -> Self:
+        """This part with its numbers in the order of columns of these names, where they came with labels.
+
+        Raises
+        ------
+        InputError
+            If labels are not the names of the columns.
+        """
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Spec):
+                part = value.aligned(names)
+                changes |= {field.name: part} if part is not value else {}
+            elif self.features is not None and field.name in self._by_feature:
+                least, n_axes = self._by_feature[field.name]
+                if np.ndim(value) >= least:
+                    order = order_of(self.features, names, f"{type(self).__name__}.{field.name}")
+                    changes[field.name] = freeze(in_order(value, order, n_axes))
+        return self._replace(**changes) if changes else self
+
+    def _note_features(self, name: str, value: Any, array: Array) -> None:
+        """Keep the labels with which numbers of a field came; those of all fields must go together."""
+        least, n_axes = self._by_feature.get(name, (np.inf, 0))
+        if array.ndim < least:
+            return
+        argument = f"{type(self).__name__}.{name}"
+        labels, known = labels_of(value, argument, n_axes), self.__dict__.get("_labels", {})
+        others = set(known.values()) - {labels}
+        if others:
+            raise InputError(
+                argument,
+                f"is labelled {labels}, and another part {others.pop()}"
+                if labels
+                else "has no labels, unlike another part",
+                "Give all numbers with the same labels in the same order, or all without",
+            )
+        self._set("_labels", {**known, name: labels})
+        self._set("features", labels)
+
     def _check(self, name: str, condition: bool, problem: str, remedy: str) -> None:
         if not condition:
             raise InputError(f"{type(self).__name__}.{name}", problem, remedy)
@@ -117,6 +165,7 @@ class Spec(ABC):
             self._check(
                 name, bool((array > 0).all()), f"got {as_written(value)}", "Every number must be greater than 0"
             )
+        self._note_features(name, value, array)
         self._set(name, freeze(array))
 
     def _array(self, name: str) -> Array:
@@ -222,7 +271,7 @@ def _rebuilt(plain: Any, depth: int) -> Any:
         raise InputError("type", f"no part of a model is called {_named(plain)}", f"Known: {listed}; {_IMPORT}")
     fields = {field.name: field for field in dataclasses.fields(known[name]) if field.init}  # type: ignore[arg-type]
     for key in plain:
-        if key not in fields and key != "type":
+        if key not in fields and key != "type" and not (key == _LABELS and known[name]._by_feature):
             raise InputError(
                 f"{name}.{as_written(key)}", "is no field of it", f"Its fields are {', '.join(fields) or 'none'}"
             )
@@ -230,9 +279,12 @@ def _rebuilt(plain: Any, depth: int) -> Any:
         if key not in plain and field.default is field.default_factory is dataclasses.MISSING:
             raise InputError(f"{name}.{key}", "is missing", "Give all fields that to_json writes")
     try:
-        return known[name](**{key: _from_plain(plain[key], depth) for key in plain if key != "type"})
+        built = known[name](**{key: _from_plain(plain[key], depth) for key in plain if key in fields})
     except UnsupportedError as error:  # each part by itself could be used, but no declaration holds both
         raise InputError(name, str(error).removesuffix("."), "Give what to_json wrote, unchanged") from None
+    if _LABELS in plain:
+        built._set(_LABELS, as_texts(f"{name}.{_LABELS}", plain[_LABELS], "Give what to_json wrote, unchanged"))
+    return built
 
 
 def _from_plain(value: Any, depth: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class FixedCovariances(NothingFree):
     """
 
     values: Numbers
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"values": (2, 2)}
 
     def __post_init__(self) -> None:
         self._freeze("values")

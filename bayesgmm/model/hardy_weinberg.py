@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy.special import expit
 
 from bayesgmm._arguments import as_flag
 from bayesgmm._errors import InputError
@@ -94,7 +95,7 @@ class HardyWeinberg(Weights):
     def from_free(self, theta: Array, reference: Array) -> Array:
         _, _, log_q, log_p = self._frequencies(reference)
         logit = log_q - log_p + theta[..., 0]
-        return self._log_weights(1.0 / (1.0 + np.exp(-logit)), 1.0 / (1.0 + np.exp(logit)))
+        return self._log_weights(expit(logit), expit(-logit))
 
     def to_free(self, log_weights: Array, reference: Array) -> Array:
         _, _, log_q, log_p = self._frequencies(log_weights)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior
 from bayesgmm.model._spec import Array, Numbers, show
-from bayesgmm.model.covariance_priors import (
+from bayesgmm.model.inverse_wishart import (
     SCALE_WITHIN,
     InverseWishart,
     check_scale_matrix,
@@ -43,9 +43,11 @@ class HierarchicalInverseWishart(CovariancePrior):
     df: float | None = None
     scale_df: float | None = None
     scale_mean: Numbers | None = None
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"scale_mean": (1, 2)}
     only_by_gibbs = True
 
     def __post_init__(self) -> None:
+        self._freeze("df", optional=True, positive=True, most_axes=0)
         self._freeze("scale_df", optional=True, positive=True, most_axes=0)
         self._freeze("scale_mean", optional=True, most_axes=2)
         check_scale_matrix(self, "scale_mean")

@@ -63,15 +63,19 @@ class LinearVariance(Covariances):
         return f"sd_0^2 + k sd_a^2, sd_0 ~ {priors[0]}, sd_a ~ {priors[1]}"
 
     def filled(self, covariance: Array, n_components: int, within: Array | None = None) -> Self:
+        self._check_features(len(covariance))  # before a prior is made that has a number for each
         if self.sd_0 is not None and self.sd_a is not None:
             return self
         default = HalfNormal(freeze(np.sqrt(np.diag(covariance)) / n_components))
         return self._replace(sd_0=self.sd_0 or default, sd_a=self.sd_a or default)
 
     def resolved(self, n_components: int, n_features: int) -> Self:
+        self._check_features(n_features)
+        return self._replace(sd_0=self._prior_0.resolved(1), sd_a=self._prior_a.resolved(1))
+
+    def _check_features(self, n_features: int) -> None:
         if n_features != 1:
             raise UnsupportedError("LinearVariance", f"{n_features} features", "Use Full or Diagonal covariances.")
-        return self._replace(sd_0=self._prior_0.resolved(1), sd_a=self._prior_a.resolved(1))
 
     def rescaled(self, scale: Array) -> Self:
         return self._replace(sd_0=self._prior_0.rescaled(scale), sd_a=self._prior_a.rescaled(scale))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.special import log_ndtr
@@ -25,28 +25,34 @@ class ConjugateMeans(Means):
 
     Parameters
     ----------
-    loc : (d,) array-like, optional
-        Prior mean; the data mean if left out.
+    loc : (d,) or (K, d) array-like, optional
+        Prior mean; the data mean if left out. Rows that differ make components distinguishable. Labels of a Series or
+        table are names of columns, here and in all other numbers of features: the data may have these in any order.
     precision_scale : float
         Positive; how many rows the prior is worth (the shrinkage of Fraley & Raftery 2007).
     """
 
     loc: Numbers | None = None
     precision_scale: float = DEFAULT_PRECISION_SCALE
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"loc": (1, 1)}
 
     def __post_init__(self) -> None:
-        self._freeze("loc", optional=True, most_axes=1)
+        self._freeze("loc", optional=True, most_axes=2)
         self._freeze("precision_scale", positive=True, most_axes=0)
 
     def describe(self) -> str:
-        loc = "data mean" if self.loc is None else show(self.loc)
+        loc = "data mean" if self.loc is None else _show_rows(self.loc)
         return f"Normal({loc}, Sigma_k / {show(self.precision_scale)})"
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
         return self._replace(loc=freeze(mean)) if self.loc is None else self
 
     def resolved(self, n_components: int, n_features: int) -> Self:
-        return self._replace(loc=freeze(self._shaped("loc", (n_features,), "(n_features,)")))
+        if self._array("loc").ndim == 2:
+            shape, meaning = (n_components, n_features), "(n_components, n_features)"
+        else:
+            shape, meaning = (n_features,), "(n_features,)"
+        return self._replace(loc=freeze(self._shaped("loc", shape, meaning)))
 
     def widened(self, factor: float) -> Self:
         return self._replace(precision_scale=self.precision_scale / factor**2)
@@ -55,7 +61,8 @@ class ConjugateMeans(Means):
         return self._replace(loc=freeze((self._array("loc") - center) / scale))
 
     def keys(self, n_components: int) -> list[Hashable]:
-        return [None] * n_components
+        loc = self._array("loc")
+        return rows_as_keys(loc) if loc.ndim == 2 else [None] * n_components
 
     def log_density(self, means: Array, choleskys: Array) -> tuple[float, Array, Array]:
         K, d = means.shape
@@ -83,7 +90,8 @@ class ConjugateMeans(Means):
         return (self.precision_scale * self._array("loc") + n * row_means) / (self.precision_scale + n)
 
     def cut(self, n_components: int) -> Self:
-        return self
+        loc = self._array("loc")
+        return self._replace(loc=freeze(loc[:n_components])) if loc.ndim == 2 else self
 
     def pseudo_scatter(self, means: Array) -> tuple[float, Array]:
         delta = means - self._array("loc")
@@ -108,6 +116,7 @@ class NormalMeans(Means):
 
     mu: Numbers | None = None
     sigma: Numbers | None = None
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"mu": (1, 1), "sigma": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("mu", optional=True, most_axes=2)
@@ -190,6 +199,7 @@ class FixedMeans(Means):
 
     values: Numbers
     free = False
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"values": (2, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("values", most_axes=2)

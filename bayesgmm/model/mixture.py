@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from bayesgmm._arguments import as_whole, as_written, is_whole
+from bayesgmm._arguments import as_whole, as_written, is_several, is_whole
 from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._defaults import default_means, default_weights
 from bayesgmm.model._describe import describe_mixture
-from bayesgmm.model._interfaces import Covariances, Means
+from bayesgmm.model._interfaces import CovariancePrior, Covariances, Means
 from bayesgmm.model._spec import Array, Spec, show
 from bayesgmm.model._weights_interface import Weights
-from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import Flat, as_covariance_prior, as_means, as_weights
 from bayesgmm.model.groups import in_groups
 from bayesgmm.model.hierarchical import HierarchicalInverseWishart
+from bayesgmm.model.inverse_wishart import InverseWishart
 from bayesgmm.model.means import ConjugateMeans, NormalMeans
 from bayesgmm.model.number_priors import NumberPrior
 from bayesgmm.model.sparse import SparseDirichlet
@@ -94,8 +94,7 @@ class GaussianMixture(Spec):
             self._set("covariances", Full(as_covariance_prior(self.covariances, "covariances")))
         if self.component_names is not None:
             names = self.component_names
-            listed = isinstance(names, Iterable) and not isinstance(names, str)
-            names = tuple(names) if listed else (names,)
+            names = tuple(names) if is_several(names) else (names,)
             name: Any
             for name in names:
                 fine = isinstance(name, str) or (is_whole(name) and abs(name) < 10**18)
@@ -214,14 +213,20 @@ class GaussianMixture(Spec):
                 f"weights={weights}",
                 "Use SparseDirichlet(...) or Dirichlet with one number.",
             )
-        alike = means is None or isinstance(means, ConjugateMeans)
-        if isinstance(means, NormalMeans):
-            alike = all(each is None or np.ndim(each) < 2 for each in (means.mu, means.sigma))
+        alike = means is None
+        if isinstance(means, (ConjugateMeans, NormalMeans)):
+            numbers = (means.loc,) if isinstance(means, ConjugateMeans) else (means.mu, means.sigma)
+            alike = all(each is None or np.ndim(each) < 2 for each in numbers)
         if not alike:
             raise UnsupportedError(
                 f"n_components={number}",
                 f"means={means}",
                 "Use ConjugateMeans or NormalMeans without rows.",
+            )
+        prior = self.covariances.innermost if isinstance(self.covariances, Covariances) else self.covariances
+        if isinstance(prior, CovariancePrior) and prior.n_components is not None:
+            raise UnsupportedError(
+                f"n_components={number}", f"{prior}, with numbers for each component", "Use one df and one scale."
             )
         named = "components that come and go have no names"
         self._check("component_names", self.component_names is None, named, "Leave them out")

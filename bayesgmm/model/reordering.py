@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 from bayesgmm.model._spec import Spec, freeze
 from bayesgmm.model.fixed_covariances import FixedCovariances
 from bayesgmm.model.groups import WeightsByGroup
-from bayesgmm.model.means import FixedMeans, NormalMeans
+from bayesgmm.model.inverse_wishart import InverseWishart
+from bayesgmm.model.means import ConjugateMeans, FixedMeans, NormalMeans
 from bayesgmm.model.mixture import FilledMixture, GaussianMixture
+from bayesgmm.model.structures import Diagonal, Full, Spherical
 from bayesgmm.model.weights import Dirichlet, FixedWeights
 
-# Fields that may hold a number for each component: the axis of components from the end, which is the
+# Fields that may hold numbers for each component: the axis of components from the end, which is the
 # least number of axes too.
-_BY_COMPONENT: dict[type[Spec], tuple[tuple[str, ...], int]] = {
-    Dirichlet: (("concentration",), 1),
-    FixedWeights: (("values",), 1),
-    NormalMeans: (("mu", "sigma"), 2),
-    FixedMeans: (("values",), 2),
-    FixedCovariances: (("values",), 3),
+_BY_COMPONENT: dict[type[Spec], dict[str, int]] = {
+    Dirichlet: {"concentration": 1},
+    FixedWeights: {"values": 1},
+    ConjugateMeans: {"loc": 2},
+    NormalMeans: {"mu": 2, "sigma": 2},
+    FixedMeans: {"values": 2},
+    FixedCovariances: {"values": 3},
+    InverseWishart: {"df": 1, "scale": 3},
 }
 
 
@@ -55,11 +59,13 @@ def reordered(
 def _moved(part: Any, order: NDArray[np.intp]) -> Any:
     if isinstance(part, WeightsByGroup):
         return part._replace(groups=tuple(_moved(each, order) for each in part.groups))
+    if isinstance(part, (Full, Diagonal, Spherical)):
+        prior = _moved(part.prior, order)
+        return None if prior is None else part._replace(prior=prior)
     if type(part) not in _BY_COMPONENT:
         return None
-    fields, axis = _BY_COMPONENT[type(part)]
     changed = {}
-    for field in fields:
+    for field, axis in _BY_COMPONENT[type(part)].items():
         value = getattr(part, field)
         array = np.asarray(value, dtype=float) if value is not None else np.empty(())
         # One column, or one variance for each component, may have been given without the axes of features.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import expit, log_ndtr
 
 from bayesgmm._arguments import as_written
 from bayesgmm._errors import UnsupportedError
@@ -110,16 +110,20 @@ class SaturatingMeans(Means):
         return f"mu_0 + A (1 - rho^k) / (1 - rho), mu_0 ~ {baseline}, A ~ {gap}{rho}"
 
     def filled(self, mean: Array, covariance: Array, n_components: int) -> Means:
+        self._check_features(mean.size)  # before a prior is made that has a number for each
         wide = np.sqrt(np.diag(covariance) / DEFAULT_PRECISION_SCALE)
         gap = HalfNormal(freeze(wide)) if self.gap is None else self.gap
         # As of one component: baselines do not share out the range of the data among them.
         return self._replace(baseline=self.baseline.filled(mean, covariance, 1), gap=gap)
 
     def resolved(self, n_components: int, n_features: int) -> Self:
-        if n_features != 1:
-            raise UnsupportedError("SaturatingMeans", f"{n_features} features", "Use NormalMeans.")
+        self._check_features(n_features)
         assert self.gap is not None
         return self._replace(baseline=self.baseline.resolved(1, 1), gap=self.gap.resolved(1))
+
+    def _check_features(self, n_features: int) -> None:
+        if n_features != 1:
+            raise UnsupportedError("SaturatingMeans", f"{n_features} features", "Use NormalMeans.")
 
     def rescaled(self, center: Array, scale: Array) -> Self:
         return self._replace(baseline=self.baseline.rescaled(center, scale), gap=self._gap.rescaled(scale))
@@ -167,7 +171,7 @@ class SaturatingMeans(Means):
             return self._profiled(np.array([self._fixed_rho]), *at)[1][0][:, None]
         logits, points = _LOGITS, row_means.T
         for width in _WIDTHS:
-            values, points = self._profiled(1.0 / (1.0 + np.exp(-logits)), *at)
+            values, points = self._profiled(expit(logits), *at)
             best = int(np.argmax(values))
             points, logits = points[best], logits[best] + width * np.linspace(-1.0, 1.0, 41)
         return points[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -61,6 +61,7 @@ class HalfNormal(ScalePrior):
 
     sigma: Numbers
     _per_feature = ("sigma",)
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"sigma": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("sigma", positive=True, most_axes=1)
@@ -85,6 +86,7 @@ class Exponential(ScalePrior):
 
     lam: Numbers
     _per_feature = ("lam",)
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"lam": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("lam", positive=True, most_axes=1)
@@ -110,6 +112,7 @@ class Gamma(ScalePrior):
     alpha: Numbers
     beta: Numbers
     _per_feature = ("alpha", "beta")
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"alpha": (1, 1), "beta": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("alpha", positive=True, most_axes=1)
@@ -137,6 +140,7 @@ class LogNormal(ScalePrior):
     mu: Numbers
     sigma: Numbers
     _per_feature = ("mu", "sigma")
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"mu": (1, 1), "sigma": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("mu", most_axes=1)
@@ -180,6 +184,7 @@ class ScaledInverseChi(ScalePrior):
     df: Numbers
     scale: Numbers
     _per_feature = ("df", "scale")
+    _by_feature: ClassVar[dict[str, tuple[int, int]]] = {"df": (1, 1), "scale": (1, 1)}
 
     def __post_init__(self) -> None:
         self._freeze("df", positive=True, most_axes=1)

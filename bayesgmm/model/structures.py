@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from bayesgmm._errors import UnsupportedError
+from bayesgmm._errors import InputError, UnsupportedError
 from bayesgmm.model._interfaces import CovariancePrior, Covariances
 from bayesgmm.model._spec import Array
-from bayesgmm.model.covariance_priors import InverseWishart
 from bayesgmm.model.flat import as_covariance_prior
+from bayesgmm.model.inverse_wishart import InverseWishart
 from bayesgmm.numerics.linalg import below_diagonal, diagonal_matrices, inverse_lower
 
 
@@ -41,7 +42,17 @@ class _Structured(Covariances):
         return self._replace(prior=self.prior.filled(self._own(covariance), own, *shape, separate=self.separate))
 
     def resolved(self, n_components: int, n_features: int) -> Self:
-        return self._replace(prior=self.prior.resolved(self._n_own(n_features), separate=self.separate))
+        prior = self.prior.resolved(self._n_own(n_features), separate=self.separate)
+        if prior.n_components not in (None, n_components):
+            raise InputError(
+                type(prior).__name__,
+                f"has numbers for {prior.n_components} components, not n_components = {n_components}",
+                "Give numbers for each component, or one df and one scale for all",
+            )
+        return self._replace(prior=prior)
+
+    def keys(self, n_components: int) -> list[Hashable]:
+        return self.prior.keys(n_components)
 
     def rescaled(self, scale: Array) -> Self:
         return self._replace(prior=self.prior.rescaled(scale[: self._n_own(scale.size)], separate=self.separate))
@@ -71,7 +82,7 @@ class _Structured(Covariances):
         return _variances(choleskys)[..., : self._n_own(choleskys.shape[-1])]
 
     def cut(self, n_components: int) -> Self:
-        return self
+        return self._replace(prior=self.prior.cut(n_components))
 
     def _n_own(self, n_features: int) -> int:
         return n_features
@@ -275,6 +286,10 @@ class Tied(Covariances):
         if not isinstance(structure, _Structured):
             raise UnsupportedError(
                 "Tied", structure.describe(), "Use Tied(Full(...)), Tied(Diagonal(...)) and the like."
+            )
+        if structure.prior.n_components is not None:
+            raise UnsupportedError(
+                "Tied", f"{structure.prior}, with numbers for each component", "Give one df and one scale."
             )
         self._set("structure", structure)
 

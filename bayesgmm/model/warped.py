@@ -229,7 +229,7 @@ class WarpedMeans(Means):
         """Median, log scale and what is free of skew and tails (..., p) of means (..., K, 1)."""
         x = means[..., 0]
         K = x.shape[-1]
-        logs = np.log(np.diff(x, axis=-1)) - np.log(distance(K))
+        logs = np.log(np.maximum(np.diff(x, axis=-1), np.finfo(float).tiny)) - np.log(distance(K))
         out = np.concatenate([x[..., [K // 2]], logs @ self._reader(K).T], axis=-1)
         if self.tails is not None:
             out[..., -1] = tails_of(out[..., -1], self.side)

@@ -53,7 +53,7 @@ def _types(axes: str) -> list[Any]:
 
 PASS = tuple(_types("2 n n 1 2 3 1 1 2 3 2 1"))
 _PLACE = types.float64(*_types("1 1 2 1 2 2 3 3 1 1 1 2 3 3 3 1"))
-_COLLECT = types.float64(*_types("1 1 3 1 2 2 3 3 1 1 2 3 3 3 1 2 3 1 1 2 2 1 0 2 2"))
+_COLLECT = types.float64(*_types("1 1 3 1 2 2 3 3 1 1 2 3 3 3 1 2 3 1 1 2 2 2 0 3 2"))
 
 _INNER: Any = {"forceinline": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
@@ -184,11 +184,11 @@ def collect(
     weight_powers : (K,) array
         Powers of the weights.
     mean_loc, mean_precision : (K, d) arrays
-    diagonal_powers : (d,) array
+    diagonal_powers : (K, d) array
         Powers of diag L from priors and Jacobians.
     variance_power : float
         Power of the variances, which are not diag L squared where there are correlations.
-    prior_scale : (d, d) array
+    prior_scale : (K, d, d) array
         Scatter that an inverse-Wishart prior adds.
     scale_numbers : (2, d) array
     """
@@ -255,7 +255,7 @@ def collect(
         n_prior = 1 if structure == SPHERICAL else d
         own, T = work[0], work[1]
         for k in range(n_own):
-            _whitened(own, work[2], inverse[k], prior_scale)
+            _whitened(own, work[2], inverse[k], prior_scale[k])
             _whitened(T, work[2], inverse[k], second[k])
             f = k * n_each + d
             for i in range(d):
@@ -264,8 +264,8 @@ def collect(
                 slope = -counts[k]
                 value -= 0.5 * own[i, i]
                 if i < n_prior:
-                    value += diagonal_powers[i] * log_diagonal
-                    slope += diagonal_powers[i]
+                    value += diagonal_powers[k, i] * log_diagonal
+                    slope += diagonal_powers[k, i]
                 for j in range(i + 1):
                     total = 0.0
                     for e in range(i, d):
@@ -344,8 +344,8 @@ def _log_posterior(_size, v, gradient, value, table):
             table[3],
             (out, carray(table[28], (p,)), carray(table[29], (3, d, d)), codes, to_local, weight_map, mean_map,
             choleskys_0, scales, log_weights, means, L, A, inverse, counts, first, second, carray(table[33], (K,)),
-            carray(table[12], (K,)), carray(table[13], (K, d)), carray(table[14], (K, d)), carray(table[15], (d,)),
-            carray(table[16], (1,))[0], carray(table[17], (d, d)), carray(table[18], (2, d))),
+            carray(table[12], (K,)), carray(table[13], (K, d)), carray(table[14], (K, d)), carray(table[15], (K, d)),
+            carray(table[16], (1,))[0], carray(table[17], (K, d, d)), carray(table[18], (2, d))),
         )  # fmt: skip
     value[0] = total
     for i in range(p if stage != PLACE else 0):

@@ -88,9 +88,10 @@ def any_below(choleskys: Array, reference: Array, floor: float) -> bool:
     """Whether some L L' (K, d, d) has an eigenvalue below `floor` relative to R R'."""
     # The eigenvalue is 1 / |L^-1 R|^2 in the spectral norm; the Frobenius norm bounds it and usually settles it.
     relative = np.linalg.solve(choleskys, reference)
-    if np.square(relative).sum(axis=(-2, -1)).max() < 1.0 / floor:
-        return False
-    return bool(np.linalg.svd(relative, compute_uv=False)[..., 0].max() ** 2 > 1.0 / floor)
+    with np.errstate(over="ignore"):  # what overflows is above
+        if np.square(relative).sum(axis=(-2, -1)).max() < 1.0 / floor:
+            return False
+        return bool(np.square(np.linalg.svd(relative, compute_uv=False)[..., 0].max()) > 1.0 / floor)
 
 
 def symmetrised(matrices: Array) -> Array:

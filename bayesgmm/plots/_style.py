@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._arguments import as_number, as_written, is_whole
+from bayesgmm._arguments import as_number, as_written, is_number, is_whole
 from bayesgmm._errors import InputError
 from bayesgmm._interrupts import Interrupts
 from bayesgmm._words import listed
@@ -85,7 +85,9 @@ def feature_index(fitted: FittedMixture, feature: Any, argument: str) -> int:
     """Column of a feature that is given by its name, or else by its number from 0; an error lists what there is."""
     known = fitted.feature_names
     # Columns of a table may be called 0, 1, ...: a name comes first.
-    if (isinstance(feature, str) or is_whole(feature)) and str(feature) in known:
+    # Python refuses to write numbers of thousands of digits, and no column is called by one.
+    named = isinstance(feature, str) or (is_whole(feature) and is_number(feature))
+    if named and str(feature) in known:
         return known.index(str(feature))
     if is_whole(feature) and 0 <= int(feature) < len(known):
         return int(feature)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesgmm import _schema as names
-from bayesgmm._arguments import as_whole, as_written
+from bayesgmm._arguments import as_whole, as_written, is_several
 from bayesgmm._errors import InputError
 from bayesgmm._words import listed
 from bayesgmm.inference.summaries import units_of
@@ -110,7 +110,7 @@ def plot_components(
 def _chosen(fitted: FittedMixture, features: Sequence[str | int] | str | int | None) -> list[int]:
     if features is None:
         return list(range(min(len(fitted.feature_names), _MOST_FEATURES)))
-    wanted = list(features) if isinstance(features, Iterable) and not isinstance(features, str) else [features]
+    wanted = list(features) if is_several(features) else [features]  # type: ignore[arg-type]
     chosen = [feature_index(fitted, feature, "features") for feature in wanted]
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(

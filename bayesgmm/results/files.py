@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesgmm import _schema as names
+from bayesgmm._arguments import as_written
 from bayesgmm._errors import InputError
 from bayesgmm.results._replace import replace_file, replace_folder
 from bayesgmm.results.check import check_any
@@ -126,7 +127,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 def _target(path: Any, *, exists: bool = False) -> Path:
     """The place behind a path, which is that behind a link."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise InputError("path", f"got {path!r}", "Give the name of a file, such as 'fit.nc'")
+        raise InputError("path", f"got {as_written(path)}", "Give the name of a file, such as 'fit.nc'")
     given = Path(path)
     if "\0" in str(given) or given.suffix not in (_NETCDF, _ZARR):
         raise InputError("path", f"got {str(given)!r}", "Give a name that ends with .nc (netCDF) or .zarr (zarr)")

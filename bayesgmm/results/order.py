@@ -126,4 +126,5 @@ def _sampling_errors(fit: xr.DataTree, point: xr.Dataset, constant: xr.Dataset) 
     counts = np.maximum(n * weights.mean(axis=0), np.finfo(float).tiny)
     direction = _direction(scale.size)
     variances = np.einsum("i,kij,j->k", direction, covariances / scale[:, None] / scale, direction)
-    return np.sqrt(variances / counts), np.sqrt(0.5 / (scale.size * counts))
+    with np.errstate(over="ignore"):  # without rows nothing is known
+        return np.sqrt(variances / counts), np.sqrt(0.5 / (scale.size * counts))

@@ -103,7 +103,7 @@ def fitted_mixture(fit: xr.DataTree) -> FittedMixture:
     if names.POSTERIOR in fit.children:
         posterior = fit[names.POSTERIOR].to_dataset()
         n_chains = posterior.sizes[names.CHAIN]
-        draws = _mixtures(posterior, (names.CHAIN, names.DRAW))
+        draws = mixtures_in(posterior, (names.CHAIN, names.DRAW))
     predictive, weights = None, None
     if names.VARIATIONAL in fit.children:
         q = fit[names.VARIATIONAL].to_dataset()
@@ -123,7 +123,7 @@ def fitted_mixture(fit: xr.DataTree) -> FittedMixture:
         components=point[names.COMPONENT].to_numpy(),
         groups=groups,
         group_units=group_units,
-        point=_mixtures(point, ()),
+        point=mixtures_in(point, ()),
         draws=draws,
         n_chains=n_chains,
         predictive_family=fit.attrs[names.PREDICTIVE_FAMILY],
@@ -141,6 +141,7 @@ def all_mixtures(fit: xr.DataTree, fitted: FittedMixture) -> Mixtures:
         assert fitted.draws is not None
         return fitted.draws
     draws = fit[names.ALL_DRAWS].to_dataset()
+    """The mixtures of a group along its leading dimensions, whatever the order of its dimensions."""
     arrays = {}
     for name in ("weights", "means", "covariances"):
         value = draws[name].transpose(names.CHAIN, names.DRAW, *names.BY_SLOT[name]).to_numpy()
@@ -198,7 +199,8 @@ def dims_in(group: xr.Dataset, name: str) -> tuple[str, ...]:
     return names.dims_of(name, grouped=names.GROUP in group.dims)
 
 
-def _mixtures(group: xr.Dataset, leading: tuple[str, ...]) -> Mixtures:
+def mixtures_in(group: xr.Dataset, leading: tuple[str, ...]) -> Mixtures:
+    """The mixtures of a group along its leading dimensions, whatever the order of its dimensions."""
     arrays = {}
     for name in ("weights", "means", "covariances"):
         # A file may come back with its dimensions in another order.

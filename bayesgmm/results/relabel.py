@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from bayesgmm.numerics.threads import n_processors
 from bayesgmm.results.build import dataset, parameters
 from bayesgmm.results.check import check_result
 from bayesgmm.results.order import order_is_stable
-from bayesgmm.results.read import FittedMixture, Mixtures, fitted_mixture, stored_data
+from bayesgmm.results.read import FittedMixture, Mixtures, dims_in, fitted_mixture, mixtures_in, stored_data
 from bayesgmm.results.seal import FIT, sealed
 
 if TYPE_CHECKING:
@@ -79,13 +80,7 @@ def relabelled(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.
     as_sampled = _as_sampled(fit)
     source = as_sampled.transpose(names.CHAIN, names.DRAW, ...)
     n_chains, n_draws = source.sizes[names.CHAIN], source.sizes[names.DRAW]
-    draws = Mixtures(
-        **{
-            name: source[name].to_numpy().reshape(n_chains * n_draws, *source[name].shape[2:])
-            for name in ("weights", "means", "covariances")
-        },
-        noise_scale=fitted.draws.noise_scale,
-    )
+    draws = replace(mixtures_in(as_sampled, (names.CHAIN, names.DRAW)), noise_scale=fitted.draws.noise_scale)
     x = _rows(fit, fitted)
     keys = fitted.model.keys()
     classes = np.array([keys.index(key) for key in keys])
@@ -98,7 +93,8 @@ def relabelled(fit: xr.DataTree, *, reference: xr.DataTree | None = None) -> xr.
     orders = found.orders.reshape(n_chains, n_draws, -1)
     before = fit[names.POSTERIOR].to_dataset() if names.UNRELABELLED not in fit.children else _with_sds(as_sampled)
     posterior = _permuted(fit, draws, found.orders, (n_chains, n_draws))
-    r_hat_before, same = _worst_r_hat(before), np.array_equal(as_sampled["weights"], posterior["weights"])
+    same = np.array_equal(draws.weights.ravel(), posterior["weights"].to_numpy().ravel())
+    r_hat_before = _worst_r_hat(before)
     coords = {dim: source[dim].to_numpy() for dim in (names.CHAIN, names.DRAW, names.COMPONENT)}
     record = dataset(
         {"order": orders, "margin": found.margins.reshape(n_chains, n_draws)},
@@ -189,15 +185,17 @@ def _permuted(fit: xr.DataTree, draws: Mixtures, orders: NDArray[np.intp], shape
         permuted(draws.weights, orders, axis=-1), permuted(draws.means, orders), permuted(draws.covariances, orders)
     )
     # In one go: one by one xarray aligns all variables again for each of them.
+    leading = names.CHAIN, names.DRAW
     moved = {
-        name: (posterior[name].dims, value.reshape(*shape, *value.shape[1:]), posterior[name].attrs)
+        name: ((*leading, *dims_in(posterior, name)), value.reshape(*shape, *value.shape[1:]), posterior[name].attrs)
         for name, value in values.items()
     }
     return posterior.assign(moved)
 
 
 def _with_sds(posterior: xr.Dataset) -> xr.Dataset:
-    variances = np.diagonal(posterior["covariances"].transpose(..., *names.DIMS["covariances"]).to_numpy(), 0, -2, -1)
+    covariances = posterior["covariances"].transpose(names.CHAIN, names.DRAW, *names.DIMS["covariances"])
+    variances = np.diagonal(covariances.to_numpy(), axis1=-2, axis2=-1)
     return posterior.assign(sds=((names.CHAIN, names.DRAW, *names.DIMS["sds"]), np.sqrt(variances)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesgmm._arguments import as_flag, as_instance, as_number, as_whole
+from bayesgmm._arguments import as_flag, as_instance, as_number, as_whole, is_several
 from bayesgmm._errors import InputError
 from bayesgmm.model import (
     LKJ,
@@ -110,7 +110,7 @@ class Question:
     ) -> Question:
         """With the centre and scale of the data where none are given."""
         as_instance("known", known, Measurements, "Give what traits.measurements returned")
-        listed = tuple(n_types) if isinstance(n_types, (tuple, list, range, np.ndarray)) else (n_types,)
+        listed = tuple(n_types) if is_several(n_types) else (n_types,)  # type: ignore[arg-type]
         if not listed:
             raise InputError("n_types", "got an empty sequence", "Give whole numbers of at least 2, such as (2, 3)")
         listed = [as_whole("n_types", K, least=2, hint=", or several as in (2, 3)") for K in listed]

@@ -290,6 +290,7 @@ BINS = {
     "open above": ([0, 1, inf], [[0, 1], [1, inf]], [0.5, 1.5]),
     "open at both ends": ([-inf, 0, 2, inf], [[-inf, 0], [0, 2], [2, inf]], [-1.0, 1.0, 3.0]),
     "neighbours of different widths": ([-inf, 0, 2, 6, inf], [[-inf, 0], [0, 2], [2, 6], [6, inf]], [-1, 1, 4, 8]),
+    "overlap by rounding of large ones": ([[0, 3e6 + 1e-9], [3e6, 6e6]], [[0, 3e6 + 1e-9], [3e6 + 1e-9, 6e6]], None),
     "overlap by rounding": ([[0, 0.3 + 1e-16], [0.3, 0.6]], [[0, 0.3 + 1e-16], [0.3 + 1e-16, 0.6]], None),
 }  # fmt: skip
 
@@ -343,6 +344,7 @@ BAD_BINS = {
     "edges down": ([0, 2, 1], [1, 1], "bins", ["bin 1 (2, 1)", "strictly increasing"]),
     "pair down": ([[0, 1], [3, 2]], [1, 1], "bins", ["bin 1 (3, 2)", "lower edge below"]),
     "unsorted": ([[2, 3], [0, 1]], [1, 1], "bins", ["bin 1 (0, 1) comes after bin 0 (2, 3)", "Sort bins and counts"]),
+    "overlap of small bins": ([[0, 2e-6], [1e-6, 3e-6]], [1, 1], "bins", ["overlaps", "correct"]),
     "overlap": ([[0, 2], [1, 3]], [1, 1], "bins", ["bin 1 (1, 3) overlaps bin 0 (0, 2)", "correct"]),
     "overlap of open bins": ([[-inf, 2], [1, inf]], [1, 1], "bins", ["overlaps"]),
     "inside an open bin": ([[0, 1], [1, inf], [2, 3]], [1, 1, 1], "bins", ["bin 2 (2, 3) overlaps bin 1 (1, inf)"]),

@@ -44,6 +44,15 @@ PROBLEMS = [
 ]
 ALL_PROBLEMS = pytest.mark.parametrize("overlapping", PROBLEMS, ids=lambda p: f"N{p.n}-d{p.d}-K{p.K}")
 ALL_SEEDS = pytest.mark.parametrize("seed", SEEDS)
+# Two small problems with one seed belong to the fast tests, all others take seconds each.
+EACH = pytest.mark.parametrize(
+    ("overlapping", "seed"),
+    [
+        pytest.param(each, seed, marks=() if i < 2 and seed == SEEDS[0] else pytest.mark.fit, id=f"{i}-{seed}")
+        for i, each in enumerate(PROBLEMS)
+        for seed in SEEDS
+    ],
+)
 
 
 class Natural:
@@ -264,8 +273,7 @@ def test_the_best_is_the_listed_optimum_or_better(overlapping, seed):
     assert fit["point_estimate"].attrs["log_likelihood"] >= overlapping.best - 1e-3
 
 
-@ALL_SEEDS
-@ALL_PROBLEMS
+@EACH
 def test_followed_starts_say_how_they_ended(overlapping, seed):
     _, fit = fitted(overlapping, seed)
     search = fit["optimization"].to_dataset()
@@ -279,8 +287,7 @@ def test_followed_starts_say_how_they_ended(overlapping, seed):
     assert search["passes"].max() <= bg.EM().max_steps
 
 
-@ALL_SEEDS
-@ALL_PROBLEMS
+@EACH
 def test_as_many_starts_converge_as_are_finished(overlapping, seed):
     _, fit = fitted(overlapping, seed)
     statuses = fit["optimization"]["status"]
@@ -353,21 +360,6 @@ def assert_traces_rise(fit, name):
     assert checked
 
 
-@ALL_SEEDS
-@ALL_PROBLEMS
+@EACH
 def test_the_likelihood_never_falls(overlapping, seed):
     assert_traces_rise(fitted(overlapping, seed)[1], "log_posterior")
-
-
-@pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
-@pytest.mark.parametrize("factory", contract.FACTORIES, ids=contract.IDS)
-def test_the_objective_never_falls(factory):
-    K, d = 2, 2
-    rng = np.random.default_rng(5)
-    rows = contract.small_data(K, d, 80, rng).T
-    model = factory(K, d)
-    bounded = contract.filled(model, d).weights.bounded()
-    engine = bg.EM(n_init=6, n_polish=3, density="parameters" if bounded else "unconstrained")
-    fit = bg.fit(model, rows, engine=engine, random_seed=3, progressbar=False)
-    if fit["point_estimate"].attrs["n_parameters"]:
-        assert_traces_rise(fit, "log_posterior")

@@ -11,6 +11,7 @@ import bayesgmm as bg
 import bayesgmm.results
 from bayesgmm._interrupts import Interrupts
 from bayesgmm.engines._progress import Progress
+from bayesgmm.numerics.rows import Rows
 
 QUIET = {"progressbar": False}
 X = bg.datasets.load_faithful()
@@ -153,3 +154,39 @@ def test_whoever_ignores_it_goes_on_ignoring_it():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Planted:
+    """A fault in the pass over the rows after so many calls: an exception that nothing of ours expects."""
+
+    def __init__(self, kind, after):
+        self.kind, self.left, self.real = kind, after, Rows.statistics
+
+    def __call__(self, rows, *args, **kwargs):
+        self.left -= 1
+        if self.left < 0:
+            raise self.kind("planted")
+        return self.real(rows, *args, **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore::bayesgmm.FewerGroupsWarning")
+@pytest.mark.parametrize("kind", [ZeroDivisionError, FloatingPointError, KeyError])
+@pytest.mark.parametrize(
+    "engine",
+    [bg.EM(), bg.VB(draws=40), bg.Laplace(draws=40), bg.NUTS(draws=20, tune=20, chains=2, max_draws=20)],
+    ids=lambda engine: engine.name,
+)
+def test_a_fault_in_a_pass_surfaces_as_itself(engine, kind, monkeypatch):
+    """No handler of ours takes it for anything else, and no library between turns it into something else."""
+    rows = bg.datasets.load_faithful().to_numpy()[:60].copy()
+    rows[::7, 1] = np.nan  # what has holes is passed over in Python, also by NUTS
+    for after in (0, 3, 40, 250):
+        planted = Planted(kind, after)
+        monkeypatch.setattr(Rows, "statistics", lambda *args, planted=planted, **kwargs: planted(*args, **kwargs))
+        try:
+            with pytest.raises(kind, match="planted"):
+                bg.fit(bg.GaussianMixture(2), rows, engine=engine, random_seed=1, progressbar=False)
+        except pytest.fail.Exception:
+            assert planted.left >= 0, "the fault was met, and nothing was said"
+        finally:
+            monkeypatch.undo()

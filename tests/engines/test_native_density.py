@@ -26,7 +26,7 @@ def test_equals_the_objective_up_to_its_constant(factory, K, d):
         v = rng.normal(size=density.size)
         value, gradient = function(v)
         expected, slope, point, _ = objective.value_and_gradient(density.coordinates, density.to_local @ v)
-        assert value + density.constant == pytest.approx(expected, abs=1e-8)
+        assert value + density.constant == pytest.approx(expected, rel=1e-13, abs=1e-8)
         np.testing.assert_allclose(gradient, density.to_local.T @ slope, rtol=1e-8, atol=1e-8)
         np.testing.assert_allclose(density.coordinates_of(point), v, atol=1e-8)
     many = density.parameters(np.stack([v, 0 * v]))

@@ -599,3 +599,13 @@ def test_parts_are_functions_of_a_problem():
         np.testing.assert_allclose(getattr(units_in_blocks, name), getattr(units_at_once, name), err_msg=name)
     numbers = _at_the_optimum(of, of.units.to_standard(outcome.point))
     assert numbers["log_likelihood"] == pytest.approx(outcome.objective["log_likelihood"])
+
+
+def test_no_number_is_probable_where_all_are_impossible():
+    """Shares of nothing are unknown, not 0: no number of components would have any."""
+    from bayesgmm.inference.component_counts import _posterior
+
+    prior = np.full((1, 2), 0.5)
+    assert np.isnan(_posterior(np.full((1, 2, 1), -np.inf), prior)).all()
+    np.testing.assert_array_equal(_posterior(np.array([[[-np.inf], [3.0]]]), prior)[0, :, 0], [0.0, 1.0])
+    np.testing.assert_array_equal(_posterior(np.array([[[np.nan], [3.0]]]), prior)[0, :, 0], [np.nan, 1.0])

@@ -483,3 +483,14 @@ def test_a_prior_of_ones_own_is_sampled_where_laplace_cannot_do_it(monkeypatch):
     assert "may not hold (Pareto k" in found.attrs["engine_reason"]
     assert "so the posterior was sampled" in found.attrs["engine_reason"]
     assert bg.UncalibratedWarning not in told
+
+
+@pytest.mark.parametrize("K", [2, 3, 4])
+def test_partitions_for_the_scale_have_as_many_groups_as_components(K):
+    from bayesgmm.engines._within import _partitions
+
+    places = np.random.default_rng(0).normal(size=(80, 2)) * [1.0, 3.0]
+    found = list(_partitions(places, K, np.ones(80), 3))
+    assert [dense for _, dense in found][:2] == [False, True]
+    for labels, _ in found:
+        assert set(labels.tolist()) == set(range(K))

@@ -26,6 +26,7 @@ PINNED = [
     "SparseDirichlet", "Spherical", "Status", "StickBreaking", "Telescoping", "Tied", "UniformComponents",
     "NotGaussianWarning", "UnsupportedError", "VB", "VBBound", "WarpedCovariances", "WarpedMeans", "add_log_likelihood",
     "add_log_prior", "add_posterior_predictive", "add_prior", "align", "as_data", "assignments", "load", "save",
+    "as_prior",
     "to_arviz", "best_partition", "bootstrap_lrt", "coclustering", "compare_components", "compare_engines",
     "component_posterior", "datasets", "denoise", "diagnose", "fit", "impute", "log_evidence", "merge_components",
     "occupied_components", "predict", "relabel", "simulate", "standard_errors", "summary", "to_pymc",

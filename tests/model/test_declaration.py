@@ -457,3 +457,16 @@ def test_scale_of_inverse_wishart_may_be_a_number_a_vector_or_a_matrix():
     assert prior([2.0, 3.0], Diagonal) == prior(np.diag([2.0, 3.0]), Diagonal)
     assert prior(2.0, Diagonal) == prior([2.0, 2.0], Diagonal)
     assert prior(2.0, Spherical).covariances.prior.scale == (2.0,)
+
+
+def test_the_first_components_have_the_priors_that_they_have_among_all():
+    data = np.zeros(2), np.eye(2)
+    means = NormalMeans(mu=np.arange(6.0).reshape(3, 2), sigma=1.0)
+    filled = GaussianMixture(3, weights=Dirichlet([1.0, 2.0, 3.0]), means=means).filled(*data)
+    first = filled.cut(2)
+    assert first is not None
+    assert first.n_components == 2
+    assert first.means.mu == filled.means.mu[:2]
+    assert first.keys() == filled.keys()[:2]
+    spaced = GaussianMixture(3, means=FixedMeans(np.zeros((3, 2)))).filled(*data)
+    assert spaced.cut(2) is None

@@ -92,8 +92,8 @@ def test_means_draws(name):
         if not prior.free:
             assert np.all(draws[:, k] == np.asarray(prior.values)[k])
             continue
-        if name == "conjugate":
-            loc, covariance = np.array(prior.loc), at.covariances[k] / prior.precision_scale
+        if name.startswith("conjugate"):
+            loc, covariance = np.broadcast_to(prior.loc, (K, d))[k], at.covariances[k] / prior.precision_scale
         else:
             loc, covariance = np.array(prior.mu)[k], np.diag(np.square(prior.sigma)[k])
         z = (draws[:, k] - loc) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
@@ -354,9 +354,9 @@ def test_structured_draws(name):
     assert np.all(sigma == sigma * np.eye(d)) == diagonal
     variances = np.diagonal(sigma, axis1=2, axis2=3)
     assert np.all(variances == variances[..., :1]) == ("spherical" in name)
-    prior = structure.innermost
     for j in range(1 if "spherical" in name else d):
         for k in range(K):
+            prior = contract.of_component(structure.innermost, k, separate=diagonal)
             if isinstance(prior, LKJ):
                 one = type(prior.scale)(*(getattr(prior.scale, field.name)[j] for field in fields(prior.scale)))
                 values, wanted = np.sqrt(variances[:, k, j]), contract.scale_by_scipy(one)

@@ -315,3 +315,20 @@ def test_damaged_results_are_neither_taken_nor_end_in_other_errors():
     assert not findings
     assert sum(counts.values()) == 150
     assert sum(count for (_, how), count in counts.items() if how == "refused") > 100
+
+
+@pytest.mark.parametrize("dims", [("component", "feature"), ("feature_bis", "draw"), ("chain", "component")])
+def test_relabelling_reads_dimensions_by_name(dims):
+    """With as many components as features nothing but the numbers would tell that they were transposed."""
+    rows = bg.datasets.load_faithful()[:80]
+    engine = bg.Gibbs(sweeps=60, burn_in=20, chains=2, n_init=2, max_sweeps=60)
+    fit = bg.fit(bg.GaussianMixture(2), rows, engine=engine, random_seed=1, progressbar=False)
+    right = bg.relabel(fit)
+    for group in [name for name in ("posterior", "unrelabelled") if name in fit.children]:
+        turned = fit.copy()
+        table = turned[group].to_dataset()
+        turned[group] = table.transpose(*dims, *[dim for dim in table.dims if dim not in dims])
+        again = bg.relabel(turned)
+        for name in ("weights", "means", "covariances", "sds"):
+            here, there = again["posterior"][name], right["posterior"][name]
+            np.testing.assert_array_equal(here.transpose(*there.dims), there)
