@@ -78,7 +78,8 @@ def test_controls_give_limits_and_finite_upper_bounds(result):
     assert none.any()
     assert (controls["copies_per_droplet_lower"].to_numpy()[none] == 0).all()
     assert all("no positives" in str(text) for text in controls["flags"].to_numpy()[none])
-    assert 0 < float(result["limit_of_blank"][0]) < float(result["limit_of_detection"][0]) < 5
+    # Limits count droplets above the threshold, where some negatives lie too; the lower sample has 59.
+    assert 0 < float(result["limit_of_blank"][0]) < float(result["limit_of_detection"][0]) < 40
 
 
 def test_every_number_has_a_unit_and_nothing_is_infinite(result):
