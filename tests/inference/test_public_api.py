@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import importlib
-import dataclasses
 import inspect
 import pkgutil
 import re
