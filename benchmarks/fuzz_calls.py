@@ -270,7 +270,7 @@ def fits(annotation: Any, value: Any) -> bool:
         "Literal": isinstance(value, str) and repr(value) in text,
         "Numbers": (number or listed) and _all_numbers(value),
         "Sequence": listed,
-        "Iterable": listed or isinstance(value, types.GeneratorType),
+        "Iterable": listed or isinstance(value, (set, types.GeneratorType)),
         "Mapping": isinstance(value, dict),
         "CovariancePrior": isinstance(value, bg.Flat) or "CovariancePrior" in kinds,  # which `Flat` stands for
         "tuple": listed,

@@ -96,7 +96,7 @@ class Data:
                 "Pass at least one row (observation) and one column (feature).",
             )
         names = (self.feature_names,) if isinstance(self.feature_names, str) else self.feature_names
-        if not isinstance(names, (list, tuple, np.ndarray)) or np.ndim(names) != 1:
+        if not isinstance(names, (list, tuple, np.ndarray)) or (isinstance(names, np.ndarray) and names.ndim != 1):
             raise InputError("Data.feature_names", f"got {as_written(names)}", "Give one name for each column.")
         names = tuple(map(str, names))
         if len(names) != self.values.shape[1]:
@@ -227,6 +227,7 @@ def _describe(value: object) -> str:
 
 
 def _listed(argument: str, labels: Any) -> np.ndarray:
-    if not isinstance(labels, (list, tuple, np.ndarray)) or np.ndim(labels) != 1:
+    several = isinstance(labels, (list, tuple)) or (isinstance(labels, np.ndarray) and labels.ndim == 1)
+    if not several or any(isinstance(each, (list, tuple, np.ndarray)) for each in labels):
         raise InputError(argument, f"got {as_written(labels)}", "Give one label for each row, or None.")
     return np.asarray(labels)

@@ -90,7 +90,7 @@ def checked_prior(prior: Any, numbers: Sequence[int]) -> Array:
     if prior is None:
         return np.full(n, 1.0 / n)
     hint = f"Give one probability of at least 0 for each of the {n} numbers of components, in rising order"
-    if hasattr(prior, "__len__") and len(prior) != n:
+    if is_several(prior) and hasattr(prior, "__len__") and len(prior) != n:
         raise InputError("prior", f"has {len(prior)} entries", hint)
     given = read_numbers("prior", prior, RowsBeside(n=n, obs_names=np.array(numbers), known=False))
     if not (np.isfinite(given) & (given >= 0)).all() or not given.sum() > 0:

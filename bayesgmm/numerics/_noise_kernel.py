@@ -16,7 +16,7 @@ from bayesgmm.numerics._kernels import _hand_out, _normalise
 from bayesgmm.numerics._numba_cache import cached_njit
 
 _SUMS = {"reassoc", "contract", "nsz", "arcp"}
-_INNER: Any = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER: Any = {"forceinline": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 # Numbers in a block: so many fit in the second cache.
 _NUMBERS = 32_768
@@ -133,7 +133,8 @@ def _add(R, k, u, T, w, noise, start, columns, o, factor, with_residual, counts,
     return factor * out
 
 
-@cached_njit(nogil=True)
+# What is divided by 0, where covariance and error vanish together, is not finite, and whoever climbs steps back.
+@cached_njit(nogil=True, error_model="numpy")
 def noise_pass(
     x,
     noise,

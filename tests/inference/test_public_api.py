@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import importlib
 import inspect
@@ -86,8 +87,8 @@ def test_docstrings_of_functions(name):
 def test_docstrings_of_classes(name):
     kind = getattr(bg, name)
     if issubclass(kind, (Exception, bg.Status)) or name in ("Flat", "HalfNormal", "Exponential", "Gamma", "LogNormal"):
-        for argument in getattr(kind, "__dataclass_fields__", {}):
-            assert f"``{argument}``" in inspect.getdoc(kind)  # in the one sentence there is
+        for field in dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ():
+            assert f"``{field.name}``" in inspect.getdoc(kind)  # in the one sentence there is
         return
     assert documented(inspect.getdoc(kind), "Parameters") == list(inspect.signature(kind).parameters)
 

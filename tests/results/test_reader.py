@@ -332,3 +332,16 @@ def test_relabelling_reads_dimensions_by_name(dims):
         for name in ("weights", "means", "covariances", "sds"):
             here, there = again["posterior"][name], right["posterior"][name]
             np.testing.assert_array_equal(here.transpose(*there.dims), there)
+
+
+def test_orders_of_draws_are_orders_of_components():
+    """Each draw by itself has every component once; what the draws beside it have does not matter."""
+    import xarray as xr
+
+    from bayesgmm.results.draws import _check_orders
+
+    dims = names.CHAIN, names.DRAW, names.COMPONENT
+    _check_orders(xr.Dataset({"order": (dims, [[[0, 1, 2], [1, 2, 0]], [[2, 1, 0], [0, 1, 2]]])}), "relabelling", "fit")
+    for wrong in ([[[0, 1, 1], [1, 0, 0]]], [[[0, 0, 0], [1, 1, 1], [2, 2, 2]]], [[[0, 1, 3], [0, 1, 2]]]):
+        with pytest.raises(bg.InputError, match="order"):
+            _check_orders(xr.Dataset({"order": (dims, wrong)}), "relabelling", "fit")
