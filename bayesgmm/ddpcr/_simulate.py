@@ -275,12 +275,9 @@ def _rates(samples: Any, droplet_volume_nl: float | None) -> dict[str, Array]:
     for name, value in given.items():
         if str(name) == _NTC:
             raise InputError("samples", f"{_NTC!r} is the name of the controls", "Set their number by n_ntc")
-        rate = (
-            np.atleast_1d(np.asarray(value))
-            if isinstance(value, (list, tuple, np.ndarray)) or is_number(value)
-            else None
-        )
-        rate = np.full(1, np.nan) if rate is None or rate.dtype.kind not in "iuf" else rate.astype(float)
+        numbers = list(value) if isinstance(value, (list, tuple)) or np.ndim(value) == 1 else [value]
+        fine = all(is_number(each) for each in numbers)
+        rate = np.array(numbers, dtype=float) if fine else np.full(1, np.nan)
         if rate.ndim != 1 or rate.size not in (1, 2) or not (np.isfinite(rate) & (rate >= 0)).all():
             remedy = "Give a number of copies from 0, or a pair of them for two channels"
             raise InputError("samples", f"got {as_written(value)} for {name!r}", remedy)
