@@ -38,7 +38,10 @@ _TOLD = {
     "ratio": ("1", "concentration in the first channel over that in the second"),
     "fractional_abundance": ("1", "concentration in the first channel over that in both"),
     "linked_per_droplet": ("copies per droplet", "lambda of molecules with both targets"),
-    "effect_size": ("1", "share of a channel's signal; where channels were fitted together"),
+    "effect_size": (
+        "1",
+        "share of a channel's signal; where channels were fitted together, or it was taken off before counting",
+    ),
     "plate_effect_size": ("1", "share of a channel's signal, over the wells that tell"),
     "cluster_share": ("1", "of the droplets that are no outliers"),
     "cluster_correlation": ("1", "of the channels within a cluster; where they were fitted together"),
@@ -203,6 +206,9 @@ def of_two_channels(
                 in_clusters = numbers(*(fits[name].positive(i) for name in (a, b)))
                 of_clusters["cluster_share"][i, p] = in_clusters / in_clusters.sum()
                 q = np.quantile(log_excess(rng.dirichlet(in_clusters + _JEFFREYS, _DRAWS)), probabilities)
+                if any(pairs[a, b].found):  # what was taken off is that of the plate
+                    for end in _ENDS:
+                        sizes[f"effect_size{end}"][i, p] = np.nan_to_num(of_plate[f"plate_effect_size{end}"][p])
             else:
                 x, beliefs = (well.channel(a), well.channel(b)), (fits[a].own[i], fits[b].own[i])
                 draws, shares = linked_alone(x, (first, second), beliefs, rng)

@@ -119,7 +119,7 @@ def quantify(
         pair is the ratio times the copies of the reference. ``reported_positives``, ``reported_copies_per_ul`` and the
         like are the instrument's own numbers, where its results were read. Per ``pair`` of channels: ``ratio``,
         ``fractional_abundance``, ``linked_per_droplet``, ``cluster_share``, and the ``effect`` of one channel on the
-        other (``plate_effect_size``; ``effect_size`` of each well where they were fitted together). Attributes hold the
+        other (``plate_effect_size``; ``effect_size`` of wells that were fitted or counted with it). Attributes hold the
         droplet volume and where it comes from, the method, each channel's declaration, and those of wells that were
         fitted with priors of their own, such as controls. With an engine also per ``well`` and ``channel``:
         ``sampling`` (name of the `Status`, empty where it was not sampled), ``r_hat`` and ``effective_draws`` of

@@ -120,7 +120,7 @@ class Clusters:
 def clusters(result: xr.Dataset, well: str, channel: str) -> Clusters | None:
     """The fitted mixture of a well, or None where there was no fit.
 
-    Where two channels were fitted together it has the components of all four of their clusters.
+    Where one channel does something to the other it has the components of all four of their clusters.
     """
     alone = moved(result, well, channel)
     if alone is None:
@@ -164,16 +164,18 @@ def in_pair(
 ) -> tuple[Array, Array, tuple[list[Clusters], list[Clusters]] | None]:
     """Shares of --, +-, -+, ++, correlations within them, and each channel's mixture as it is in each of them.
 
-    None in place of the mixtures where channels were not fitted together.
+    None in place of the mixtures where one channel does nothing to the other.
     """
     there = result["pair"].to_numpy().tolist()
     swapped = " / ".join(pair) not in there
     at = Row(result, well=well, pair=" / ".join(pair[::-1] if swapped else pair))
     order, turned = ([0, 2, 1, 3], [1, 0, 3, 2]) if swapped else ([0, 1, 2, 3], [0, 1, 2, 3])
     shares, correlations = (at[name][order] for name in ("cluster_share", "cluster_correlation"))
+    shares = np.maximum(shares, np.finfo(float).tiny)  # none of the counted droplets may be in a cluster
     sizes = at["effect_size"][turned]
     if not np.isfinite(sizes).all():
         return shares, np.zeros(4), None
+    correlations = np.nan_to_num(correlations)  # counted droplets say nothing of them
     gaps = np.exp([_mode(result, well, channel)["log_gap"] for channel in pair])
     left = 1.0 - sizes[2:]
     four: tuple[list[Clusters], list[Clusters]] = ([], [])

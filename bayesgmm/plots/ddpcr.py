@@ -48,7 +48,7 @@ def plot_well(result: xr.Dataset, plate: Any, well: str, channel: str | None = N
     -------
     matplotlib.axes.Axes
         Droplets in each bin on a logarithmic axis; lines are the expected numbers of negatives, positives, rain and
-        outliers, and of all. The dashed line is the threshold half way, which the estimate does not use. The title
+        outliers, and of all. The dashed line is the threshold, at which droplets are counted where clusters are clear. The title
         holds lambda (copies per droplet) with its statistical interval, and flags.
 
     Raises
@@ -103,13 +103,14 @@ def draw_histogram(
             ax.plot(grid, expected[k], color=COLORS[kind], linewidth=1.5, linestyle="--" if k == 3 else "-", label=kind)
     threshold = float(row["threshold"])
     if np.isfinite(threshold):
-        counted = float(row["copies_per_droplet_threshold"])
+        counted, other = float(row["copies_per_droplet_threshold"]), float(row["counted"]) == 0.0
+        compared = f"threshold, for comparison\n(λ = {counted:.3g} if counted there)"
         ax.axvline(
             threshold,
             color=ink(),
             linestyle=(0, (4, 3)),
             linewidth=1.0,
-            label=f"threshold, for comparison\n(λ = {counted:.3g} if counted there)",
+            label=compared if other else "threshold: droplets\nare counted there",
         )
     outside = int(((x < edges[0]) | (x > edges[-1])).sum())
     if outside:
@@ -156,7 +157,7 @@ def plot_droplets(
     -------
     matplotlib.axes.Axes
         Wells by sample, controls last. Order within a well is random, since files may be sorted. Outliers are grey.
-        Black lines are the thresholds half way, which the estimate does not use.
+        Black lines are the thresholds, at which droplets are counted where clusters are clear.
 
     Raises
     ------
@@ -254,7 +255,7 @@ def plot_two_channels(
     matplotlib.axes.Axes
         Uncertain droplets are pale. The legend holds the expected numbers, from shares of the clusters that are free
         (targets may be linked). Ellipses hold 95 % of a cluster without its rain; they lean where channels were fitted
-        together and are correlated. Dashed lines are thresholds for comparison.
+        together and are correlated. Dashed lines are thresholds.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from bayesgmm._errors import FitError, InputError
 from bayesgmm.ddpcr import _fit_plate
 from bayesgmm.ddpcr._counted import Count
 from bayesgmm.ddpcr._gap import find_gap
+from bayesgmm.plots._four_clusters import four_clusters
 
 OPTIONS = {"droplet_volume_nl": 0.85, "cores": 1, "progressbar": False}
 
@@ -201,6 +202,9 @@ def test_cross_talk_and_competition_are_taken_off_before_droplets_are_counted():
     np.testing.assert_array_equal(found["positives"], k)
     np.testing.assert_allclose(found["plate_effect_size"][0], [0.2, 0.1, 0.15, 0.15], atol=0.01)
     assert "taken off before droplets are counted" in found.attrs["flags Ch1"]
+    fitted = four_clusters(found, "B01", ("Ch1", "Ch2"))  # as pictures show them
+    called = fitted.probabilities(*plate["B01"].amplitudes.T).argmax(axis=1)
+    assert (np.array([1, 2, 4, 3])[called] == plate["B01"].clusters).mean() > 0.999
     shares = np.array([np.bincount(well.clusters, minlength=5)[[1, 2, 4, 3]] for well in plate]) / 8000
     np.testing.assert_allclose(found["cluster_share"][:, 0], shares)
     lower, upper = (found[f"linked_per_droplet_{end}"][1:3, 0].to_numpy() for end in ("lower", "upper"))
