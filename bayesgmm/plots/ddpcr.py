@@ -48,8 +48,8 @@ def plot_well(result: xr.Dataset, plate: Any, well: str, channel: str | None = N
     -------
     matplotlib.axes.Axes
         Droplets in each bin on a logarithmic axis; lines are the expected numbers of negatives, positives, rain and
-        outliers, and of all. The dashed line is the threshold, at which droplets are counted where clusters are clear. The title
-        holds lambda (copies per droplet) with its statistical interval, and flags.
+        outliers, and of all. The dashed line is the threshold, at which droplets are counted where clusters are clear.
+        The title holds lambda (copies per droplet) with its statistical interval, and flags.
 
     Raises
     ------
