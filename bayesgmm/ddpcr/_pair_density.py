@@ -30,6 +30,8 @@ _LEAST = 1e-300
 _TAIL = 1e-12
 _LAST = -float(ndtri(_TAIL)) - 1e-9
 _EM_STEPS = 5
+# A correlation beyond this inverse hyperbolic tangent would round to 1.
+_MOST_TURN = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +297,7 @@ class PairDensity(Climbed):
         clusters = [channel.clusters(each) for channel, each in zip(self.channels, moved, strict=True)]
         first, second = clusters
         eps = float(expit(theta[OUTLIERS]))
-        shares, rho = (1.0 - eps) * np.exp(log_shares(theta)), np.tanh(theta[TURN])
+        shares, rho = (1.0 - eps) * np.exp(log_shares(theta)), np.tanh(np.clip(theta[TURN], -_MOST_TURN, _MOST_TURN))
         odd_places = self.channels[0].outlying, self.channels[1].outlying
         at = first.columns, second.columns, *odd_places, shares, eps, rho
         value, odd, counts, turn, *by = pair_pass(self.droplets.place, self.droplets.counts, *at, sloped)

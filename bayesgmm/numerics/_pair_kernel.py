@@ -13,7 +13,7 @@ _ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 _ROOT_HALF = math.sqrt(0.5)
 
 
-@cached_njit(nogil=True)
+@cached_njit(nogil=True, error_model="numpy")
 def tables(x, shares, n_core, means, sds):
     """Tables of Q clusters, each a mixture of K components, at x (n,).
 
@@ -55,7 +55,7 @@ def tables(x, shares, n_core, means, sds):
     return out
 
 
-@cached_njit(nogil=True)
+@cached_njit(nogil=True, error_model="numpy")
 def table_slopes(x, shares, n_core, means, sds, table, by_log_density, by_log_core, by_rank):
     """Slopes (3, Q, K) in log weights, means and variances, from those (Q, n) in what `tables` returned."""
     Q, K = shares.shape
@@ -95,7 +95,7 @@ def table_slopes(x, shares, n_core, means, sds, table, by_log_density, by_log_co
     return out
 
 
-@cached_njit(nogil=True)
+@cached_njit(nogil=True, error_model="numpy")
 def pair_pass(place, counts, first, second, odd_first, odd_second, shares, odd_share, rho, sloped):
     """One pass over bins of two amplitudes, for a mixture of products with a Gaussian copula in each cluster's core.
 

@@ -297,3 +297,18 @@ def test_negatives_that_lean_are_no_second_target(seed, why):
     assert np.isnan(found["plate_effect_size"]).all()
     positives = found["positives"].sel(channel="Ch1").to_numpy()[:1]
     np.testing.assert_allclose(positives, has[:1].sum(axis=1), atol=3)
+
+
+def test_correlations_that_round_to_one_have_a_density():
+    """Searches may pass there: no exception, and a value below that of the start."""
+    rng = np.random.default_rng(0)
+    x = 3000.0 + 200.0 * rng.standard_normal((500, 2))
+    density = PairDensity(Droplets.binned(x, (40.0, 40.0)), PairBeliefs(channels=(FIRST, FIRST)))
+    start = density.prior[:, 0].copy()
+    far = start.copy()
+    far[TURN] = -40.0
+    assert np.isfinite(density.value_and_gradient(far)[0])
+    assert density.values(np.array([far]))[0] < density.values(np.array([start]))[0]
+    narrow = start.copy()
+    narrow[-1] = -800.0  # an sd of 0
+    assert not density.values(np.array([narrow]))[0] > density.values(np.array([start]))[0]
