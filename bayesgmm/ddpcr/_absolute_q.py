@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from bayesgmm.ddpcr._formats import Droplets, coded
 from bayesgmm.ddpcr._text import Sheet, columns, fail, simple
@@ -17,6 +16,8 @@ def read_wells(sheet: Sheet) -> list[Droplets]:
 
     Channels are the dyes that have calls; the reference dye (ROX) has none.
     """
+    import pandas as pd
+
     names = [simple(name) for name in sheet.header]
     at = {name: i for i, name in enumerate(names)}
     well = sheet.place("well id", "well")
@@ -59,6 +60,8 @@ def read_wells(sheet: Sheet) -> list[Droplets]:
 
 def _truth(sheet: Sheet, found: dict[int, np.ndarray], place: int) -> np.ndarray:
     """A column of True and False as 1 and 0."""
+    import pandas as pd
+
     values = pd.Series(found[place]).str.strip().str.lower().map(_TRUTH)
     if values.isna().any():
         row = int(np.flatnonzero(values.isna())[0])

@@ -40,8 +40,8 @@ def functions():
             parameters = inspect.signature(function).parameters
             needed = [key for key, each in parameters.items() if each.default is inspect.Parameter.empty]
             for argument in sorted(parameters.keys() & TAKE_A_FIT):  # processes of the tests want one order
-                if function.__module__.startswith("bayesgmm.ddpcr") and argument == "result":
-                    continue  # that of quantify, a table
+                if function.__module__.startswith("bayesgmm.ddpcr") and argument in ("result", "reference"):
+                    continue  # that of quantify, a table, and the target of copy numbers
                 yield pytest.param(function, argument, needed, id=f"{name}({argument})")
 
 
