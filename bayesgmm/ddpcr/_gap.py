@@ -50,8 +50,6 @@ class Gap:
         Their spread, likewise.
     height : float
         Of the threshold above a well's baseline; NaN where the plate has none.
-    low, high : float
-        Heights between which hardly anything lies.
     positives : float
         Height of the middle of what lies above.
     width : float
@@ -70,8 +68,6 @@ class Gap:
     baselines: Array
     spreads: Array
     height: float
-    low: float
-    high: float
     positives: float
     width: float
     hidden: float
@@ -124,8 +120,6 @@ def find_gap(amplitudes: Sequence[Array], without_template: Sequence[bool]) -> G
             baselines=nothing,
             spreads=nothing,
             height=np.nan,
-            low=np.nan,
-            high=np.nan,
             positives=np.nan,
             width=np.nan,
             hidden=0.0,
@@ -142,25 +136,23 @@ def find_gap(amplitudes: Sequence[Array], without_template: Sequence[bool]) -> G
         if interval is None or not again:
             break
         # How far up positives are is known now: a well's negatives are what is densest well below them.
-        far = _SHIFT * interval[3] * spread
+        far = _SHIFT * interval[1] * spread
         for i, x in enumerate(amplitudes):
             own = max(_negatives(x, each, far, spread) for each in _middles(lower, middle, spread))
             baselines[i], spreads[i] = own[1:] if own[0] >= _FEWEST_NEGATIVES else (middle, spread)
     if interval is None:
-        height = low = high = positives = width = np.nan
+        height = positives = width = np.nan
         hidden, n_above = 0.0, 0
         clusters, borders = (), ()
     else:
-        height, low, high, positives, width, hidden = (float(each) * spread for each in interval[:6])
-        hidden, n_above = hidden / spread, int(interval[6])
+        height, positives, width = (float(each) * spread for each in interval[:3])
+        hidden, n_above = float(interval[3]), int(interval[4])
         above = np.concatenate([each[each > height] for each in heights])
         clusters, borders = _peaks(above, spread)
     return Gap(
         baselines=baselines,
         spreads=spreads,
         height=height,
-        low=low,
-        high=high,
         positives=positives,
         width=width,
         hidden=hidden,
@@ -264,7 +256,7 @@ def _reference(
 
 
 def _widest(z: Array) -> tuple[float, ...] | None:
-    """Threshold, ends of the gap, middle and spread of what lies above, rain below, and how many lie above.
+    """Threshold, middle and spread of what lies above, rain below, and how many lie above.
 
     A gap may hold a hundredth as many droplets as lie above it. What lies above counts by its logarithm, so that two
     stray droplets far up do not make the gap below them the one between negatives and positives.
@@ -300,4 +292,4 @@ def _widest(z: Array) -> tuple[float, ...] | None:
     hidden = typical / _NARROWEST * threshold / max(top.size, 1)
     # In the middle between the droplets next to it.
     threshold = 0.5 * (float(rest.max()) + float(top.min()))
-    return threshold, edges[a], edges[b], positives, width, hidden, top.size
+    return threshold, positives, width, hidden, top.size
