@@ -66,7 +66,10 @@ def cleared_of(amplitudes: dict[str, list[Array]], without_template: list[bool])
 def fit_pairs(
     plate: Plate, fits: dict[str, PlateFit], *, seed: np.random.SeedSequence, cores: int | None, progress: Any
 ) -> tuple[dict[str, PlateFit], Pairs]:
-    """Look at every pair of channels; wells that had to be fitted together replace those of the single channels."""
+    """Look at every pair of channels; wells that had to be fitted together replace those of the single channels.
+
+    What was counted stays: a mixture cannot know better.
+    """
     controls = plate.table["ntc"].to_numpy(dtype=bool).tolist()
     pairs: Pairs = {}
     names = list(combinations(fits, 2))
@@ -84,7 +87,8 @@ def fit_pairs(
         for c, name in enumerate((a, b)):
             wells = list(out[name].wells)
             for i, fit in enumerate(found.wells):
-                if fit is not None:
+                single = wells[i]
+                if fit is not None and (single is None or single.count is None):
                     wells[i] = fit.wells[c]
             out[name] = replace(out[name], wells=wells)
     return out, pairs

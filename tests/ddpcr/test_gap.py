@@ -317,3 +317,26 @@ def test_replaced_amplitudes_of_one_channel_change_nothing_else():
     clear, other = (ddpcr.quantify(each, **OPTIONS) for each in (plate, replace(plate, wells=blurred)))
     np.testing.assert_array_equal(clear["positives"].sel(channel="Ch1"), other["positives"].sel(channel="Ch1"))
     assert (other["counted"].sel(channel="Ch2") == 0).any()
+
+
+@pytest.mark.fit
+def test_a_count_stays_where_the_other_channel_has_to_be_fitted_with_it():
+    plate = ddpcr.simulate_plate(
+        samples={"a": (0.0005, 0.7), "b": (0.15, 0.2), "c": (1.0, 0.3)},
+        n_wells=1,
+        n_ntc=1,
+        n_droplets=8000,
+        separation=40.0,
+        cross_talk=(0.1, 0.0),
+        competition=0.1,
+        random_seed=1,
+    )
+    rng = np.random.default_rng(0)
+    noise = [0.0, 900.0] * rng.standard_normal((4, 8000, 2))
+    wells = tuple(replace(well, amplitudes=well.amplitudes + own) for well, own in zip(plate, noise, strict=True))
+    found = ddpcr.quantify(replace(plate, wells=wells), **OPTIONS)
+    assert "Ch1 and Ch2 are fitted together" in found.attrs["flags Ch1"]
+    k = [np.isin(well.clusters, (2, 3)).sum() for well in plate]
+    np.testing.assert_allclose(found["positives"].sel(channel="Ch1"), k, atol=2)
+    assert (found["counted"].sel(channel="Ch1") == 1).all()
+    assert (found["counted"].sel(channel="Ch2") == 0).all()
