@@ -190,7 +190,7 @@ def run(options: argparse.Namespace, given: list[str]) -> None:
 
 
 def _thresholds(given: list[str] | None) -> dict[str, float | list[float]] | None:
-    """By name what `quantify` takes."""
+    """Turn NAME=AMPLITUDE texts into the mapping that `quantify` takes."""
     if given is None:
         return None
     out: dict[str, float | list[float]] = {}

@@ -90,7 +90,7 @@ class Wells:
 
     @cached_property
     def counts(self) -> list[Count | None]:
-        """Of wells that need no more than counting."""
+        """Counts of the wells that need no more than counting; None for the others."""
         each = zip(self.cleared, self.usable, strict=True)
         return [
             Count.of(x, self.gap.threshold(i), self.gap.hidden)

@@ -77,7 +77,7 @@ class Gap:
 
     @property
     def spread(self) -> float:
-        """Of the negatives of a typical well."""
+        """Spread of the negatives of a typical well."""
         return float(np.median(self.spreads))
 
     @property

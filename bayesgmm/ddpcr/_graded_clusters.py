@@ -53,7 +53,7 @@ class GradedWeights(DropletWeights):
         return self.at(plain.own(plain.mode(joined)), counts.size)
 
     def at(self, own: Array, K: int, excess: float = 0.0) -> Array:
-        """As without grades; `excess` is by how much the log rate of the positives' law differs from log lambda."""
+        """Return log weights (..., K); `excess` is how far the log rate of the positives' law is from log lambda."""
         J, M = len(self.shares), self.molecules
         merged = super().at(own, K - M + 1)
         positives = merged[..., J : J + 1] + self.series(own[..., 0] + excess)[0]

@@ -108,7 +108,7 @@ class GradedDensity(WellDensity):
         return np.delete(own, [self.J, self.J + 1], axis=-1)
 
     def point(self, own: Array, excess: float = 0.0) -> Parameters:
-        """As of `WellDensity`; with `excess` positives have their own rate, exp(excess) lambda."""
+        """Return the mixture as `WellDensity.point` does; with `excess` the positives' rate is exp(excess) lambda."""
         J, K, plain = self.J, self.K, self.plain(own)
         means = self.means.at(np.concatenate([plain[..., J + 4 : J + 7], own[..., J : J + 1]], axis=-1), K)
         return Parameters(

@@ -120,7 +120,7 @@ class _Channel:
         self.outlying = np.exp(-0.5 * (u * u + _LOG_TWO_PI)) / self.odd_sd
 
     def clusters(self, moved: Array) -> _Clusters:
-        """With own parameters (4, p)."""
+        """Compute the four clusters from own parameters (4, p), a row for each cluster."""
         from bayesgmm.numerics._pair_kernel import tables
 
         at = self.density.point(moved)
